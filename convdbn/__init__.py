@@ -1,0 +1,24 @@
+"""Convolutional deep belief networks: image features learned without labels, layer by layer.
+
+    model = convdbn.train(recipe="photos", data="photos", output_dir="run")
+    model = convdbn.load("run")
+    maps = model.features(images)       # a list, one tensor per layer
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["demo", "features", "inspect", "load", "train", "visualize"]
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs, loaded when first used, so that the command line answers at once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "demo":
+        from convdbn.demo import demo
+
+        return demo
+    from convdbn import api
+
+    return getattr(api, name)

@@ -1,0 +1,215 @@
+"""The verbs, from Python: each is also a command of the command line. torch is loaded when a verb runs."""
+
+import contextlib
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convdbn import recipes
+from convdbn.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from convdbn.models.stack import Stack
+
+log = logging.getLogger(__name__)
+
+
+def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
+    """The trained model in a run folder or checkpoint file; `model.features(images)` gives its maps.
+
+    Raises `CheckpointError` for a file that is missing, truncated or not ours.
+    """
+    from convdbn.models import stack
+
+    return stack.load(checkpoint).to(_device(device))
+
+
+def train(
+    *,
+    recipe: str | Path = "images",
+    data: str | Path = "photos",
+    data_root: str | Path | None = None,
+    download: bool = False,
+    output_dir: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    device: str = "auto",
+    **overrides: Any,
+) -> "Stack":
+    """Train a stack of layers greedily, without labels.
+
+    Args:
+        recipe: name of a recipe of the package, or a YAML file.
+        data: `digits`, `photos`, `mnist`, `fashion-mnist`, `caltech101`, or a folder of pictures.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        output_dir: run folder for the model and its metrics; None keeps the result in memory alone.
+        overwrite: replace a run that the folder holds already.
+        resume: go on with the run in the folder; the other options must be the same.
+        device: auto, cpu, cuda, ...
+        overrides: any field of the recipe, one value for all layers or a list with one for each.
+    """
+    chosen = recipes.load(recipe, **overrides)
+    folder = None if output_dir is None else Path(output_dir)
+    origin = {"data": str(data)}
+    saved = _prepare_folder(folder, chosen, origin, overwrite=overwrite, resume=resume)
+    from convdbn.images import open_images
+    from convdbn.models.greedy import GreedyTraining, hold_out
+
+    images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
+    if str(data) in TEST_SPLIT:
+        held = open_images(data, split="test", data_root=data_root, grey=not chosen.colour)
+        held = held.select(range(min(len(held), chosen.held_out)))
+    else:
+        images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
+    with stop_on_signal() as stop:
+        run = GreedyTraining(
+            chosen, images, held_out=held, folder=folder, data=origin, device=_device(device), stop=stop
+        )
+        if saved:
+            run.resume()
+        return run.run()
+
+
+def features(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    layer: int = 1,
+    split: str = "train",
+    data_root: str | Path | None = None,
+    download: bool = False,
+    output: str | Path | None = None,
+    trim: bool = False,
+    device: str = "auto",
+) -> "NDArray[np.float32]":
+    """Features of every picture of a data set: pooled maps of one layer, `(N, channels, h, w)`.
+
+    Args:
+        checkpoint: run folder or model file.
+        data: as for `train`.
+        layer: 1 is the lowest.
+        split: train or test, for data sets that have one.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        output: .npz file to write `features`, and `labels` and `classes` where the data has them.
+        trim: cut the border that the pooling blocks do not divide instead of refusing the size.
+        device: auto, cpu, cuda, ...
+    """
+    model = load(checkpoint, device=device)
+    import numpy as np
+
+    from convdbn.images import open_images
+    from convdbn.readout.extract import extract
+
+    channels = model.channels
+    images = open_images(data, data_root=data_root, split=split, download=download, grey=channels == 1)
+    maps = extract(model, images, layer, trim=trim)
+    if output is not None:
+        labels = {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        np.savez(output, features=maps, **labels)
+    return maps
+
+
+def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:
+    """Draw the filters of the layers in the space of pictures; the written file.
+
+    Args:
+        checkpoint: run folder or model file.
+        output: picture to write, .png, .pdf or .svg.
+        layer: one layer alone, 1 being the lowest; all of them otherwise.
+    """
+    model = load(checkpoint, device="cpu")
+    from convdbn.visual import figures, project
+
+    layers = range(1, len(model.machines) + 1) if layer is None else [layer]
+    pictures = [project.linear_combination(model, number) for number in layers]
+    titles = [f"layer {number}: {len(x)} filters" for number, x in zip(layers, pictures, strict=True)]
+    return figures.save(figures.filter_grids(pictures, titles), output)
+
+
+def inspect(checkpoint: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress."""
+    from convdbn.models import stack
+
+    model, metadata, trainer = stack.load_run(checkpoint)
+    return {
+        "file": str(stack.model_file(checkpoint)),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "finished": not trainer and metadata["progress"]["layer"] == len(metadata["recipe"]["layers"]),
+        "picture": list(model.picture),
+        "layers": [info._asdict() for info in model.feature_info],
+        "scale": [float(m.units[0].scale) for m in model.machines if hasattr(m.units[0], "scale")],
+        "transform": model.transform.spec(),
+        **{key: metadata[key] for key in ("data", "progress", "recipe")},
+    }
+
+
+TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
+"""Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[Any]:
+    """A function that says whether Ctrl-C or a termination signal came; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _prepare_folder(
+    folder: Path | None, recipe: recipes.Recipe, origin: dict[str, Any], *, overwrite: bool, resume: bool
+) -> bool:
+    """Make the run folder, never losing a run that is there; True where a run is to be resumed."""
+    if folder is None:
+        if resume:
+            raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
+        return False
+    model = folder / "model.safetensors"
+    if model.exists() and resume:
+        from convdbn.learning.checkpoint import read_metadata
+
+        saved = read_metadata(model)
+        changed = {**recipe.as_dict(), **origin}.items()
+        before = {**saved["recipe"], **saved["data"]}
+        different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
+        if different:
+            raise UsageError(f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options")
+        return True
+    if model.exists() and not overwrite:
+        raise UsageError(f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "metrics.csv"):
+        (folder / name).unlink(missing_ok=True)
+    return False
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device={name!r}: no CUDA device is available; use cpu")
+    return name

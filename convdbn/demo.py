@@ -1,0 +1,129 @@
+"""The demonstration: everything at once, on pictures that come with scikit-learn, with no network."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convdbn import api, recipes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from convdbn.models.stack import Stack
+
+log = logging.getLogger(__name__)
+
+RANDOM_DRAWS = 3
+"""The network with random filters is drawn this often, and its mean accuracy printed."""
+
+
+def demo(*, output_dir: str = "demo") -> dict[str, Any]:
+    """Train on the built-in photographs and digits: pictures and accuracies, no network needed.
+
+    Args:
+        output_dir: folder for the pictures and summary.json.
+    """
+    from convdbn.visual import figures, project
+
+    start, folder = time.monotonic(), Path(output_dir)
+    log.info("1/2  photographs: two layers, without labels")
+    run = folder / "photos"
+    model = api.train(recipe="photos", data="photos", output_dir=run, overwrite=True, device="cpu")
+    filters = [project.linear_combination(model, layer) for layer in (1, 2)]
+    titles = ["layer 1 of the photographs: its filters", "layer 2: what its units look for, painted with layer 1"]
+    drawn = [figures.save(figures.filter_grids(filters, titles), folder / "photos.png")]
+    log.info("2/2  digits: features without labels, then logistic regression on them")
+    accuracies, network = _digits()
+    drawn.append(
+        figures.save(
+            figures.filter_grids([project.linear_combination(network, 1)], ["layer 1 of the digits"]),
+            folder / "digits.png",
+        )
+    )
+    summary = {
+        "digits": {name: round(value, 4) for name, value in accuracies.items()},
+        "seconds": round(time.monotonic() - start, 1),
+        "figures": [str(path) for path in drawn],
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _digits() -> tuple[dict[str, float], "Stack"]:
+    """Accuracy of each kind of feature on the protocol of scikit-learn's RBM example, and the trained network."""
+    import torch
+    from sklearn.decomposition import PCA
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import BernoulliRBM
+
+    from convdbn.images import ArrayImages
+    from convdbn.models.greedy import GreedyTraining
+
+    pictures, labels = shifted_digits()
+    train, test, train_labels, test_labels = train_test_split(pictures, labels, test_size=0.2, random_state=0)
+    network = GreedyTraining(recipes.load("digits"), ArrayImages(torch.from_numpy(train), name="digits")).run()
+    flat, flat_test = train.reshape(len(train), -1), test.reshape(len(test), -1)
+    pca = PCA(whiten=True, random_state=0).fit(flat)
+    rbm = BernoulliRBM(n_components=100, learning_rate=0.06, n_iter=10, random_state=0).fit(flat)
+
+    def score(features: "NDArray[np.float32]", of_test: "NDArray[np.float32]") -> float:
+        return _accuracy(features, train_labels, of_test, test_labels)
+
+    accuracies = {
+        "features": score(*(_maps(network, x) for x in (train, test))),
+        "pixels": score(flat, flat_test),
+        "pca": score(pca.transform(flat), pca.transform(flat_test)),
+        "sklearn_rbm": score(rbm.transform(flat), rbm.transform(flat_test)),
+    }
+    draws = []
+    for seed in range(RANDOM_DRAWS):
+        random = with_random_filters(network, seed=seed)
+        draws.append(score(*(_maps(random, x) for x in (train, test))))
+    return {**accuracies, "random": sum(draws) / len(draws)}, network
+
+
+def shifted_digits() -> tuple["NDArray[np.float32]", "NDArray[np.int64]"]:
+    """scikit-learn's 8x8 digits and each shifted by one pixel up, down, left and right: `(8985, 1, 8, 8)`."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pictures = (digits.images / 16).astype(np.float32)[:, None]
+    padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    corners = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]
+    shifted = np.concatenate([padded[:, :, y : y + 8, x : x + 8] for y, x in corners])
+    return shifted, np.tile(digits.target, len(corners))
+
+
+def with_random_filters(network: "Stack", *, seed: int) -> "Stack":
+    """The same network, its filters replaced by white noise of the same scale; biases and transform stay."""
+    import copy
+
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    random = copy.deepcopy(network)
+    for machine in random.machines:
+        weight: Tensor = machine.links[0].weight.data
+        weight.normal_(0, float(weight.std()), generator=generator)
+    return random
+
+
+def _maps(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    import torch
+
+    return torch.cat([x.flatten(1) for x in network.features(torch.from_numpy(pictures))], 1).numpy()
+
+
+def _accuracy(features: Any, labels: Any, test_features: Any, test_labels: Any) -> float:
+    """Test accuracy of a logistic regression on standardised features: the same for every kind of feature."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
+    return float(classifier.fit(features, labels).score(test_features, test_labels))

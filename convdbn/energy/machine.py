@@ -1,0 +1,140 @@
+"""The one model of this package: a layered Boltzmann machine.
+
+    E(x) = sum_l U_l(x_l)  -  beta * sum_(a,b) <x_b, W_ab x_a>
+
+Layers of units joined by links whose graph is two-colourable, so that all layers of one colour are independent given
+the other. A restricted machine has two layers, a deep one a chain of them; labels are one more layer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convdbn.energy.links import LINKS, Link
+from convdbn.energy.units import UNITS, Unit
+
+State = tuple[Tensor | None, ...]
+"""One tensor for each layer, batch first; None where a layer is not known (yet)."""
+
+
+class BoltzmannMachine(nn.Module):
+    """Units and the links between them; `links` are triples (lower layer, upper layer, link).
+
+    Layer 0 is the visible layer. A link may stand in several triples: its weight is then shared. `beta` scales the
+    links and never the units, and is a number or one value for each element of the batch.
+    """
+
+    def __init__(self, units: Sequence[Unit], links: Sequence[tuple[int, int, Link]]) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(units)
+        self.links = nn.ModuleList(link for _, _, link in links)
+        self.edges = [(a, b) for a, b, _ in links]
+        self.colours = _two_colours(len(units), self.edges)
+
+    def spec(self) -> dict[str, Any]:
+        """Units and links as JSON, from which `build` makes the same machine, without its parameters."""
+        links = [[a, b, link.spec()] for (a, b), link in zip(self.edges, self.links, strict=True)]
+        return {"units": [unit.spec() for unit in self.units], "links": links}
+
+    @staticmethod
+    def build(spec: dict[str, Any]) -> "BoltzmannMachine":
+        """The machine that `spec` describes."""
+        units = [_make(UNITS, unit) for unit in spec["units"]]
+        return BoltzmannMachine(units, [(a, b, _make(LINKS, link)) for a, b, link in spec["links"]])
+
+    def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
+        """Shape of every layer, without the batch, over a visible layer of this shape."""
+        shapes: dict[int, tuple[int, ...]] = {0: tuple(visible)}
+        while len(shapes) < len(self.units):
+            for (a, b), link in zip(self.edges, self.links, strict=True):
+                if a in shapes and b not in shapes:
+                    shapes[b] = link.up_shape(shapes[a])
+                elif b in shapes and a not in shapes:
+                    shapes[a] = link.down_shape(shapes[b])
+        return [shapes[layer] for layer in range(len(self.units))]
+
+    def field(self, state: State, layer: int, beta: float | Tensor = 1.0) -> Tensor:
+        """The field that reaches a layer from its neighbours in `state`; a neighbour that is None adds nothing."""
+        total: Tensor | None = None
+        for (a, b), link in zip(self.edges, self.links, strict=True):
+            if layer == b and state[a] is not None:
+                part = link.up(self.units[a].coupled(state[a]))
+            elif layer == a and state[b] is not None:
+                part = link.down(self.units[b].coupled(state[b]))
+            else:
+                continue
+            total = part if total is None else total + part
+        if total is None:
+            raise ValueError(f"layer={layer}: no neighbour has a state; give at least one")
+        return _scaled(self.units[layer].coupled(total), beta)
+
+    def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
+        """E(x) of a whole state, `(B,)`."""
+        total = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
+        for (a, b), link in zip(self.edges, self.links, strict=True):
+            below, above = self.units[a].coupled(state[a]), self.units[b].coupled(state[b])
+            total = total - _scaled((link.up(below) * above).flatten(1).sum(1), beta)
+        return total
+
+    def free_energy(self, state: State, colour: int = 0, beta: float | Tensor = 1.0) -> Tensor:
+        """-log of the sum of exp(-E) over every layer of the other colour, exactly, `(B,)`.
+
+        Only the layers of `colour` (0 is that of the visible layer) are read from `state`.
+        """
+        kept: State = tuple(x if c == colour else None for x, c in zip(state, self.colours, strict=True))
+        total: Any = 0.0
+        for layer, unit in enumerate(self.units):
+            if self.colours[layer] == colour:
+                total = total + unit.energy(state[layer])
+            else:
+                total = total - unit.log_norm(self.field(kept, layer, beta))
+        return total
+
+    def forward(self, positive: State, negative: State) -> Tensor:
+        """The contrast: a scalar whose gradient is model statistics minus data statistics.
+
+        With states of the data and of the model it is the gradient of minus the mean log-likelihood. The states are
+        constants; the weights' part is -<W, statistic> with the statistic computed once, outside autograd, so
+        optimizers, clipping and distributed wrappers work as usual and no product is done twice.
+        """
+        loss: Any = 0.0
+        for unit, data, model in zip(self.units, positive, negative, strict=True):
+            loss = loss + unit.energy(data).mean() - unit.energy(model).mean()
+        for (a, b), link in zip(self.edges, self.links, strict=True):
+            with torch.no_grad():
+                data, model = (self._statistic(link, state[a], state[b], a, b) for state in (positive, negative))
+                statistic = data.sub_(model)
+            loss = loss - (link.weight * statistic).sum()
+        return loss
+
+    def _statistic(self, link: Link, below: Tensor, above: Tensor, a: int, b: int) -> Tensor:
+        return link.correlate(self.units[a].coupled(below), self.units[b].coupled(above)).div_(len(below))
+
+
+def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:
+    if isinstance(beta, Tensor):
+        return x * beta.view(-1, *[1] * (x.ndim - 1))
+    return x if beta == 1.0 else x * beta
+
+
+def _make(kinds: dict[str, Any], spec: dict[str, Any]) -> Any:
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items() if key != "kind"}
+    if spec["kind"] not in kinds:
+        raise ValueError(f"kind={spec['kind']!r}: known are {', '.join(kinds)}")
+    return kinds[spec["kind"]](**arguments)
+
+
+def _two_colours(layers: int, edges: list[tuple[int, int]]) -> list[int]:
+    """Colour 0 for layer 0 and every layer an even number of links away, colour 1 for the others."""
+    colours: dict[int, int] = {0: 0}
+    while len(colours) < layers:
+        reached = {b: 1 - colours[a] for a, b in edges + [(b, a) for a, b in edges] if a in colours and b not in colours}
+        if not reached:
+            raise ValueError(f"layers {sorted(set(range(layers)) - set(colours))} are not linked to layer 0: add links")
+        colours |= reached
+    odd = [(a, b) for a, b in edges if colours[a] == colours[b]]
+    if odd:
+        raise ValueError(f"links {odd} join layers of one colour: the graph of layers must be two-colourable")
+    return [colours[layer] for layer in range(layers)]

@@ -1,0 +1,289 @@
+"""The kinds of units a layer can be made of.
+
+A unit knows only the field that reaches it from its neighbours. With own energy U, a layer x in a field f has the
+density exp(<f, x> - U(x)) / exp(log_norm(f)), from which one law follows that every unit here obeys:
+
+    mean(f) = d log_norm(f) / d f        log_norm(f) = log sum_x (or integral) exp(<f, x> - U(x))
+
+Fields and states share a shape: `(B, n)` for dense layers, `(B, n, H, W)` for convolutional ones. Units hold one bias
+for each of their n units or maps and no spatial size, so what was trained on patches runs on whole images.
+"""
+
+import itertools
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convdbn.errors import DataError
+
+
+class Unit(nn.Module):
+    """A layer of `n` units (dense) or `n` maps of units (convolutional) with a bias each."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        if n < 1:
+            raise ValueError(f"n={n}: a layer needs at least one unit")
+        self.n = n
+        self.bias = nn.Parameter(torch.zeros(n))
+
+    def spec(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON."""
+        return {"kind": self.kind, "n": self.n}
+
+    def energy(self, x: Tensor) -> Tensor:
+        """U(x), own energy without any field: `(B, ...)` to `(B,)`."""
+        return -_over_positions(x) @ self.bias
+
+    def coupled(self, x: Tensor) -> Tensor:
+        """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
+        return x
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        """Logarithm of the normaliser, summed over the layer: `(B, ...)` to `(B,)`."""
+        raise NotImplementedError
+
+    def mean(self, field: Tensor) -> Tensor:
+        """Expected state, same shape as the field."""
+        raise NotImplementedError
+
+    def mode(self, field: Tensor) -> Tensor:
+        """Most probable state, same shape as the field."""
+        raise NotImplementedError
+
+    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
+        """A draw; `mean`, where the caller has `mean(field)` already, saves computing it twice."""
+        raise NotImplementedError
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        """Every state of one layer of this shape (without the batch): `(S, *shape)`."""
+        raise ValueError(f"{self.kind} units cannot be enumerated: keep them in the colour that is summed exactly")
+
+    def check(self, x: Tensor, what: str) -> None:
+        """Refuse pictures or maps `x` (named `what` in the message) that this layer cannot show."""
+        if x.ndim not in (2, 4) or x.shape[1] != self.n:
+            raise DataError(
+                f"{what} has shape {tuple(x.shape)}, the model takes (batch, {self.n}) or (batch, {self.n}, height, "
+                f"width): convert the pictures to {self.n} channel(s), or train a model on such pictures"
+            )
+        if not torch.isfinite(x).all():
+            bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+            raise DataError(f"{what} has a NaN or infinite pixel in picture {bad} of the batch: remove or repair it")
+
+    def biased(self, field: Tensor) -> Tensor:
+        """Field plus bias."""
+        return field + self.per_unit(self.bias, field)
+
+    @staticmethod
+    def per_unit(values: Tensor, like: Tensor) -> Tensor:
+        """A value per unit `(n,)`, shaped to broadcast over a state."""
+        return values.view(-1, *[1] * (like.ndim - 2))
+
+
+class Bernoulli(Unit):
+    """Binary units, x in {0, 1}: U(x) = -<b, x>."""
+
+    kind = "bernoulli"
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        return F.softplus(self.biased(field)).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        return self.biased(field).sigmoid_()
+
+    def mode(self, field: Tensor) -> Tensor:
+        return (self.biased(field) > 0).to(field.dtype)
+
+    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
+        p = self.mean(field) if mean is None else mean
+        return _uniform(p.shape, p, generator).lt_(p)
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape)
+
+    def check(self, x: Tensor, what: str) -> None:
+        super().check(x, what)
+        low, high = float(x.min()), float(x.max())
+        if low < 0 or high > 1:
+            raise DataError(
+                f"{what} has values from {low:.4g} to {high:.4g}, Bernoulli units take [0, 1]: scale the pictures "
+                "(divide bytes by 255), or give the layer Gaussian visibles"
+            )
+
+
+class Gaussian(Unit):
+    """Real units: U(x) = |x - b|^2 / (2 s^2), with an explicit scale s, the sigma of Lee et al. (2009).
+
+    Links see x / s^2, so a hidden unit's field is <W, x> / s^2 and the mean of x is b + W^T h: the weights keep the
+    units of the data whatever s is, as in the recipe where s is annealed. This is the only place where 1/s^2 stands.
+    """
+
+    kind = "gaussian"
+    bounds: ClassVar[tuple[float, float]] = (1e-3, 1e3)
+    scale: Tensor
+
+    def __init__(self, n: int, scale: float = 1.0) -> None:
+        super().__init__(n)
+        self.register_buffer("scale", torch.ones(()))
+        self.set_scale(scale)
+
+    def set_scale(self, scale: float) -> None:
+        """Set the standard deviation s given the neighbours, in the units of the data."""
+        low, high = self.bounds
+        if not low <= scale <= high:
+            raise ValueError(f"scale={scale}: must lie in [{low}, {high}]; rescale the data instead")
+        self.scale.fill_(scale)
+
+    def energy(self, x: Tensor) -> Tensor:
+        residual = (x - self.per_unit(self.bias, x)) / self.scale
+        return residual.square().flatten(1).sum(1) / 2
+
+    def coupled(self, x: Tensor) -> Tensor:
+        return x / self.scale.square()
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        b, variance = self.per_unit(self.bias, field), self.scale.square()
+        return (field * (b + variance * field / 2) + torch.log(2 * torch.pi * variance) / 2).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        return self.biased(field * self.scale.square())
+
+    def mode(self, field: Tensor) -> Tensor:
+        return self.mean(field)
+
+    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
+        m = self.mean(field) if mean is None else mean
+        noise = torch.randn(m.shape, generator=generator, device=m.device, dtype=m.dtype)
+        return noise.mul_(self.scale).add_(m)
+
+
+class Categorical(Unit):
+    """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>."""
+
+    kind = "categorical"
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        return self.biased(field).logsumexp(1, keepdim=True).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        return self.biased(field).softmax(1)
+
+    def mode(self, field: Tensor) -> Tensor:
+        return _one_hot(self.biased(field).argmax(1), self.n, field)
+
+    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
+        p = self.mean(field) if mean is None else mean
+        uniform = _uniform((p.shape[0], 1, *p.shape[2:]), p, generator)
+        # The last edge is left out: rounding could put it below the uniform, and the last unit takes what remains.
+        index = (uniform >= p.cumsum(1)[:, :-1]).sum(1)
+        return _one_hot(index, self.n, field)
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        positions = torch.Size(shape[1:]).numel()
+        index = _product([float(i) for i in range(self.n)], positions).long()
+        return F.one_hot(index, self.n).transpose(1, 2).reshape(-1, *shape).to(self.bias.dtype)
+
+
+class BlockSoftmax(Unit):
+    """Probabilistic max-pooling (Lee et al. 2009, section 3.3): at most one unit on in each C x C block of a map.
+
+    U(x) = -<b, x>. Each block is one draw out of C^2 + 1 outcomes, the last being "all off" with logit 0. Its pooling
+    unit is the sum over the block, which is linear and therefore left to the next link.
+    """
+
+    kind = "block_softmax"
+
+    def __init__(self, n: int, block: int = 2) -> None:
+        super().__init__(n)
+        if block < 1:
+            raise ValueError(f"block={block}: the side of a pooling block is at least 1")
+        self.block = block
+
+    def spec(self) -> dict[str, Any]:
+        return {**super().spec(), "block": self.block}
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        members = self._members(self.biased(field))
+        return torch.stack([torch.zeros_like(members[0]), *members]).logsumexp(0).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        # One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
+        b = self.per_unit(self.bias, field)
+        members = [member + b for member in self._members(field)]
+        peak = members[0].clamp(min=0)
+        for member in members[1:]:
+            peak = torch.maximum(peak, member)
+        total = (-peak).exp_()
+        for member in members:
+            total = total + member.sub_(peak).exp_()
+        scale = total.reciprocal_()
+        return self._assemble(field, [member * scale for member in members])
+
+    def mode(self, field: Tensor) -> Tensor:
+        members = self._members(self.biased(field))
+        winner = torch.stack([torch.zeros_like(members[0]), *members]).argmax(0)
+        return self._assemble(field, [winner == i + 1 for i in range(len(members))])
+
+    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
+        members = self._members(self.mean(field) if mean is None else mean)
+        uniform = _uniform(members[0].shape, members[0], generator)
+        # A member is on where the uniform falls between its two cumulative edges; "all off" is what remains.
+        edge = torch.zeros_like(uniform)
+        below, drawn = edge, []
+        for member in members:
+            edge = edge + member
+            now_below = torch.lt(uniform, edge, out=torch.empty_like(uniform))
+            drawn.append(now_below - below)
+            below = now_below
+        return self._assemble(field, drawn)
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        maps, height, width = shape
+        block = torch.cat([torch.zeros(1, self.block**2), torch.eye(self.block**2)])
+        across = (maps, height // self.block, width // self.block)
+        index = _product([float(i) for i in range(len(block))], torch.Size(across).numel()).long()
+        blocks = block[index].view(-1, *across, self.block, self.block)
+        return blocks.transpose(3, 4).reshape(-1, *shape).to(self.bias.dtype)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse maps that do not divide into blocks."""
+        if height % self.block or width % self.block:
+            raise ValueError(f"maps of {height}x{width} do not divide into {self.block}x{self.block} blocks")
+
+    def _members(self, x: Tensor) -> list[Tensor]:
+        """The C^2 units of every block, as strided views `(B, n, H / C, W / C)`."""
+        self.check_size(*x.shape[2:])
+        corners = itertools.product(range(self.block), repeat=2)
+        return [x[..., i :: self.block, j :: self.block] for i, j in corners]
+
+    def _assemble(self, like: Tensor, members: list[Tensor]) -> Tensor:
+        out = torch.empty_like(like, memory_format=torch.contiguous_format)
+        for view, member in zip(self._members(out), members, strict=True):
+            view.copy_(member)
+        return out
+
+
+UNITS: dict[str, type[Unit]] = {unit.kind: unit for unit in (Bernoulli, Gaussian, Categorical, BlockSoftmax)}
+
+
+def _over_positions(x: Tensor) -> Tensor:
+    """Sum over the positions of each map: `(B, n, ...)` to `(B, n)`."""
+    return x.flatten(2).sum(2) if x.ndim > 2 else x
+
+
+def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+def _product(values: list[float], repeat: int) -> Tensor:
+    """Every combination of `repeat` values, one a row."""
+    grid = torch.cartesian_prod(*[torch.tensor(values)] * repeat)
+    return grid.view(-1, repeat)
+
+
+def _one_hot(index: Tensor, n: int, like: Tensor) -> Tensor:
+    return torch.zeros_like(like).scatter_(1, index.unsqueeze(1), 1.0)

@@ -1,0 +1,31 @@
+"""What can go wrong that is not a programming error; each kind has its exit code on the command line."""
+
+
+class UsageError(ValueError):
+    """Options that do not fit together, or that would destroy something."""
+
+    exit_code = 2
+
+
+class DataError(ValueError):
+    """Pictures that are missing, unreadable, or not what the model was made for."""
+
+    exit_code = 3
+
+
+class CheckpointError(ValueError):
+    """A file that is not a checkpoint of ours, or not a whole one."""
+
+    exit_code = 4
+
+
+class Diverged(RuntimeError):
+    """Training produced non-finite or exploding statistics; the last good checkpoint stays."""
+
+    exit_code = 5
+
+
+class Interrupted(Exception):
+    """Training was stopped from outside after its state was saved; `resume` continues it."""
+
+    exit_code = 75

@@ -1,0 +1,44 @@
+"""What goes in: sets of pictures, crops of them, and the transforms that travel in the checkpoint."""
+
+from convdbn.images.base import Batch, Images, Indices, Subset, check_images
+from convdbn.images.datasets import ArrayImages, Mirrored, open_images, random_crops
+from convdbn.images.folder import FolderImages
+from convdbn.images.preprocess import (
+    TRANSFORMS,
+    ZCA,
+    Binarize,
+    Flatten,
+    Grey,
+    LocalContrast,
+    Pad,
+    Pipeline,
+    Resize,
+    Transform,
+    Whiten,
+    build_transform,
+)
+
+__all__ = [
+    "TRANSFORMS",
+    "ZCA",
+    "ArrayImages",
+    "Batch",
+    "Binarize",
+    "Flatten",
+    "FolderImages",
+    "Grey",
+    "Images",
+    "Indices",
+    "LocalContrast",
+    "Mirrored",
+    "Pad",
+    "Pipeline",
+    "Resize",
+    "Subset",
+    "Transform",
+    "Whiten",
+    "build_transform",
+    "check_images",
+    "open_images",
+    "random_crops",
+]

@@ -1,0 +1,84 @@
+"""Any folder of pictures."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convdbn.errors import DataError
+from convdbn.images.base import Images, Indices
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+class FolderImages(Images):
+    """All pictures in `folder` and below, in the order of their paths, decoded when they are asked for.
+
+    With all pictures in two or more sub-folders, the names of the first-level ones are the classes; those
+    named in `skip` are left out. `grey` makes every picture one channel, otherwise all have three; turned
+    pictures (EXIF) are set upright, and of animations the first frame is taken. DataError for a folder that
+    is missing or without pictures, and, with its path, for a picture that cannot be read.
+    """
+
+    def __init__(self, folder: str | Path, *, grey: bool = True, skip: Collection[str] = ()) -> None:
+        root = Path(folder).expanduser()
+        if not root.is_dir():
+            raise DataError(
+                f"folder: '{folder}' does not exist or is no folder; give one that holds pictures"
+            )
+        found = sorted(
+            path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
+        )
+        parts = [path.relative_to(root).parts for path in found]
+        self.paths = [path for path, part in zip(found, parts, strict=True) if part[0] not in skip]
+        if not self.paths:
+            raise DataError(
+                f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}"
+            )
+        self.name = root.resolve().name
+        self.grey = grey
+        tops = [part[0] for part in parts if part[0] not in skip]
+        classes = sorted(set(tops))
+        labelled = len(classes) > 1 and all(len(part) > 1 for part in parts)
+        self.classes = classes if labelled else []
+        self.labels = torch.tensor([classes.index(top) for top in tops]) if labelled else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, indices: Indices) -> list[Tensor]:
+        return [read_picture(self.paths[i], grey=self.grey) for i in self._chosen(indices).tolist()]
+
+
+def read_picture(path: Path, *, grey: bool) -> Tensor:
+    """The picture at `path`, upright, `(1 or 3, h, w)` float32 in [0, 1]; DataError when it is not whole."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            return to_pixels(upright, grey).float() / 255
+    except (
+        Exception
+    ) as error:  # Pillow raises many kinds, depending on the format and on where the file breaks
+        raise DataError(
+            f"'{path}' cannot be read as a picture ({error}); repair or remove the file"
+        ) from error
+
+
+def to_pixels(picture: "Image.Image", grey: bool) -> Tensor:
+    """`(1 or 3, h, w)` uint8; 16 bits a pixel become 8, where Pillow alone would cut off all above 255."""
+    from PIL import Image
+
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise ValueError(f"mode {picture.mode} has no fixed white; save it with 8 or 16 bits a pixel")
+    pixels = torch.from_numpy(np.array(picture.convert("L" if grey else "RGB")))
+    return pixels[None] if grey else pixels.permute(2, 0, 1).contiguous()

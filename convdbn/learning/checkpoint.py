@@ -1,0 +1,68 @@
+"""Tensors and JSON in one safetensors file, written so that a reader never sees half of one."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from convdbn.errors import CheckpointError
+
+FORMAT = 1
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write to a temporary name beside `path`, sync, and rename over it: a crash leaves the old file or the new."""
+    described = {"convdbn": json.dumps({"format": FORMAT, **metadata})}
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, described)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and metadata of a checkpoint."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(path, file)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Metadata alone, without reading the tensors."""
+    with _open(path) as file:
+        return _metadata(path, file)
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint={str(path)!r}: no such file; give a run folder or its model.safetensors")
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: truncated, or not a safetensors file ({error}); copy it again or retrain"
+        ) from error
+
+
+def _metadata(path: Path, file: Any) -> dict[str, Any]:
+    try:
+        metadata = json.loads((file.metadata() or {})["convdbn"])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
+    if metadata["format"] > FORMAT:
+        raise CheckpointError(f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn")
+    return metadata

@@ -1,0 +1,78 @@
+"""Where the two states come from that the gradient compares: the data's and the model's.
+
+The gradient of the log-likelihood is a contrast of statistics (Hinton 2002). The positive phase takes the hidden
+layers given the data. The methods differ only in the negative phase: contrastive divergence starts its chains at the
+data, persistent contrastive divergence (Tieleman 2008) keeps them between updates.
+"""
+
+import torch
+
+from convdbn.energy import BoltzmannMachine, State
+from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
+
+
+@torch.no_grad()
+def expect(machine: BoltzmannMachine, state: State, *, generator: torch.Generator) -> tuple[State, State]:
+    """Hidden colour given the visible one: the state with means there, and the state with samples of those means.
+
+    Means enter the statistics (they are exact, with less noise); samples go on along the chain.
+    """
+    means, samples = list(state), list(state)
+    for layer, unit in enumerate(machine.units):
+        if machine.colours[layer] == 1:
+            field = machine.field(state, layer)
+            means[layer] = unit.mean(field)
+            samples[layer] = unit.sample(field, generator=generator, mean=means[layer])
+    return tuple(means), tuple(samples)
+
+
+def positive(machine: BoltzmannMachine, data: State, *, generator: torch.Generator) -> tuple[State, State]:
+    """Means and samples of the hidden layers given the data; layers that are None in `data` are hidden.
+
+    Exact where the hidden layers are all of one colour, else mean field (Salakhutdinov and Hinton 2009).
+    """
+    given = {layer: True for layer, x in enumerate(data) if x is not None}
+    if any(c == 0 and layer not in given for layer, c in enumerate(machine.colours)):
+        data = mean_field(machine, start(machine, data), clamp=given)
+    return expect(machine, data, generator=generator)
+
+
+class ContrastiveDivergence:
+    """CD-k (Hinton 2002): k sweeps from the data; with `noise_free` the visible layer takes its mean.
+
+    Gaussian visibles are reconstructed noise-free in the recipe of Lee et al. (2009).
+    """
+
+    def __init__(self, k: int = 1, *, noise_free: bool = False) -> None:
+        self.k, self.noise_free = k, noise_free
+
+    def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
+        sampling = draw(generator)
+        state = samples
+        for step in range(self.k):
+            state = update(machine, state, 0, mean if self.noise_free else sampling)
+            state = update(machine, state, 1, mean if step == self.k - 1 else sampling)
+        return state
+
+
+class PersistentContrastiveDivergence:
+    """PCD-k (Tieleman 2008): chains that go on from update to update, k sweeps each; they begin at the data.
+
+    `chains` is the state of the fantasy particles, one for each element of the first batch.
+    """
+
+    def __init__(self, k: int = 1) -> None:
+        self.k = k
+        self.chains: State | None = None
+
+    def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
+        chains = samples if self.chains is None else self.chains
+        means = chains
+        for _ in range(self.k):
+            chains = update(machine, chains, 0, draw(generator))
+            means, chains = expect(machine, chains, generator=generator)
+        self.chains = chains
+        return means
+
+
+NegativePhase = ContrastiveDivergence | PersistentContrastiveDivergence

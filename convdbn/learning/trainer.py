@@ -1,0 +1,202 @@
+"""The one training loop: contrast of two phases, sparsity, an optimizer step, and a row of metrics now and then."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, State, pooled
+from convdbn.errors import Diverged
+from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
+from convdbn.learning.phases import ContrastiveDivergence, NegativePhase, PersistentContrastiveDivergence, positive
+from convdbn.recipes import Layer
+from convdbn.sampling.gibbs import mean, start, update
+
+ANNEAL = 0.7
+"""Share of the updates over which sigma falls from its first to its last value."""
+MOMENTUM_SWITCH = 0.1
+"""Share of the updates after which the momentum takes its last value."""
+EXPLODED = 1e3
+"""A reconstruction error this many times the spread of the data is an explosion."""
+
+Metrics = dict[str, float]
+
+
+class Trainer:
+    """Fits one machine, whose layer 0 is visible and layer 1 hidden, to batches of visible states.
+
+    Everything that decides the next update is in here and in the machine; `state` and `load_state` carry it through
+    a checkpoint, after which the run goes on exactly as if it had not stopped.
+    """
+
+    def __init__(self, machine: BoltzmannMachine, settings: Layer, *, generator: torch.Generator) -> None:
+        self.machine, self.settings, self.generator = machine, settings, generator
+        self.step = 0
+        self.data_spread = math.inf
+        self.negative = _negative_phase(settings)
+        self.sparsity = _sparsity(settings)
+        # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
+        machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
+        self.optimizer = _optimizer(machine, settings)
+
+    def initialise(self, data: Tensor) -> None:
+        """Random weights; visible biases from a sample of the data: its mean, or log-odds for Bernoulli units."""
+        with torch.no_grad():
+            for link in self.machine.links:
+                link.weight.normal_(0, self.settings.weight_std, generator=self.generator)
+            typical = activation(data)
+            if isinstance(self.machine.units[0], Bernoulli):
+                typical = typical.clamp(0.01, 0.99).logit()
+            self.machine.units[0].bias.copy_(typical)
+            self.machine.units[1].bias.fill_(self.settings.hidden_bias)
+        self.data_spread = float(data.var())
+
+    def fit(
+        self,
+        batches: Iterable[Tensor],
+        *,
+        watched: tuple[Tensor, Tensor] | None = None,
+        on_metrics: Callable[[Metrics], None] = lambda metrics: None,
+        log_every: int = 20,
+    ) -> None:
+        """Take updates up to `settings.updates`, one for each batch.
+
+        `watched` are equally many training and held-out pictures, whose free energies are compared for the metrics.
+        Raises `Diverged`, naming layer, step and statistic, as soon as a row of metrics shows it.
+        """
+        for data in itertools.islice(batches, self.settings.updates - self.step):
+            logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
+            before = [link.weight.detach().clone() for link in self.machine.links] if logged else []
+            self._schedule()
+            states = self.update((data, *[None] * (len(self.machine.units) - 1)))
+            self.step += 1
+            if logged:
+                on_metrics(self._metrics(states, before, watched))
+
+    def update(self, data: State) -> State:
+        """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
+        means, samples = positive(self.machine, data, generator=self.generator)
+        model = self.negative(self.machine, samples, generator=self.generator)
+        # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
+        loss = self.machine(means, model) / means[1][0, 0].numel()
+        if self.sparsity is not None:
+            loss = loss + self.sparsity(self.machine, means)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return means
+
+    def _schedule(self) -> None:
+        """Learning rate, momentum and sigma for this step."""
+        s, progress = self.settings, self.step / max(1, self.settings.updates)
+        rate = s.rate + (s.rate_end - s.rate) * progress
+        momentum = s.momentum if progress < MOMENTUM_SWITCH else s.momentum_end
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+        visible = self.machine.units[0]
+        if isinstance(visible, Gaussian):
+            visible.set_scale(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
+
+    @torch.no_grad()
+    def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
+        """What the practical guide says to watch; two passes on the pictures of this batch."""
+        data, hidden = states[0], states[1]
+        reconstruction = update(self.machine, start(self.machine, (data, None)), 0, mean)[0]
+        on = pooled(hidden, getattr(self.machine.units[1], "block", 1))
+        typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
+        weight = torch.cat([link.weight.flatten() for link in self.machine.links])
+        step = weight - torch.cat([w.flatten() for w in before])
+        metrics = {
+            "step": self.step,
+            "reconstruction_error": float((data - reconstruction).square().mean()),
+            "activation": float(hidden.mean()),
+            "dead": float((highest < 0.05).float().mean()),
+            "always_on": float((typical > 0.95).float().mean()),
+            "weight_rms": float(weight.square().mean().sqrt()),
+            "update_to_weight": float(step.norm() / weight.norm()),
+            "hidden_bias": float(self.machine.units[1].bias.mean()),
+            "rate": self.optimizer.param_groups[0]["lr"],
+        }
+        if isinstance(self.machine.units[0], Gaussian):
+            metrics["sigma"] = float(self.machine.units[0].scale)
+        if watched is not None:
+            seen, unseen = (self.machine.free_energy((x, None)).mean() for x in watched)
+            metrics["free_energy_gap"] = float(unseen - seen)
+        self._refuse_divergence(metrics)
+        return metrics
+
+    def _refuse_divergence(self, metrics: Metrics) -> None:
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise Diverged(f"step {self.step}: {name} is {value}. {_REMEDY}")
+        error, limit = metrics["reconstruction_error"], EXPLODED * max(self.data_spread, 1e-6)
+        if error > limit:
+            raise Diverged(f"step {self.step}: reconstruction_error is {error:.3g}, above {limit:.3g}. {_REMEDY}")
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything but the machine that the next updates depend on."""
+        tensors = {
+            "step": torch.tensor(self.step),
+            "data_spread": torch.tensor(self.data_spread, dtype=torch.float64),
+            "generator": self.generator.get_state(),
+        }
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
+        if isinstance(self.negative, PersistentContrastiveDivergence) and self.negative.chains is not None:
+            tensors |= {f"chains.{layer}": x for layer, x in enumerate(self.negative.chains)}
+        if isinstance(self.sparsity, DecayedSparsity) and self.sparsity.average is not None:
+            tensors["sparsity.average"] = self.sparsity.average
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        device = self.machine.units[0].bias.device
+        self.step = int(tensors["step"])
+        self.data_spread = float(tensors["data_spread"])
+        self.generator.set_state(tensors["generator"])
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".")
+                slots.setdefault(int(index), {})[slot] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        chains = [tensors[name].to(device) for name in sorted(tensors) if name.startswith("chains.")]
+        if isinstance(self.negative, PersistentContrastiveDivergence) and chains:
+            self.negative.chains = tuple(chains)
+        if isinstance(self.sparsity, DecayedSparsity) and "sparsity.average" in tensors:
+            self.sparsity.average = tensors["sparsity.average"].to(device)
+
+
+_REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of the pictures"
+
+
+def _negative_phase(settings: Layer) -> NegativePhase:
+    if settings.phase == "pcd":
+        return PersistentContrastiveDivergence(settings.k)
+    return ContrastiveDivergence(settings.k, noise_free=settings.noise_free)
+
+
+def _sparsity(settings: Layer) -> Sparsity | None:
+    if settings.sparsity == "none":
+        return None
+    kind = BiasSparsity if settings.sparsity == "bias" else DecayedSparsity
+    return kind(settings.target, settings.strength)
+
+
+def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimizer:
+    weights = [link.weight for link in machine.links]
+    biases = [unit.bias for unit in machine.units if unit.bias.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
+        {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=settings.rate, betas=(settings.momentum, 0.99))
+    return torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum)

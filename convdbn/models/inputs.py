@@ -1,0 +1,127 @@
+"""What a layer is trained on: batches of pictures carried through the transform and the frozen layers below."""
+
+import logging
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convdbn.errors import DataError
+from convdbn.images import Images, random_crops
+from convdbn.models.stack import Stack
+from convdbn.recipes import Layer
+
+log = logging.getLogger(__name__)
+
+CACHE_BYTES = 2**30
+CHUNK = 100
+"""Pictures carried through the frozen layers at once."""
+
+Maps = Tensor | list[Tensor]
+
+
+class LayerInput:
+    """Batches for one layer of a stack, a function of the seed and the step alone, so a run can resume at any step.
+
+    The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than once; else each
+    batch is computed anew from the pictures, and memory does not grow with their number.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        images: Images,
+        settings: Layer,
+        depth: int,
+        *,
+        seed: int,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
+        self.order = (-1, torch.empty(0, dtype=torch.long))
+        self.cache: Maps | None = None
+        if cache_bytes and settings.updates * settings.batch > len(images):
+            self._fill_cache(cache_bytes)
+
+    def maps(self, indices: Tensor) -> Maps:
+        """Input maps of whole pictures: one tensor, or a list where their sizes differ."""
+        if isinstance(self.cache, Tensor):
+            return self.cache[indices]
+        if self.cache is not None:
+            return [self.cache[i] for i in indices.tolist()]
+        batch = self.images[indices]
+        if isinstance(batch, Tensor):
+            return self._carried(batch)
+        return _stacked([self._carried(picture[None])[0] for picture in batch])
+
+    def batch(self, step: int) -> Tensor:
+        """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
+        maps = self.maps(self._indices(step))
+        if self.settings.crop:
+            maps = random_crops(maps, self.settings.crop, generator=_seeded(self.seed, self.depth, step))
+        if not isinstance(maps, Tensor):
+            raise DataError(
+                f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on random "
+                "crops, or add {kind: resize, size: 64} to its transform"
+            )
+        return maps.flatten(1) if self.settings.kernel == 0 else maps
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """The batches of updates `start` and on."""
+        for step in range(start, self.settings.updates):
+            yield self.batch(step)
+
+    def sample(self, count: int) -> Tensor:
+        """`count` states of the visible layer, or a few more."""
+        return torch.cat([self.batch(step) for step in range(math.ceil(count / self.settings.batch))])
+
+    def _carried(self, pictures: Tensor) -> Tensor:
+        x = self.stack.prepare(pictures)
+        if self.depth and self.settings.crop:
+            x = self.stack.trimmed(x, self.depth)
+        for depth in range(self.depth):
+            x = self.stack.infer(x, depth)
+        return x
+
+    def _indices(self, step: int) -> Tensor:
+        """Pictures of one update: the next ones of an endless sequence of shuffled epochs."""
+        count, chosen = len(self.images), []
+        position, end = step * self.settings.batch, (step + 1) * self.settings.batch
+        while position < end:
+            epoch, offset = divmod(position, count)
+            if self.order[0] != epoch:
+                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)))
+            chosen.append(self.order[1][offset : offset + end - position])
+            position += len(chosen[-1])
+        return torch.cat(chosen)
+
+    def _fill_cache(self, cache_bytes: int) -> None:
+        """Keep all maps, unless the first chunk shows that they would not fit."""
+        chunks: list[Maps] = []
+        used = 0
+        for first in range(0, len(self.images), CHUNK):
+            chunk = self.maps(torch.arange(first, min(first + CHUNK, len(self.images))))
+            used += sum(x.nbytes for x in chunk)
+            expected = used * len(self.images) // min(first + CHUNK, len(self.images))
+            if expected > cache_bytes:
+                log.info("layer %d: input streamed (all of it: %s)", self.depth + 1, _size(expected))
+                return
+            chunks.append(chunk)
+        self.cache = _stacked([x for chunk in chunks for x in chunk])
+        log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
+
+
+def _seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for every combination of numbers."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+
+
+def _stacked(maps: list[Tensor]) -> Maps:
+    """One tensor where all have one size."""
+    return torch.stack(maps) if len({x.shape for x in maps}) == 1 else maps
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"

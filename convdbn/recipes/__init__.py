@@ -1,0 +1,155 @@
+"""Recipes: everything that decides what a training run does, as flat YAML that reads like a table of a paper.
+
+A field of `Layer` holds one value for all layers, or a list with one value for each. This module needs neither torch
+nor the rest of the package, so the command line can show every option without loading them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from convdbn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How one layer is built and trained. Defaults are those of Hinton's practical guide (2010) where it has one."""
+
+    filters: int = 64
+    """Hidden units, or maps of a convolutional layer."""
+    kernel: int = 0
+    """Side of the filters in pixels of the layer's input; 0 makes a fully connected layer."""
+    pool: int = 2
+    """Side C of the pooling blocks of a convolutional layer; 1 leaves it without pooling."""
+    visible: Literal["bernoulli", "gaussian"] = "bernoulli"
+    """Units of the layer's input."""
+    sigma: float = 1.0
+    """Standard deviation of Gaussian visibles at the start, in the units of the transformed data."""
+    sigma_end: float = 1.0
+    """... and from 70 % of the updates on; in between it falls geometrically."""
+    crop: int = 0
+    """Side of the random crops of the layer's input that it is trained on; 0 takes whole pictures."""
+    updates: int = 1000
+    """Number of parameter updates."""
+    batch: int = 20
+    """Pictures or crops in an update."""
+    phase: Literal["cd", "pcd"] = "cd"
+    """Negative phase: contrastive divergence, or persistent chains."""
+    k: int = 1
+    """Gibbs sweeps of the negative phase in each update."""
+    noise_free: bool = False
+    """Reconstruct visibles as means (CD only), as Lee et al. do for natural images."""
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    """What takes the gradient: SGD with momentum, or Adam with second-moment decay .99."""
+    rate: float = 0.01
+    """Learning rate of the weights."""
+    rate_end: float = 0.0
+    """Learning rate at the last update; it falls linearly."""
+    bias_rate: float = 1.0
+    """Learning rate of the biases, as a multiple of the weights'."""
+    momentum: float = 0.5
+    """Momentum at the start (Adam: decay of the first moment)."""
+    momentum_end: float = 0.9
+    """Momentum from a tenth of the updates on."""
+    l2: float = 0.0
+    """Weight decay, on the weights alone."""
+    sparsity: Literal["none", "bias", "decayed"] = "none"
+    """Pull towards the target: on the bias (Lee et al.), or on a decayed average (practical guide)."""
+    target: float = 0.05
+    """Mean activation wanted of a hidden unit."""
+    strength: float = 1.0
+    """Strength of the pull."""
+    weight_std: float = 0.01
+    """Standard deviation of the initial weights."""
+    hidden_bias: float = 0.0
+    """Initial hidden biases; visible biases come from the data."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A stack of layers, what its pictures go through first, and the seed of it all."""
+
+    transform: tuple[Mapping[str, Any], ...] = ()
+    layers: tuple[Layer, ...] = (Layer(),)
+    colour: bool = False
+    mirror: bool = False
+    seed: int = 0
+    held_out: int = 200
+    log_every: int = 20
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as JSON: `layers` is a list with the fields of each."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `as_dict`."""
+        layers = tuple(Layer(**layer) for layer in fields["layers"])
+        return Recipe(**{**fields, "layers": layers, "transform": tuple(fields["transform"])})
+
+
+GENERAL = tuple(field for field in dataclasses.fields(Recipe) if field.name != "layers")
+COLUMNS = dataclasses.fields(Layer)
+
+
+def names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
+
+
+def load(recipe: str | Path, **overrides: Any) -> Recipe:
+    """The recipe of that name or in that YAML file, with `overrides` for any of its fields.
+
+    Values for layers are one for all, or a list with one for each; the number of layers is that of `filters`.
+    """
+    path = Path(__file__).parent / f"{recipe}.yaml" if str(recipe) in names() else Path(recipe)
+    if not path.is_file():
+        raise UsageError(f"recipe={str(recipe)!r}: no such file, nor one of the recipes {', '.join(names())}")
+    try:
+        table = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe={str(recipe)!r}: not YAML ({error})") from error
+    if not isinstance(table, dict):
+        raise UsageError(f"recipe={str(recipe)!r}: expected a table of fields, such as `filters: [40, 40]`")
+    table |= {name: value for name, value in overrides.items() if value is not None}
+    known = {field.name for field in (*GENERAL, *COLUMNS)}
+    if unknown := sorted(set(table) - known):
+        raise UsageError(f"recipe={str(recipe)!r}: unknown field(s) {', '.join(unknown)}; known are {sorted(known)}")
+    filters = table.get("filters", Layer.filters)
+    depth = len(filters) if isinstance(filters, list) else 1
+    general = {field.name: table[field.name] for field in GENERAL if field.name in table}
+    return Recipe(layers=tuple(_layer(table, index, depth) for index in range(depth)), **general)
+
+
+def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
+    """One row: the `index`-th value of every column that is a list."""
+    row: dict[str, Any] = {}
+    for column in COLUMNS:
+        value = table.get(column.name, column.default)
+        if isinstance(value, list) and len(value) != depth:
+            raise UsageError(f"{column.name}={value}: needs one value, or {depth}, one for each entry of `filters`")
+        row[column.name] = _checked(column.name, value[index] if isinstance(value, list) else value)
+    return Layer(**row)
+
+
+POSITIVE = {"filters", "pool", "sigma", "sigma_end", "updates", "batch", "k", "rate", "bias_rate", "weight_std"}
+NOT_NEGATIVE = {"kernel", "crop", "rate_end", "momentum", "momentum_end", "l2", "target", "strength"}
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Refuse values of the wrong type or range, naming them."""
+    annotation = Layer.__annotations__[name]
+    choices = getattr(annotation, "__args__", ())
+    if choices and value not in choices:
+        raise UsageError(f"{name}={value!r}: choose from {', '.join(choices)}")
+    if annotation in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise UsageError(f"{name}={value!r}: a number is needed")
+    if annotation is int and value != int(value):
+        raise UsageError(f"{name}={value!r}: a whole number is needed")
+    if (name in POSITIVE and not value > 0) or (name in NOT_NEGATIVE and not value >= 0):
+        raise UsageError(f"{name}={value}: must be {'above' if name in POSITIVE else 'at least'} 0")
+    return annotation(value) if annotation in (int, float) else value

@@ -1,0 +1,61 @@
+"""Exact answers for small machines, by enumeration: the oracles that everything else is held against.
+
+One colour of layers is enumerated and the other is summed in closed form, so Gaussian layers are welcome in the other
+colour. Costs grow as the number of states of the enumerated colour.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, State
+
+Shapes = Sequence[tuple[int, ...]]
+"""Shape of each layer without the batch, as `BoltzmannMachine.shapes` gives them."""
+
+
+def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> State:
+    """Every joint state of some layers; the other layers are None."""
+    each = [machine.units[layer].states(tuple(shapes[layer])) for layer in layers]
+    index = torch.cartesian_prod(*[torch.arange(len(x)) for x in each]).view(-1, len(layers))
+    joint: list[Tensor | None] = [None] * len(machine.units)
+    for column, layer in enumerate(layers):
+        joint[layer] = each[column][index[:, column]]
+    return tuple(joint)
+
+
+def log_z(machine: BoltzmannMachine, shapes: Shapes, colour: int = 1, beta: float = 1.0) -> Tensor:
+    """Logarithm of the partition function, by enumerating the layers of `colour`."""
+    layers = [layer for layer, c in enumerate(machine.colours) if c == colour]
+    return (-machine.free_energy(states(machine, shapes, layers), colour, beta)).logsumexp(0)
+
+
+def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, colour: int = 1) -> Tensor:
+    """log p(v) of each picture `(B,)`, in nats; differentiable in the machine's parameters.
+
+    `colour` is the one enumerated for the partition function; other layers of the visible colour are enumerated.
+    """
+    others = [layer for layer, c in enumerate(machine.colours) if c == 0 and layer != 0]
+    if not others:
+        unnormalised = -machine.free_energy((visible, *[None] * (len(machine.units) - 1)))
+    else:
+        rest = states(machine, shapes, others)
+        count = next(len(x) for x in rest if x is not None)
+        paired = [None if x is None else x.repeat(len(visible), *[1] * (x.ndim - 1)) for x in rest]
+        paired[0] = visible.repeat_interleave(count, 0)
+        unnormalised = (-machine.free_energy(tuple(paired))).view(len(visible), count).logsumexp(1)
+    return unnormalised - log_z(machine, shapes, colour)
+
+
+def probabilities(machine: BoltzmannMachine, shapes: Shapes, beta: float = 1.0) -> tuple[State, Tensor]:
+    """Every joint state of all layers, and the probability of each `(S,)`; no Gaussian layers."""
+    joint = states(machine, shapes, range(len(machine.units)))
+    return joint, (-machine.energy(joint, beta)).softmax(0)
+
+
+def sample(machine: BoltzmannMachine, shapes: Shapes, count: int, *, generator: torch.Generator) -> State:
+    """Independent exact draws of whole states, without any Markov chain."""
+    joint, p = probabilities(machine, shapes)
+    index = torch.multinomial(p, count, replacement=True, generator=generator)
+    return tuple(x[index] for x in joint)

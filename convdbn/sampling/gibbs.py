@@ -1,0 +1,115 @@
+"""One sweep, three rules: Gibbs sampling, mean field and zero-temperature descent are the same few lines."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, State, Unit
+
+Rule = Callable[[Unit, Tensor], Tensor]
+"""New state of a layer, from its unit and the field that reaches it."""
+
+Clamp = Mapping[int, bool | Tensor]
+"""Layers that stay as they are: True for the whole layer, or a mask that is True at the pixels to keep."""
+
+
+def mean(unit: Unit, field: Tensor) -> Tensor:
+    """Rule: the expected state. Sweeps of it are mean-field inference."""
+    return unit.mean(field)
+
+
+def mode(unit: Unit, field: Tensor) -> Tensor:
+    """Rule: the most probable state. Sweeps of it go downhill in energy."""
+    return unit.mode(field)
+
+
+def draw(generator: torch.Generator) -> Rule:
+    """Rule: a sample. Sweeps of it are block Gibbs sampling."""
+    return lambda unit, field: unit.sample(field, generator=generator)
+
+
+@torch.no_grad()
+def update(
+    machine: BoltzmannMachine,
+    state: State,
+    colour: int,
+    rule: Rule,
+    *,
+    beta: float | Tensor = 1.0,
+    clamp: Clamp | None = None,
+) -> State:
+    """Apply `rule` to every layer of one colour, given the layers of the other."""
+    clamp = clamp or {}
+    new = list(state)
+    for layer, unit in enumerate(machine.units):
+        kept = clamp.get(layer, False)
+        if machine.colours[layer] != colour or kept is True:
+            continue
+        new[layer] = rule(unit, machine.field(state, layer, beta))
+        if isinstance(kept, Tensor):
+            new[layer] = torch.where(kept, state[layer], new[layer])
+    return tuple(new)
+
+
+def sweep(
+    machine: BoltzmannMachine,
+    state: State,
+    rule: Rule,
+    *,
+    beta: float | Tensor = 1.0,
+    clamp: Clamp | None = None,
+) -> State:
+    """Update every layer once: first the colour of the visible layer, then the other."""
+    for colour in (0, 1):
+        state = update(machine, state, colour, rule, beta=beta, clamp=clamp)
+    return state
+
+
+def gibbs(
+    machine: BoltzmannMachine,
+    state: State,
+    sweeps: int,
+    *,
+    generator: torch.Generator,
+    beta: float | Tensor = 1.0,
+    clamp: Clamp | None = None,
+) -> State:
+    """`sweeps` sweeps of block Gibbs sampling from a whole state."""
+    for _ in range(sweeps):
+        state = sweep(machine, state, draw(generator), beta=beta, clamp=clamp)
+    return state
+
+
+@torch.no_grad()
+def start(machine: BoltzmannMachine, state: State) -> State:
+    """Fill the layers that are None, each at its mean given the neighbours known by then, from the bottom up."""
+    while any(x is None for x in state):
+        for a, b in machine.edges:
+            new = b if state[b] is None else a
+            if state[new] is None and (state[a] is not None or state[b] is not None):
+                filled = machine.units[new].mean(machine.field(state, new))
+                state = (*state[:new], filled, *state[new + 1 :])
+    return state
+
+
+def mean_field(
+    machine: BoltzmannMachine,
+    state: State,
+    *,
+    sweeps: int = 30,
+    tolerance: float = 1e-4,
+    clamp: Clamp | None = None,
+) -> State:
+    """Sweeps of means until no unit moves by more than `tolerance`, or `sweeps` are done.
+
+    Each update of a colour is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
+    2.2), so the bound never falls. Where the free layers are all of one colour, the first sweep is exact.
+    """
+    for _ in range(sweeps):
+        new = sweep(machine, state, mean, clamp=clamp)
+        moved = max(float((x - y).abs().max()) for x, y in zip(new, state, strict=True))
+        state = new
+        if moved <= tolerance:
+            break
+    return state
