@@ -1,8 +1,8 @@
 """Convolutional deep belief networks: image features learned without labels, layer by layer.
 
-    model = convdbn.train(recipe="photos", data="photos", output_dir="run")
-    model = convdbn.load("run")
-    maps = model.features(images)       # a list, one tensor per layer
+model = convdbn.train(recipe="photos", data="photos", output_dir="run")
+model = convdbn.load("run")
+maps = model.features(images)       # a list, one tensor per layer
 """
 
 from typing import Any

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
 from convdbn.errors import UsageError
@@ -60,21 +60,22 @@ def train(
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
     saved = _prepare_folder(folder, chosen, origin, overwrite=overwrite, resume=resume)
-    from convdbn.images import open_images
+    from convdbn.images import Images, open_images
     from convdbn.models.greedy import GreedyTraining, hold_out
 
+    held: Images | None
     images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
     if str(data) in TEST_SPLIT:
-        held = open_images(data, split="test", data_root=data_root, grey=not chosen.colour)
-        held = held.select(range(min(len(held), chosen.held_out)))
+        test = open_images(data, split="test", data_root=data_root, grey=not chosen.colour)
+        held = test.select(range(min(len(test), chosen.held_out))) if chosen.held_out else None
     else:
         images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
     with stop_on_signal() as stop:
         run = GreedyTraining(
             chosen, images, held_out=held, folder=folder, data=origin, device=_device(device), stop=stop
         )
-        if saved:
-            run.resume()
+        if saved and folder is not None:
+            run.resume(folder)
         return run.run()
 
 
@@ -83,7 +84,7 @@ def features(
     checkpoint: str | Path,
     data: str | Path,
     layer: int = 1,
-    split: str = "train",
+    split: Literal["train", "test"] = "train",
     data_root: str | Path | None = None,
     download: bool = False,
     output: str | Path | None = None,
@@ -109,11 +110,12 @@ def features(
     from convdbn.images import open_images
     from convdbn.readout.extract import extract
 
-    channels = model.channels
-    images = open_images(data, data_root=data_root, split=split, download=download, grey=channels == 1)
+    images = open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
     maps = extract(model, images, layer, trim=trim)
     if output is not None:
-        labels = {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
+        labels: dict[str, Any] = (
+            {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
+        )
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         np.savez(output, features=maps, **labels)
     return maps
@@ -138,6 +140,7 @@ def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None =
 
 def inspect(checkpoint: str | Path) -> dict[str, Any]:
     """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress."""
+    from convdbn.energy import Gaussian
     from convdbn.models import stack
 
     model, metadata, trainer = stack.load_run(checkpoint)
@@ -147,7 +150,7 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
         "finished": not trainer and metadata["progress"]["layer"] == len(metadata["recipe"]["layers"]),
         "picture": list(model.picture),
         "layers": [info._asdict() for info in model.feature_info],
-        "scale": [float(m.units[0].scale) for m in model.machines if hasattr(m.units[0], "scale")],
+        "scales": [float(m.units[0].scale) if isinstance(m.units[0], Gaussian) else None for m in model.machines],
         "transform": model.transform.spec(),
         **{key: metadata[key] for key in ("data", "progress", "recipe")},
     }
@@ -195,13 +198,14 @@ def _prepare_folder(
         before = {**saved["recipe"], **saved["data"]}
         different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
         if different:
-            raise UsageError(f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options")
+            raise UsageError(
+                f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options"
+            )
         return True
     if model.exists() and not overwrite:
-        raise UsageError(f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("model.safetensors", "metrics.csv"):
-        (folder / name).unlink(missing_ok=True)
+        raise UsageError(
+            f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume"
+        )
     return False
 
 

@@ -1,4 +1,4 @@
-"""The command line: results on stdout, the log on stderr, and an exit code that says what kind of thing went wrong."""
+"""The command line: results on stdout, the log on stderr, an exit code for each kind of thing that goes wrong."""
 
 import inspect
 import json
@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from convdbn import __version__, api, demo, recipes
-from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
+from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
 
@@ -54,7 +54,9 @@ def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        prog="convdbn", description="Image features learned without labels, layer by layer.", version=__version__
+        prog="convdbn",
+        description="Image features learned without labels, layer by layer.",
+        version=__version__,
     )
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for verb, function in VERBS.items():
@@ -89,10 +91,11 @@ def _add_recipe_fields(command: ArgumentParser) -> None:
     """Every field of a recipe as an option that overrides it."""
     for field in recipes.COLUMNS:
         help_ = "overrides the recipe; one value, or a list with one for each layer"
-        command.add_argument(_flag(field.name), type=field.type | list[field.type] | None, default=None, help=help_)
+        one: Any = field.type
+        command.add_argument(_flag(field.name), type=one | list[one] | None, default=None, help=help_)
     for field in recipes.GENERAL:
-        type_ = list[dict[str, Any]] if field.name == "transform" else field.type
-        command.add_argument(_flag(field.name), type=type_ | None, default=None, help="overrides the recipe")
+        one = list[dict[str, Any]] if field.name == "transform" else field.type
+        command.add_argument(_flag(field.name), type=one | None, default=None, help="overrides the recipe")
 
 
 def _flag(name: str) -> str:

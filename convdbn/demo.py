@@ -34,7 +34,10 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     run = folder / "photos"
     model = api.train(recipe="photos", data="photos", output_dir=run, overwrite=True, device="cpu")
     filters = [project.linear_combination(model, layer) for layer in (1, 2)]
-    titles = ["layer 1 of the photographs: its filters", "layer 2: what its units look for, painted with layer 1"]
+    titles = [
+        "layer 1 of the photographs: its filters",
+        "layer 2: what its units look for, painted with layer 1",
+    ]
     drawn = [figures.save(figures.filter_grids(filters, titles), folder / "photos.png")]
     log.info("2/2  digits: features without labels, then logistic regression on them")
     accuracies, network = _digits()

@@ -1,10 +1,10 @@
 """What a model is: units, the links between them, and the machine they make."""
 
 from convdbn.energy.links import Conv, Dense, Link, pooled
-from convdbn.energy.machine import BoltzmannMachine, State
+from convdbn.energy.machine import BoltzmannMachine, Given, State
 from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Gaussian, Unit
 
 __all__ = [
-    "Bernoulli", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian", "Link", "State",
-    "Unit", "pooled",
+    "Bernoulli", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian", "Given", "Link",
+    "State", "Unit", "pooled",
 ]  # fmt: skip

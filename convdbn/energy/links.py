@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 
 class Link(nn.Module):
@@ -72,7 +73,7 @@ class Dense(Link):
 
 
 class Conv(Link):
-    """"Valid" correlation with filters of shape `(above, below, height, width)`, stride 1 (Lee et al. 2009).
+    """ "Valid" correlation with filters of shape `(above, below, height, width)`, stride 1 (Lee et al. 2009).
 
     With `pool` C > 1 the lower layer is first summed over its C x C blocks, which makes its pooling units, and `down`
     spreads the field over the block again.
@@ -100,7 +101,7 @@ class Conv(Link):
         return _spread(x, self.pool)
 
     def correlate(self, x: Tensor, y: Tensor) -> Tensor:
-        return nn.grad.conv2d_weight(pooled(x, self.pool), self.weight.shape, y)
+        return conv2d_weight(pooled(x, self.pool), self.weight.shape, y)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape

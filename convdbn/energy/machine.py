@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from convdbn.energy.links import LINKS, Link
 from convdbn.energy.units import UNITS, Unit
 
-State = tuple[Tensor | None, ...]
-"""One tensor for each layer, batch first; None where a layer is not known (yet)."""
+State = tuple[Tensor, ...]
+"""One tensor for each layer, batch first."""
+
+Given = tuple[Tensor | None, ...]
+"""A state of which some layers are None: not known, or not wanted."""
 
 
 class BoltzmannMachine(nn.Module):
@@ -26,10 +29,13 @@ class BoltzmannMachine(nn.Module):
     links and never the units, and is a number or one value for each element of the batch.
     """
 
+    units: Sequence[Unit]
+    links: Sequence[Link]
+
     def __init__(self, units: Sequence[Unit], links: Sequence[tuple[int, int, Link]]) -> None:
         super().__init__()
-        self.units = nn.ModuleList(units)
-        self.links = nn.ModuleList(link for _, _, link in links)
+        self.units = nn.ModuleList(units)  # type: ignore[assignment]
+        self.links = nn.ModuleList(link for _, _, link in links)  # type: ignore[assignment]
         self.edges = [(a, b) for a, b, _ in links]
         self.colours = _two_colours(len(units), self.edges)
 
@@ -55,14 +61,15 @@ class BoltzmannMachine(nn.Module):
                     shapes[a] = link.down_shape(shapes[b])
         return [shapes[layer] for layer in range(len(self.units))]
 
-    def field(self, state: State, layer: int, beta: float | Tensor = 1.0) -> Tensor:
+    def field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
         """The field that reaches a layer from its neighbours in `state`; a neighbour that is None adds nothing."""
         total: Tensor | None = None
         for (a, b), link in zip(self.edges, self.links, strict=True):
-            if layer == b and state[a] is not None:
-                part = link.up(self.units[a].coupled(state[a]))
-            elif layer == a and state[b] is not None:
-                part = link.down(self.units[b].coupled(state[b]))
+            below, above = state[a], state[b]
+            if layer == b and below is not None:
+                part = link.up(self.units[a].coupled(below))
+            elif layer == a and above is not None:
+                part = link.down(self.units[b].coupled(above))
             else:
                 continue
             total = part if total is None else total + part
@@ -72,24 +79,26 @@ class BoltzmannMachine(nn.Module):
 
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
-        total = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
+        total: Any = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = self.units[a].coupled(state[a]), self.units[b].coupled(state[b])
             total = total - _scaled((link.up(below) * above).flatten(1).sum(1), beta)
         return total
 
-    def free_energy(self, state: State, colour: int = 0, beta: float | Tensor = 1.0) -> Tensor:
+    def free_energy(self, state: Given, colour: int = 0, beta: float | Tensor = 1.0) -> Tensor:
         """-log of the sum of exp(-E) over every layer of the other colour, exactly, `(B,)`.
 
         Only the layers of `colour` (0 is that of the visible layer) are read from `state`.
         """
-        kept: State = tuple(x if c == colour else None for x, c in zip(state, self.colours, strict=True))
+        kept = tuple(x if c == colour else None for x, c in zip(state, self.colours, strict=True))
         total: Any = 0.0
-        for layer, unit in enumerate(self.units):
-            if self.colours[layer] == colour:
-                total = total + unit.energy(state[layer])
-            else:
+        for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
+            if x is not None:
+                total = total + unit.energy(x)
+            elif self.colours[layer] != colour:
                 total = total - unit.log_norm(self.field(kept, layer, beta))
+            else:
+                raise ValueError(f"state[{layer}] is None: the free energy in colour {colour} needs it")
         return total
 
     def forward(self, positive: State, negative: State) -> Tensor:
@@ -130,9 +139,13 @@ def _two_colours(layers: int, edges: list[tuple[int, int]]) -> list[int]:
     """Colour 0 for layer 0 and every layer an even number of links away, colour 1 for the others."""
     colours: dict[int, int] = {0: 0}
     while len(colours) < layers:
-        reached = {b: 1 - colours[a] for a, b in edges + [(b, a) for a, b in edges] if a in colours and b not in colours}
+        reached = {
+            b: 1 - colours[a] for a, b in edges + [(b, a) for a, b in edges] if a in colours and b not in colours
+        }
         if not reached:
-            raise ValueError(f"layers {sorted(set(range(layers)) - set(colours))} are not linked to layer 0: add links")
+            raise ValueError(
+                f"layers {sorted(set(range(layers)) - set(colours))} are not linked to layer 0: add links"
+            )
         colours |= reached
     odd = [(a, b) for a, b in edges if colours[a] == colours[b]]
     if odd:

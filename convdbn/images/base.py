@@ -45,9 +45,7 @@ class Images(Dataset[Batch], ABC):
             )
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if len(outside):
-            raise IndexError(
-                f"indices: {outside[0]} is not in 0 to {len(self) - 1}, the pictures of {self.name}"
-            )
+            raise IndexError(f"indices: {outside[0]} is not in 0 to {len(self) - 1}, the pictures of {self.name}")
         return chosen.long()
 
 

@@ -118,9 +118,7 @@ def random_crops(batch: Batch, size: int | tuple[int, int], *, generator: torch.
     picture is smaller.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    draws = torch.rand(
-        len(batch), 2, dtype=torch.float64, device=generator.device, generator=generator
-    ).tolist()
+    draws = torch.rand(len(batch), 2, dtype=torch.float64, device=generator.device, generator=generator).tolist()
     crops = []
     for i, (picture, (down, right)) in enumerate(zip(batch, draws, strict=True)):
         h, w = picture.shape[-2:]

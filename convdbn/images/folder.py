@@ -29,18 +29,12 @@ class FolderImages(Images):
     def __init__(self, folder: str | Path, *, grey: bool = True, skip: Collection[str] = ()) -> None:
         root = Path(folder).expanduser()
         if not root.is_dir():
-            raise DataError(
-                f"folder: '{folder}' does not exist or is no folder; give one that holds pictures"
-            )
-        found = sorted(
-            path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()
-        )
+            raise DataError(f"folder: '{folder}' does not exist or is no folder; give one that holds pictures")
+        found = sorted(path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
         parts = [path.relative_to(root).parts for path in found]
         self.paths = [path for path, part in zip(found, parts, strict=True) if part[0] not in skip]
         if not self.paths:
-            raise DataError(
-                f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}"
-            )
+            raise DataError(f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}")
         self.name = root.resolve().name
         self.grey = grey
         tops = [part[0] for part in parts if part[0] not in skip]
@@ -64,12 +58,8 @@ def read_picture(path: Path, *, grey: bool) -> Tensor:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
             return to_pixels(upright, grey).float() / 255
-    except (
-        Exception
-    ) as error:  # Pillow raises many kinds, depending on the format and on where the file breaks
-        raise DataError(
-            f"'{path}' cannot be read as a picture ({error}); repair or remove the file"
-        ) from error
+    except Exception as error:  # Pillow raises many kinds, depending on the format and on where the file breaks
+        raise DataError(f"'{path}' cannot be read as a picture ({error}); repair or remove the file") from error
 
 
 def to_pixels(picture: "Image.Image", grey: bool) -> Tensor:

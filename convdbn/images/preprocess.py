@@ -87,9 +87,7 @@ class Pad(Transform):
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         if self.mode == "reflect" and self.size >= min(h, w):
-            raise DataError(
-                f"size={self.size}: a {h}x{w} picture mirrors at most {min(h, w) - 1} pixels; pad less"
-            )
+            raise DataError(f"size={self.size}: a {h}x{w} picture mirrors at most {min(h, w) - 1} pixels; pad less")
         return F.pad(x, [self.size] * 4, mode=self.mode)
 
 
@@ -116,8 +114,7 @@ class Binarize(Transform):
 
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.kind: transform
-    for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Flatten, Binarize)
+    transform.kind: transform for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Flatten, Binarize)
 }
 
 

@@ -24,9 +24,7 @@ class Transform(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """The kind and the constructor's arguments, as JSON."""
-        return {"kind": self.kind} | {
-            name: getattr(self, name) for name in inspect.signature(type(self)).parameters
-        }
+        return {"kind": self.kind} | {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Learn what is learned from data: for most transforms, nothing."""

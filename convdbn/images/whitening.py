@@ -96,9 +96,7 @@ class ZCA(Transform):
             x = check_images(batch, "batches").flatten(1).double()
             count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
         if count == 0:
-            raise DataError(
-                "batches: no pictures to fit on; pass a list, as an iterator is empty after a pass"
-            )
+            raise DataError("batches: no pictures to fit on; pass a list, as an iterator is empty after a pass")
         mean = total / count
         variances, axes = torch.linalg.eigh(products / count - mean.outer(mean))
         matrix = axes / (variances.clamp(min=0) + self.epsilon).sqrt() @ axes.T
@@ -107,9 +105,7 @@ class ZCA(Transform):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.mean) == 0:
-            raise RuntimeError(
-                "ZCA is not fitted: call fit(batches) with training pictures, or load a state dict"
-            )
+            raise RuntimeError("ZCA is not fitted: call fit(batches) with training pictures, or load a state dict")
         flat = x.flatten(1)
         if flat.shape[1] != len(self.mean):
             raise DataError(

@@ -38,7 +38,8 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata of a checkpoint."""
     with _open(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(path, file)
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, _metadata(path, file)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -64,5 +65,7 @@ def _metadata(path: Path, file: Any) -> dict[str, Any]:
     except (KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
     if metadata["format"] > FORMAT:
-        raise CheckpointError(f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn")
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
+        )
     return metadata

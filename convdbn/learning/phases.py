@@ -5,19 +5,22 @@ layers given the data. The methods differ only in the negative phase: contrastiv
 data, persistent contrastive divergence (Tieleman 2008) keeps them between updates.
 """
 
+from typing import Any
+
 import torch
 
-from convdbn.energy import BoltzmannMachine, State
+from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
 
 
 @torch.no_grad()
-def expect(machine: BoltzmannMachine, state: State, *, generator: torch.Generator) -> tuple[State, State]:
+def expect(machine: BoltzmannMachine, state: Given, *, generator: torch.Generator) -> tuple[State, State]:
     """Hidden colour given the visible one: the state with means there, and the state with samples of those means.
 
     Means enter the statistics (they are exact, with less noise); samples go on along the chain.
     """
-    means, samples = list(state), list(state)
+    means: list[Any] = list(state)
+    samples: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
         if machine.colours[layer] == 1:
             field = machine.field(state, layer)
@@ -26,7 +29,7 @@ def expect(machine: BoltzmannMachine, state: State, *, generator: torch.Generato
     return tuple(means), tuple(samples)
 
 
-def positive(machine: BoltzmannMachine, data: State, *, generator: torch.Generator) -> tuple[State, State]:
+def positive(machine: BoltzmannMachine, data: Given, *, generator: torch.Generator) -> tuple[State, State]:
     """Means and samples of the hidden layers given the data; layers that are None in `data` are hidden.
 
     Exact where the hidden layers are all of one colour, else mean field (Salakhutdinov and Hinton 2009).

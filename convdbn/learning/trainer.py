@@ -8,10 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, State, pooled
+from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
 from convdbn.errors import Diverged
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
-from convdbn.learning.phases import ContrastiveDivergence, NegativePhase, PersistentContrastiveDivergence, positive
+from convdbn.learning.phases import (
+    ContrastiveDivergence,
+    NegativePhase,
+    PersistentContrastiveDivergence,
+    positive,
+)
 from convdbn.recipes import Layer
 from convdbn.sampling.gibbs import mean, start, update
 
@@ -76,7 +81,7 @@ class Trainer:
             if logged:
                 on_metrics(self._metrics(states, before, watched))
 
-    def update(self, data: State) -> State:
+    def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
         means, samples = positive(self.machine, data, generator=self.generator)
         model = self.negative(self.machine, samples, generator=self.generator)

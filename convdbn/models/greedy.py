@@ -61,11 +61,11 @@ class GreedyTraining:
         self.first_layer = 0
         self.last_save = time.monotonic()
 
-    def resume(self) -> None:
+    def resume(self, folder: Path) -> None:
         """Take up the run saved in the folder."""
-        self.stack, metadata, self.saved_trainer = load_run(self.folder)
+        self.stack, metadata, self.saved_trainer = load_run(folder)
         self.first_layer = metadata["progress"]["layer"]
-        _cut_metrics(self.folder / METRICS_FILE, self.first_layer + 1, metadata["progress"]["step"])
+        _cut_metrics(folder / METRICS_FILE, self.first_layer + 1, metadata["progress"]["step"])
 
     def run(self) -> Stack:
         """Train what is left to train; the finished stack."""
@@ -90,8 +90,16 @@ class GreedyTraining:
                 what = f"layer {number}: crops" if layer.crop else f"layer {number}: input maps"
                 check_size(size, [(layer.kernel, layer.pool)], what)
                 size = tuple((side - layer.kernel + 1) // layer.pool for side in size)
+        self._clear_folder()
         crop = self.recipe.layers[0].crop
         self.stack.picture = (first.shape[1], *((crop, crop) if crop else first.shape[2:]))
+
+    def _clear_folder(self) -> None:
+        """Begin a run: only now is one that may stand in the folder given up."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in (MODEL_FILE, METRICS_FILE):
+                (self.folder / name).unlink(missing_ok=True)
 
     def _train_layer(self, depth: int, settings: Layer) -> None:
         """Fit machine `depth`, from its start or from where the saved run stood."""
@@ -109,9 +117,19 @@ class GreedyTraining:
         elif self.saved_trainer:
             trainer.load_state(self.saved_trainer)
         epochs = settings.updates * settings.batch / len(self.images)
-        log.info("layer %d: %d updates of %d (%.3g epochs), %s", depth + 1, settings.updates, settings.batch, epochs, settings)
+        log.info(
+            "layer %d: %d updates of %d (%.3g epochs), %s",
+            depth + 1,
+            settings.updates,
+            settings.batch,
+            epochs,
+            settings,
+        )
         watched = self._watched(inputs)
-        with self._writer() as writer, tqdm(total=settings.updates, initial=trainer.step, disable=None) as bar:
+        with (
+            self._writer() as writer,
+            tqdm(total=settings.updates, initial=trainer.step, disable=None) as bar,
+        ):
             bar.set_description(f"layer {depth + 1}")
 
             def on_metrics(metrics: Metrics) -> None:
@@ -150,7 +168,11 @@ class GreedyTraining:
     def _save(self, layer: int, step: int, trainer: Trainer | None) -> None:
         if self.folder is None:
             return
-        metadata = {"recipe": self.recipe.as_dict(), "data": self.data, "progress": {"layer": layer, "step": step}}
+        metadata = {
+            "recipe": self.recipe.as_dict(),
+            "data": self.data,
+            "progress": {"layer": layer, "step": step},
+        }
         save(self.folder / MODEL_FILE, self.stack, metadata, trainer.state() if trainer else None)
         self.last_save = time.monotonic()
 

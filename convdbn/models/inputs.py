@@ -63,8 +63,8 @@ class LayerInput:
             maps = random_crops(maps, self.settings.crop, generator=_seeded(self.seed, self.depth, step))
         if not isinstance(maps, Tensor):
             raise DataError(
-                f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on random "
-                "crops, or add {kind: resize, size: 64} to its transform"
+                f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
+                "random crops, or add {kind: resize, size: 64} to its transform"
             )
         return maps.flatten(1) if self.settings.kernel == 0 else maps
 

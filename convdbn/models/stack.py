@@ -1,14 +1,14 @@
 """A stack of two-layer machines, each seeing the pooled maps of the one below: RBM, DBN and convolutional DBN."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, pooled
+from convdbn.energy import BlockSoftmax, BoltzmannMachine, Conv, pooled
 from convdbn.errors import CheckpointError, DataError
 from convdbn.images import Pipeline, build_transform, check_images
 from convdbn.learning import checkpoint
@@ -29,10 +29,12 @@ class FeatureInfo(NamedTuple):
 class Stack(nn.Module):
     """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on."""
 
+    machines: MutableSequence[BoltzmannMachine]
+
     def __init__(self, transform: Pipeline, machines: Sequence[BoltzmannMachine], picture: Sequence[int]) -> None:
         super().__init__()
         self.transform = transform
-        self.machines = nn.ModuleList(machines)
+        self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
         self.picture = tuple(picture)
 
     def spec(self) -> dict[str, Any]:
@@ -115,8 +117,10 @@ class Stack(nn.Module):
 
 def kernel_and_pool(machine: BoltzmannMachine) -> tuple[int, int]:
     """Side of the filters (0 in a fully connected machine) and of the pooling blocks."""
-    link = machine.links[0]
-    return (link.weight.shape[-1], machine.units[1].block) if isinstance(link, Conv) else (0, 1)
+    link, hidden = machine.links[0], machine.units[1]
+    if not isinstance(link, Conv):
+        return 0, 1
+    return link.weight.shape[-1], hidden.block if isinstance(hidden, BlockSoftmax) else 1
 
 
 def output_side(side: int, layers: Sequence[tuple[int, int]]) -> int | None:
@@ -171,12 +175,16 @@ def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]
     """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
     file = model_file(path)
     tensors, metadata = checkpoint.read(file)
-    trainer = {name.removeprefix("trainer."): tensors.pop(name) for name in list(tensors) if name.startswith("trainer.")}
+    trainer = {
+        name.removeprefix("trainer."): tensors.pop(name) for name in list(tensors) if name.startswith("trainer.")
+    }
     try:
         stack = Stack.build(metadata["model"])
         stack.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"checkpoint={str(file)!r}: parameters do not fit the architecture ({error})") from error
+        raise CheckpointError(
+            f"checkpoint={str(file)!r}: parameters do not fit the architecture ({error})"
+        ) from error
     return stack.eval(), metadata, trainer
 
 

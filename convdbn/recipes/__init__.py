@@ -136,7 +136,18 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
     return Layer(**row)
 
 
-POSITIVE = {"filters", "pool", "sigma", "sigma_end", "updates", "batch", "k", "rate", "bias_rate", "weight_std"}
+POSITIVE = {
+    "filters",
+    "pool",
+    "sigma",
+    "sigma_end",
+    "updates",
+    "batch",
+    "k",
+    "rate",
+    "bias_rate",
+    "weight_std",
+}
 NOT_NEGATIVE = {"kernel", "crop", "rate_end", "momentum", "momentum_end", "l2", "target", "strength"}
 
 

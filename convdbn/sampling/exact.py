@@ -5,17 +5,18 @@ colour. Costs grow as the number of states of the enumerated colour.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, State
+from convdbn.energy import BoltzmannMachine, Given, State
 
 Shapes = Sequence[tuple[int, ...]]
 """Shape of each layer without the batch, as `BoltzmannMachine.shapes` gives them."""
 
 
-def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> State:
+def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> Given:
     """Every joint state of some layers; the other layers are None."""
     each = [machine.units[layer].states(tuple(shapes[layer])) for layer in layers]
     index = torch.cartesian_prod(*[torch.arange(len(x)) for x in each]).view(-1, len(layers))
@@ -42,7 +43,9 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
     else:
         rest = states(machine, shapes, others)
         count = next(len(x) for x in rest if x is not None)
-        paired = [None if x is None else x.repeat(len(visible), *[1] * (x.ndim - 1)) for x in rest]
+        paired: list[Tensor | None] = [
+            None if x is None else x.repeat(len(visible), *[1] * (x.ndim - 1)) for x in rest
+        ]
         paired[0] = visible.repeat_interleave(count, 0)
         unnormalised = (-machine.free_energy(tuple(paired))).view(len(visible), count).logsumexp(1)
     return unnormalised - log_z(machine, shapes, colour)
@@ -50,7 +53,7 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
 
 def probabilities(machine: BoltzmannMachine, shapes: Shapes, beta: float = 1.0) -> tuple[State, Tensor]:
     """Every joint state of all layers, and the probability of each `(S,)`; no Gaussian layers."""
-    joint = states(machine, shapes, range(len(machine.units)))
+    joint = cast(State, states(machine, shapes, range(len(machine.units))))
     return joint, (-machine.energy(joint, beta)).softmax(0)
 
 

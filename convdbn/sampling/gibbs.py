@@ -1,11 +1,12 @@
 """One sweep, three rules: Gibbs sampling, mean field and zero-temperature descent are the same few lines."""
 
 from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, State, Unit
+from convdbn.energy import BoltzmannMachine, Given, State, Unit
 
 Rule = Callable[[Unit, Tensor], Tensor]
 """New state of a layer, from its unit and the field that reaches it."""
@@ -32,7 +33,7 @@ def draw(generator: torch.Generator) -> Rule:
 @torch.no_grad()
 def update(
     machine: BoltzmannMachine,
-    state: State,
+    state: Given,
     colour: int,
     rule: Rule,
     *,
@@ -41,15 +42,16 @@ def update(
 ) -> State:
     """Apply `rule` to every layer of one colour, given the layers of the other."""
     clamp = clamp or {}
-    new = list(state)
+    new: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
         kept = clamp.get(layer, False)
         if machine.colours[layer] != colour or kept is True:
             continue
         new[layer] = rule(unit, machine.field(state, layer, beta))
-        if isinstance(kept, Tensor):
-            new[layer] = torch.where(kept, state[layer], new[layer])
-    return tuple(new)
+        before = state[layer]
+        if isinstance(kept, Tensor) and before is not None:
+            new[layer] = torch.where(kept, before, new[layer])
+    return cast(State, tuple(new))
 
 
 def sweep(
@@ -82,15 +84,15 @@ def gibbs(
 
 
 @torch.no_grad()
-def start(machine: BoltzmannMachine, state: State) -> State:
+def start(machine: BoltzmannMachine, given: Given) -> State:
     """Fill the layers that are None, each at its mean given the neighbours known by then, from the bottom up."""
+    state = list(given)
     while any(x is None for x in state):
         for a, b in machine.edges:
-            new = b if state[b] is None else a
-            if state[new] is None and (state[a] is not None or state[b] is not None):
-                filled = machine.units[new].mean(machine.field(state, new))
-                state = (*state[:new], filled, *state[new + 1 :])
-    return state
+            new, known = (b, a) if state[b] is None else (a, b)
+            if state[new] is None and state[known] is not None:
+                state[new] = machine.units[new].mean(machine.field(tuple(state), new))
+    return cast(State, tuple(state))
 
 
 def mean_field(

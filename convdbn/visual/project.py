@@ -12,8 +12,8 @@ from convdbn.models.stack import Stack, kernel_and_pool
 def linear_combination(stack: Stack, layer: int) -> Tensor:
     """Filters of a layer in the space of transformed pictures (Lee et al. 2009, section 4.2).
 
-    `(n, c, h, w)` for layer 1, 2, ... of the stack. Each weight of an upper layer scales the picture of the unit below that it leads
-    to, at the place it leads to: negative weights are cut, maps are enlarged by the pooling ratio.
+    `(n, c, h, w)` for layer 1, 2, ... of the stack. Each weight of an upper layer scales the picture of the unit
+    below that it leads to, at the place it leads to: negative weights are cut, maps enlarged by the pooling ratio.
     """
     if not 1 <= layer <= len(stack.machines):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.machines)}")

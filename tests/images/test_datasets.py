@@ -91,9 +91,7 @@ def test_wrong_indices(indices, error, message):
 def test_floats_outside_the_unit_interval(value, shown):
     pixels = torch.full((4, 1, 3, 3), 0.5)
     pixels[2, 0, 1, 1] = value
-    with pytest.raises(
-        DataError, match=rf"pixels: picture 2 holds {shown}, .*rescale the pictures, pass bytes"
-    ):
+    with pytest.raises(DataError, match=rf"pixels: picture 2 holds {shown}, .*rescale the pictures, pass bytes"):
         ArrayImages(pixels)
 
 
@@ -181,9 +179,7 @@ def mnist_root(tmp_path):
         for part, count in (("train", 10), ("t10k", 4)):
             pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28), dtype=np.uint8)
             write_idx(tmp_path / folder / "raw" / f"{part}-images-idx3-ubyte", pixels)
-            write_idx(
-                tmp_path / folder / "raw" / f"{part}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8)
-            )
+            write_idx(tmp_path / folder / "raw" / f"{part}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8))
     return tmp_path
 
 
@@ -222,9 +218,7 @@ def write_caltech101(root):
         folder = root / "caltech101" / "101_ObjectCategories" / name
         folder.mkdir(parents=True)
         for i in range(10):
-            Image.new("RGB", (12 + i, 11), (60 * c + i,) * 3).save(
-                folder / f"image_{i + 1:04d}.jpg", quality=100
-            )
+            Image.new("RGB", (12 + i, 11), (60 * c + i,) * 3).save(folder / f"image_{i + 1:04d}.jpg", quality=100)
 
 
 def test_caltech101_has_torchvisions_classes_and_a_fixed_split(tmp_path):
@@ -278,9 +272,7 @@ def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
 
 
 def test_unknown_names_and_splits():
-    with pytest.raises(
-        DataError, match=r"data: 'imagenet' is no folder .*digits, photos, mnist, fashion-mnist, cal"
-    ):
+    with pytest.raises(DataError, match=r"data: 'imagenet' is no folder .*digits, photos, mnist, fashion-mnist, cal"):
         open_images("imagenet")
     with pytest.raises(ValueError, match="split: 'valid' is neither 'train' nor 'test'"):
         open_images("digits", split="valid")
@@ -321,9 +313,7 @@ def test_crops_come_from_the_generator_alone():
 
 def test_crops_that_do_not_fit():
     batch = [torch.zeros(1, 20, 20), torch.zeros(1, 20, 8)]
-    with pytest.raises(
-        DataError, match=r"size: a crop of 10x10 .* picture 1 of the batch, which is 20x8; .*Resize"
-    ):
+    with pytest.raises(DataError, match=r"size: a crop of 10x10 .* picture 1 of the batch, which is 20x8; .*Resize"):
         random_crops(batch, 10, generator=seeded())
     assert random_crops(batch, (20, 8), generator=seeded()).shape == (2, 1, 20, 8)
 
@@ -333,9 +323,7 @@ def test_check_images_names_the_picture(value):
     batch = torch.rand(5, 2, 3, 3, generator=seeded())
     assert check_images(batch, "images") is batch
     batch[3, 1, 2, 0] = value
-    with pytest.raises(
-        DataError, match=rf"images: picture 3 of the batch holds {value}, .*repair it or leave"
-    ):
+    with pytest.raises(DataError, match=rf"images: picture 3 of the batch holds {value}, .*repair it or leave"):
         check_images(batch, "images")
 
 

@@ -25,9 +25,7 @@ def test_pictures_of_all_kinds_in_the_order_of_their_paths(tmp_path):
     assert images.paths == sorted(tmp_path / name for name in names)
     assert images.name == tmp_path.name
     assert images.labels is None and images.classes == []
-    lossless = [
-        i for i, path in enumerate(images.paths) if path.suffix in (".png", ".BMP", ".gif", ".tif", ".tiff")
-    ]
+    lossless = [i for i, path in enumerate(images.paths) if path.suffix in (".png", ".BMP", ".gif", ".tif", ".tiff")]
     assert len(lossless) == 5
     for picture in images[lossless]:
         assert torch.equal(picture, torch.from_numpy(RAMP)[None].float() / 255)
@@ -108,17 +106,13 @@ def test_a_text_called_a_picture_and_a_picture_without_a_white(tmp_path):
     save(tmp_path / "b.tif", np.linspace(0, 1, 54, dtype=np.float32).reshape(6, 9))
     with pytest.raises(DataError, match=r"a\.png' cannot be read as a picture"):
         FolderImages(tmp_path)[[0]]
-    with pytest.raises(
-        DataError, match=r"b\.tif' cannot .*mode F has no fixed white; save it with 8 or 16 bits"
-    ):
+    with pytest.raises(DataError, match=r"b\.tif' cannot .*mode F has no fixed white; save it with 8 or 16 bits"):
         FolderImages(tmp_path)[[1]]
 
 
 def test_folders_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(
-        DataError, match=rf"folder: no pictures in '{tmp_path}'; expected files ending in .jpg"
-    ):
+    with pytest.raises(DataError, match=rf"folder: no pictures in '{tmp_path}'; expected files ending in .jpg"):
         FolderImages(tmp_path)
     for missing in (tmp_path / "nowhere", tmp_path / "notes.txt"):
         with pytest.raises(DataError, match=f"folder: '{missing}' does not exist or is no folder; give one"):

@@ -188,9 +188,7 @@ def test_whitening_makes_no_edges():
     """
 
     def frame(values, i):
-        return torch.stack(
-            [values[i].mean(), values[-1 - i].mean(), values[:, i].mean(), values[:, -1 - i].mean()]
-        )
+        return torch.stack([values[i].mean(), values[-1 - i].mean(), values[:, i].mean(), values[:, -1 - i].mean()])
 
     x = photos()
     power = Whiten()(x).square().mean((0, 1))
@@ -313,9 +311,7 @@ def test_a_pipeline_of_nothing_is_the_identity():
 
 def test_a_pipeline_fits_each_on_what_comes_out_before_it():
     x = noise(50, 3, 9, 8)
-    pipeline = build_transform(
-        [{"kind": "grey"}, {"kind": "zca"}, {"kind": "resize", "size": 4}, {"kind": "zca"}]
-    )
+    pipeline = build_transform([{"kind": "grey"}, {"kind": "zca"}, {"kind": "resize", "size": 4}, {"kind": "zca"}])
     pipeline.fit(x.split(20))
     grey, first, resize, second = pipeline
     alone = ZCA()
