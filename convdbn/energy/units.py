@@ -10,6 +10,7 @@ for each of their n units or maps and no spatial size, so what was trained on pa
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -98,12 +99,13 @@ class Bernoulli(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return (self.biased(field) > 0).to(field.dtype)
 
+    @torch.no_grad()
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
         p = self.mean(field) if mean is None else mean
         return _uniform(p.shape, p, generator).lt_(p)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
-        return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape)
+        return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
     def check(self, x: Tensor, what: str) -> None:
         super().check(x, what)
@@ -155,6 +157,7 @@ class Gaussian(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return self.mean(field)
 
+    @torch.no_grad()
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
         m = self.mean(field) if mean is None else mean
         noise = torch.randn(m.shape, generator=generator, device=m.device, dtype=m.dtype)
@@ -175,6 +178,7 @@ class Categorical(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return _one_hot(self.biased(field).argmax(1), self.n, field)
 
+    @torch.no_grad()
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
         p = self.mean(field) if mean is None else mean
         uniform = _uniform((p.shape[0], 1, *p.shape[2:]), p, generator)
@@ -185,7 +189,7 @@ class Categorical(Unit):
     def states(self, shape: tuple[int, ...]) -> Tensor:
         positions = torch.Size(shape[1:]).numel()
         index = _product([float(i) for i in range(self.n)], positions).long()
-        return F.one_hot(index, self.n).transpose(1, 2).reshape(-1, *shape).to(self.bias.dtype)
+        return F.one_hot(index, self.n).transpose(1, 2).reshape(-1, *shape).to(self.bias)
 
 
 class BlockSoftmax(Unit):
@@ -228,6 +232,7 @@ class BlockSoftmax(Unit):
         winner = torch.stack([torch.zeros_like(members[0]), *members]).argmax(0)
         return self._assemble(field, [winner == i + 1 for i in range(len(members))])
 
+    @torch.no_grad()
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
         members = self._members(self.mean(field) if mean is None else mean)
         uniform = _uniform(members[0].shape, members[0], generator)
@@ -247,7 +252,7 @@ class BlockSoftmax(Unit):
         across = (maps, height // self.block, width // self.block)
         index = _product([float(i) for i in range(len(block))], torch.Size(across).numel()).long()
         blocks = block[index].view(-1, *across, self.block, self.block)
-        return blocks.transpose(3, 4).reshape(-1, *shape).to(self.bias.dtype)
+        return blocks.transpose(3, 4).reshape(-1, *shape).to(self.bias)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse maps that do not divide into blocks."""
@@ -257,14 +262,17 @@ class BlockSoftmax(Unit):
     def _members(self, x: Tensor) -> list[Tensor]:
         """The C^2 units of every block, as strided views `(B, n, H / C, W / C)`."""
         self.check_size(*x.shape[2:])
-        corners = itertools.product(range(self.block), repeat=2)
-        return [x[..., i :: self.block, j :: self.block] for i, j in corners]
+        return [x[..., i :: self.block, j :: self.block] for i, j in self._corners()]
 
     def _assemble(self, like: Tensor, members: list[Tensor]) -> Tensor:
-        out = torch.empty_like(like, memory_format=torch.contiguous_format)
-        for view, member in zip(self._members(out), members, strict=True):
-            view.copy_(member)
+        """The inverse of `_members`, in the shape of `like`."""
+        out = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+        for (i, j), member in zip(self._corners(), members, strict=True):
+            out[..., i :: self.block, j :: self.block] = member
         return out
+
+    def _corners(self) -> Iterator[tuple[int, int]]:
+        return itertools.product(range(self.block), repeat=2)
 
 
 UNITS: dict[str, type[Unit]] = {unit.kind: unit for unit in (Bernoulli, Gaussian, Categorical, BlockSoftmax)}

@@ -1,0 +1,169 @@
+"""Every unit type through the same laws."""
+
+import math
+
+import pytest
+import torch
+from small import FALSE_ALARM, codes, generator, p_value
+from torch import Tensor
+
+from convdbn.energy import Bernoulli, BlockSoftmax, Categorical, Gaussian, Unit
+from convdbn.errors import DataError
+
+UNITS: dict[str, tuple[Unit, tuple[int, ...]]] = {
+    "bernoulli_dense": (Bernoulli(3), (3,)),
+    "bernoulli_maps": (Bernoulli(2), (2, 1, 2)),
+    "categorical_dense": (Categorical(4), (4,)),
+    "categorical_maps": (Categorical(3), (3, 2, 1)),
+    "block_1": (BlockSoftmax(2, 1), (2, 1, 2)),
+    "block_2": (BlockSoftmax(2, 2), (2, 2, 4)),
+    "block_3": (BlockSoftmax(1, 3), (1, 3, 6)),
+    "gaussian_dense": (Gaussian(3, 0.6), (3,)),
+    "gaussian_maps": (Gaussian(2, 1.7), (2, 2, 3)),
+}
+DISCRETE = [name for name in UNITS if "gaussian" not in name]
+
+
+def unit_and_field(name: str, batch: int = 5, scale: float = 1.5) -> tuple[Unit, Tensor]:
+    unit, shape = UNITS[name]
+    unit = unit.double()
+    unit.bias.data = torch.randn(unit.n, generator=generator(1), dtype=torch.float64)
+    return unit, scale * torch.randn(batch, *shape, generator=generator(2), dtype=torch.float64)
+
+
+def log_weights(unit: Unit, field: Tensor, states: Tensor) -> Tensor:
+    """<f, x> - U(x) for every state, `(B, S)`."""
+    return field.flatten(1) @ states.flatten(1).T - unit.energy(states)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_mean_is_the_derivative_of_log_norm(name):
+    unit, field = unit_and_field(name)
+    field.requires_grad_()
+    (gradient,) = torch.autograd.grad(unit.log_norm(field).sum(), field)
+    torch.testing.assert_close(unit.mean(field), gradient)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_log_norm_sums_over_all_states(name):
+    unit, field = unit_and_field(name)
+    states = unit.states(tuple(field.shape[1:]))
+    assert len(states.flatten(1).unique(dim=0)) == len(states)
+    torch.testing.assert_close(unit.log_norm(field), log_weights(unit, field, states).logsumexp(1))
+
+
+def test_number_of_states():
+    assert len(BlockSoftmax(2, 2).states((2, 2, 4))) == 5**4
+    assert len(Categorical(3).states((3, 2, 1))) == 3**2
+    assert len(Bernoulli(2).states((2, 1, 2))) == 2**4
+
+
+@torch.no_grad()
+def test_gaussian_log_norm_integrates():
+    unit = Gaussian(1, 0.6).double()
+    unit.bias.data.fill_(0.4)
+    x = torch.linspace(-12, 12, 200_001, dtype=torch.float64)[:, None]
+    for value in (-2.0, 0.0, 1.3):
+        field = torch.full((1, 1), value, dtype=torch.float64)
+        weight = (value * x[:, 0] - unit.energy(x)).exp()
+        integral = torch.trapezoid(weight, x[:, 0])
+        assert float(unit.log_norm(field)) == pytest.approx(math.log(integral), abs=1e-9)
+        mean = torch.trapezoid(weight * x[:, 0], x[:, 0]) / integral
+        assert float(unit.mean(field)) == pytest.approx(float(mean), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_mode_is_the_heaviest_state(name):
+    unit, field = unit_and_field(name, batch=40)
+    states = unit.states(tuple(field.shape[1:]))
+    best = states[log_weights(unit, field, states).argmax(1)]
+    assert torch.equal(unit.mode(field), best)
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_samples_follow_the_exact_distribution(name):
+    unit, field = unit_and_field(name, batch=1)
+    states = unit.states(tuple(field.shape[1:]))
+    p = log_weights(unit, field, states).softmax(1)[0]
+    many = field.expand(40_000, *field.shape[1:]).contiguous()
+    drawn = unit.sample(many, generator=generator(3))
+    assert p_value(codes((drawn,)), codes((states,)), p) > FALSE_ALARM
+    given_mean = unit.sample(many, generator=generator(3), mean=unit.mean(many))
+    assert torch.equal(drawn, given_mean)
+
+
+def test_gaussian_samples_have_mean_and_scale():
+    unit, field = unit_and_field("gaussian_dense", batch=1)
+    draws = unit.sample(field.expand(100_000, 3), generator=generator(3))
+    z = (draws - unit.mean(field)) / unit.scale
+    # Five standard errors: a false alarm about once in a million.
+    assert z.mean(0).abs().max() < 5 / math.sqrt(len(draws))
+    assert (z.var(0) - 1).abs().max() < 5 * math.sqrt(2 / len(draws))
+
+
+def test_same_seed_same_draw_and_successive_draws_differ():
+    unit, field = unit_and_field("block_2", batch=50)
+    source = generator(4)
+    first, second = (unit.sample(field, generator=source) for _ in range(2))
+    assert torch.equal(first, unit.sample(field, generator=generator(4)))
+    assert not torch.equal(first, second)
+
+
+def test_blocks_of_one_are_bernoulli():
+    block, field = unit_and_field("block_1")
+    bernoulli = Bernoulli(2).double()
+    bernoulli.bias.data = block.bias.data
+    torch.testing.assert_close(block.mean(field), bernoulli.mean(field))
+    torch.testing.assert_close(block.log_norm(field), bernoulli.log_norm(field))
+
+
+def test_field_from_above_enters_all_members_of_a_block_alike():
+    """softmax([z_1 + t .. z_n + t, 0]) = softmax([z_1 .. z_n, -t])."""
+    unit = BlockSoftmax(1, 2).double()
+    z = torch.randn(1, 1, 2, 2, generator=generator(5), dtype=torch.float64)
+    for t in (-3.0, 0.7):
+        logits = torch.cat([z.flatten(), torch.tensor([-t], dtype=torch.float64)])
+        torch.testing.assert_close(unit.mean(z + t).flatten(), logits.softmax(0)[:-1])
+
+
+@pytest.mark.parametrize("value", [1e4, -1e4])
+def test_extreme_fields_stay_finite(value):
+    for name, (unit, shape) in UNITS.items():
+        if "gaussian" in name:
+            continue
+        field = torch.full((2, *shape), value, dtype=unit.bias.dtype)
+        assert unit.mean(field).isfinite().all()
+        assert unit.log_norm(field).isfinite().all()
+
+
+def test_no_unit_depends_on_memory_layout():
+    unit, field = unit_and_field("block_2", batch=6)
+    turned = field.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert torch.equal(unit.mean(field), unit.mean(turned))
+    assert torch.equal(unit.sample(field, generator=generator(1)), unit.sample(turned, generator=generator(1)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "x", "message"),
+    [
+        (Bernoulli(1), torch.full((2, 1, 3, 3), 1.5), r"values from 1\.5 to 1\.5.*Bernoulli.*\[0, 1\].*scale"),
+        (Bernoulli(3), torch.zeros(2, 1, 3, 3), r"\(2, 1, 3, 3\).*3 channel"),
+        (Gaussian(1), torch.tensor([[0.0], [math.nan]]), r"NaN or infinite pixel in picture 1"),
+    ],
+)
+def test_states_that_a_unit_cannot_show(unit, x, message):
+    with pytest.raises(DataError, match=message):
+        unit.check(x, "images")
+
+
+def test_bad_arguments_name_value_and_remedy():
+    with pytest.raises(ValueError, match=r"scale=0\.0: must lie in .* rescale the data"):
+        Gaussian(3, 0.0)
+    with pytest.raises(ValueError, match="block=0"):
+        BlockSoftmax(3, 0)
+    with pytest.raises(ValueError, match="n=0"):
+        Bernoulli(0)
+    with pytest.raises(ValueError, match=r"maps of 5x4 do not divide into 2x2 blocks"):
+        BlockSoftmax(1, 2).mean(torch.zeros(1, 1, 5, 4))
+    with pytest.raises(ValueError, match="cannot be enumerated"):
+        Gaussian(2).states((2,))

@@ -1,0 +1,160 @@
+"""The contrast's gradient against the exact log-likelihood, the phases against exact starts, and learning itself."""
+
+import pytest
+import torch
+from small import DISCRETE, FALSE_ALARM, MACHINES, codes, generator, make, p_value
+
+from convdbn.learning.phases import ContrastiveDivergence, PersistentContrastiveDivergence, expect, positive
+from convdbn.sampling import exact
+
+RESTRICTED = ["rbm", "labelled_rbm", "conv_rbm", "pooled_rbm", "wide_block_rbm"]
+
+
+def pictures(machine, shapes, count):
+    with torch.no_grad():
+        return exact.sample(machine, shapes, count, generator=generator(1))[0]
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_contrast_has_the_gradient_of_the_exact_log_likelihood(name):
+    """Exact posterior in one place, exact model in the other: minus the mean log-likelihood's gradient."""
+    machine, shapes = make(name)
+    v = pictures(machine, shapes, 3)
+    parameters = list(machine.parameters())
+    expected = torch.autograd.grad(-exact.log_likelihood(machine, v, shapes).mean(), parameters)
+    with torch.no_grad():
+        joint, p = exact.probabilities(machine, shapes)
+        posterior = torch.zeros_like(p)
+        for one in v:
+            fits = (joint[0] == one).flatten(1).all(1)
+            posterior[fits] += p[fits] / p[fits].sum() / len(v)
+    # Statistics are means over a batch, so a law is a weighted sum of contrasts of single states; as those are linear
+    # in (energy of data) - (energy of model), the joint may be split into any pairs of equal states.
+    data_part = torch.autograd.grad(machine.energy(joint) @ posterior, parameters, retain_graph=True)
+    model_part = torch.autograd.grad(machine.energy(joint) @ p, parameters)
+    for e, d, m in zip(expected, data_part, model_part, strict=True):
+        torch.testing.assert_close(d - m, e)
+    one, other = (tuple(x[i : i + 1] for x in joint) for i in (len(p) // 3, len(p) // 2))
+    contrast = torch.autograd.grad(machine(one, other), parameters)
+    energies = torch.autograd.grad((machine.energy(one) - machine.energy(other)).sum(), parameters)
+    for c, e in zip(contrast, energies, strict=True):
+        torch.testing.assert_close(c, e)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_contrast_averages_batches_of_any_two_sizes(name):
+    machine, shapes = make(name)
+    source = generator(2)
+    data, model = (
+        tuple(torch.rand(n, *shape, generator=source, dtype=torch.float64) for shape in shapes) for n in (4, 7)
+    )
+    parameters = list(machine.parameters())
+    contrast = torch.autograd.grad(machine(data, model), parameters)
+    energies = torch.autograd.grad(machine.energy(data).mean() - machine.energy(model).mean(), parameters)
+    for c, e in zip(contrast, energies, strict=True):
+        torch.testing.assert_close(c, e)
+
+
+@pytest.mark.parametrize("name", ["gaussian_rbm", "gaussian_pooled_rbm"])
+def test_gaussian_gradient_by_the_exact_likelihood(name):
+    """E over the model by exact hidden enumeration: <v> given h is b + W'h, and <v h> follows."""
+    machine, shapes = make(name)
+    source = generator(3)
+    v = torch.randn(4, *shapes[0], generator=source, dtype=torch.float64)
+    parameters = list(machine.parameters())
+    expected = torch.autograd.grad(-exact.log_likelihood(machine, v, shapes).mean(), parameters)
+    with torch.no_grad():
+        means, _ = positive(machine, (v, None), generator=source)
+        hidden = exact.states(machine, shapes, [1])[1]
+        p = (-machine.free_energy((None, hidden), 1)).softmax(0)
+        center = machine.units[0].mean(machine.field((None, hidden), 0))
+        # The contrast is linear in v given h, so the conditional mean stands for the whole Gaussian; and it weighs
+        # the states of a batch alike, so each hidden state takes its probability as a factor of its own contrast.
+    total = [torch.zeros_like(x) for x in parameters]
+    for index, weight in enumerate(p.tolist()):
+        one = (center[index : index + 1], hidden[index : index + 1])
+        for t, g in zip(total, torch.autograd.grad(machine(means, one), parameters), strict=True):
+            t += weight * g
+    for t, e in zip(total, expected, strict=True):
+        torch.testing.assert_close(t, e)
+
+
+@pytest.mark.parametrize("name", RESTRICTED)
+def test_positive_phase_is_the_exact_posterior(name):
+    machine, shapes = make(name)
+    with torch.no_grad():
+        joint, p = exact.probabilities(machine, shapes)
+    row = len(p) // 2
+    given = tuple(None if layer == 1 else x[row : row + 1] for layer, x in enumerate(joint))
+    means, _ = positive(machine, given, generator=generator())
+    fits = torch.stack([(joint[k] == x).flatten(1).all(1) for k, x in enumerate(given) if x is not None]).all(0)
+    torch.testing.assert_close(means[1].flatten(), (p[fits] / p[fits].sum()) @ joint[1][fits].flatten(1))
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+@torch.no_grad()
+def test_persistent_chains_leave_an_exact_start_alone(name):
+    machine, shapes = make(name)
+    joint, p = exact.probabilities(machine, shapes)
+    negative = PersistentContrastiveDivergence(k=2)
+    start = exact.sample(machine, shapes, 40_000, generator=generator(4))
+    source = generator(5)
+    for _ in range(2):
+        means = negative(machine, start, generator=source)
+    assert p_value(codes(negative.chains), codes(joint), p) > FALSE_ALARM
+    # The statistics use the means given these chains' visibles, of which the chains hold samples.
+    expected, _ = expect(machine, negative.chains, generator=generator(6))
+    assert torch.equal(means[1], expected[1])
+
+
+@pytest.mark.parametrize("name", RESTRICTED)
+@torch.no_grad()
+def test_contrastive_divergence_leaves_an_exact_start_alone(name):
+    """At the model's own distribution CD's chains stay there, so learning has a fixed point where it should."""
+    machine, shapes = make(name)
+    joint, p = exact.probabilities(machine, shapes)
+    start = exact.sample(machine, shapes, 40_000, generator=generator(7))
+    end = ContrastiveDivergence(k=1)(machine, start, generator=generator(8))
+    assert p_value(codes(end[:1]), *marginal(joint, p)) > FALSE_ALARM
+
+
+def marginal(joint, p):
+    """Codes and probabilities of the visible layer."""
+    all_codes, inverse = codes(joint[:1]).unique(return_inverse=True)
+    return all_codes, torch.zeros(len(all_codes), dtype=p.dtype).index_add_(0, inverse, p)
+
+
+@pytest.mark.parametrize("name", ["rbm", "pooled_rbm"])
+@pytest.mark.parametrize("phase", ["cd", "pcd"])
+def test_a_student_learns_its_teacher(name, phase):
+    """Learning from data drawn from a known machine lowers the exact KL divergence by 90 %."""
+    teacher, shapes = make(name, seed=3, scale=1.5)
+    student, _ = make(name, seed=4, scale=0.1)
+    with torch.no_grad():
+        joint, p = exact.probabilities(teacher, shapes)
+        data = exact.sample(teacher, shapes, 20_000, generator=generator(9))[0]
+    every, law = codes_and_pictures(joint, p)
+
+    def divergence() -> float:
+        with torch.no_grad():
+            return float(law @ (law.log() - exact.log_likelihood(student, every, shapes)))
+
+    before = divergence()
+    negative = ContrastiveDivergence(k=5) if phase == "cd" else PersistentContrastiveDivergence(k=5)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.03)
+    source = generator(10)
+    steps = 600
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 0.03 * (1 - step / steps)
+        batch = data[torch.randint(len(data), (500,), generator=source)]
+        means, samples = positive(student, (batch, None), generator=source)
+        optimizer.zero_grad()
+        student(means, negative(student, samples, generator=source)).backward()
+        optimizer.step()
+    assert divergence() < 0.1 * before
+
+
+def codes_and_pictures(joint, p):
+    """Every visible state once, and its probability."""
+    every, inverse = joint[0].unique(dim=0, return_inverse=True)
+    return every, torch.zeros(len(every), dtype=p.dtype).index_add_(0, inverse, p)
