@@ -90,14 +90,14 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
 
 
 def shifted_digits() -> tuple["NDArray[np.float32]", "NDArray[np.int64]"]:
-    """scikit-learn's 8x8 digits and each shifted by one pixel up, down, left and right: `(8985, 1, 8, 8)`."""
+    """scikit-learn's 8x8 digits and each shifted by one pixel up, left, right and down: `(8985, 1, 8, 8)`."""
     import numpy as np
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     pictures = (digits.images / 16).astype(np.float32)[:, None]
     padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    corners = [(1, 1), (0, 1), (2, 1), (1, 0), (1, 2)]
+    corners = [(1, 1), (2, 1), (1, 2), (1, 0), (0, 1)]  # in the example's order, so that the split is the same
     shifted = np.concatenate([padded[:, :, y : y + 8, x : x + 8] for y, x in corners])
     return shifted, np.tile(digits.target, len(corners))
 

@@ -95,7 +95,8 @@ class Stack(nn.Module):
         x = x.flatten(1) if kernel_and_pool(machine)[0] == 0 else x
         machine.units[0].check(x, "images" if depth == 0 else f"input of layer {depth + 1}")
         hidden = machine.units[1].mean(machine.field((x, None), 1))
-        return pooled(hidden, kernel_and_pool(machine)[1])
+        # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
+        return pooled(hidden, kernel_and_pool(machine)[1]).clamp(max=1)
 
     def trimmed(self, x: Tensor, depth: int) -> Tensor:
         """`x` without the border, split evenly, that the blocks of the first `depth` layers do not divide."""

@@ -1,0 +1,450 @@
+import math
+
+import pytest
+import torch
+
+from convdbn.energy import Conv, Dense
+from convdbn.errors import Diverged
+from convdbn.learning import trainer as training
+from convdbn.learning.penalties import activation
+from convdbn.learning.trainer import Trainer
+from convdbn.models.machines import conv_rbm, rbm
+from convdbn.recipes import Layer
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def trainer(machine, settings, seed=0):
+    return Trainer(machine, settings, generator=seeded(seed))
+
+
+def batches(make, count):
+    """`count` batches, each from a generator of its own."""
+    return [make(seeded(100 + i)) for i in range(count)]
+
+
+def groups(run):
+    """The optimizer's groups: of the weights, and of the biases."""
+    weights, biases = run.optimizer.param_groups
+    return weights, biases
+
+
+def scheduled(run, step):
+    """Rate, bias rate, momentum and sigma of the update after `step` others."""
+    run.step = step
+    run._schedule()
+    weights, biases = groups(run)
+    momentum = weights["betas"][0] if "betas" in weights else weights["momentum"]
+    scale = getattr(run.machine.units[0], "scale", None)
+    return weights["lr"], biases["lr"], momentum, None if scale is None else float(scale)
+
+
+class TestSchedules:
+    SETTINGS = {"updates": 1000, "rate": 0.4, "rate_end": 0.1, "bias_rate": 3.0, "momentum": 0.5, "momentum_end": 0.9}
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+    def test_rate_falls_linearly_and_momentum_switches_at_a_tenth(self, optimizer):
+        run = trainer(rbm(3, 2), Layer(**self.SETTINGS, optimizer=optimizer))
+        for step, rate, momentum in [(0, 0.4, 0.5), (99, 0.37, 0.5), (101, 0.37, 0.9), (500, 0.25, 0.9), (999, 0.1, 0.9)]:
+            weights, biases, found, _ = scheduled(run, step)
+            assert weights == pytest.approx(rate, rel=0.004)
+            assert biases == pytest.approx(3 * weights)
+            assert found == momentum
+
+    def test_the_second_moment_of_adam_decays_by_99_percent(self):
+        run = trainer(rbm(3, 2), Layer(**self.SETTINGS, optimizer="adam"))
+        scheduled(run, 500)
+        assert all(group["betas"] == (0.9, 0.99) for group in groups(run))
+
+    def test_sigma_falls_geometrically_until_70_percent(self):
+        run = trainer(rbm(3, 2, gaussian=True), Layer(**self.SETTINGS, sigma=0.8, sigma_end=0.2))
+        sigma = {step: scheduled(run, step)[3] for step in (0, 350, 700, 850, 999)}
+        assert sigma == pytest.approx({0: 0.8, 350: 0.4, 700: 0.2, 850: 0.2, 999: 0.2}, rel=0.01)
+
+    def test_bernoulli_visibles_have_no_sigma(self):
+        assert scheduled(trainer(rbm(3, 2), Layer(**self.SETTINGS, sigma=0.8)), 3)[3] is None
+
+    def test_the_loop_follows_the_schedule(self):
+        """What the metrics report of a run is what the schedule says of its steps."""
+        settings = Layer(updates=20, rate=0.1, rate_end=0.05, visible="gaussian", sigma=0.9, sigma_end=0.3)
+        run = trainer(rbm(4, 3, gaussian=True), settings)
+        data = batches(lambda g: torch.randn(6, 4, generator=g), 20)
+        run.initialise(data[0])
+        found = []
+        run.fit(data, on_metrics=found.append, log_every=1)
+        assert [row["step"] for row in found] == list(range(1, 21))
+        other = trainer(rbm(4, 3, gaussian=True), settings)
+        for step, row in enumerate(found):
+            rate, _, _, sigma = scheduled(other, step)
+            assert row["rate"] == pytest.approx(rate)
+            assert row["sigma"] == pytest.approx(sigma)
+
+    def test_only_weights_decay(self):
+        run = trainer(rbm(3, 2), Layer(l2=0.25))
+        assert [group["weight_decay"] for group in groups(run)] == [0.25, 0.0]
+        assert {id(p) for p in groups(run)[0]["params"]} == {id(run.machine.links[0].weight)}
+        assert {id(p) for p in groups(run)[1]["params"]} == {id(unit.bias) for unit in run.machine.units}
+
+
+class TestInitialise:
+    def test_log_odds_for_bernoulli_visibles(self):
+        data = torch.zeros(10, 3, 4, 4)
+        data[:, 1] = 1.0
+        data[:3, 2] = 1.0  # 30 % of the pixels
+        run = trainer(conv_rbm(3, 5, 2, pool=1), Layer(hidden_bias=-2.5, weight_std=0.02))
+        run.initialise(data)
+        low, high, middle = run.machine.units[0].bias.tolist()
+        assert middle == pytest.approx(math.log(0.3 / 0.7), rel=1e-5)
+        assert low == pytest.approx(-high, rel=1e-4)
+        assert -7 < low < -3  # never on is not impossible
+        assert run.machine.units[1].bias.tolist() == [-2.5] * 5
+
+    def test_mean_for_gaussian_visibles_and_it_stays(self):
+        data = torch.randn(200, 4, generator=seeded()) + torch.tensor([0.0, 1.0, -2.0, 30.0])
+        run = trainer(rbm(4, 3, gaussian=True), Layer(updates=5, visible="gaussian", sigma=1.0, rate=1e-4))
+        run.initialise(data)
+        torch.testing.assert_close(run.machine.units[0].bias.detach(), data.mean(0), rtol=1e-4, atol=1e-4)
+        before = run.machine.units[0].bias.detach().clone()
+        run.fit(batches(lambda g: torch.randn(10, 4, generator=g), 5))
+        assert torch.equal(run.machine.units[0].bias.detach(), before)
+
+    def test_visible_biases_learn_with_bernoulli_visibles(self):
+        run = trainer(rbm(4, 3), Layer(updates=5, rate=0.5))
+        run.initialise(torch.rand(10, 4, generator=seeded()))
+        before = run.machine.units[0].bias.detach().clone()
+        run.fit([torch.ones(10, 4)] * 5)
+        assert (run.machine.units[0].bias - before > 0.05).all()
+
+    def test_weights_have_the_wanted_spread_and_come_from_the_generator(self):
+        def weight(seed):
+            run = trainer(rbm(100, 80), Layer(weight_std=0.03), seed=seed)
+            run.initialise(torch.rand(10, 100, generator=seeded()))
+            return run.machine.links[0].weight.detach()
+
+        one = weight(1)
+        # Standard errors of mean and deviation of 8,000 normal draws; beyond 5 of them once in a million.
+        assert abs(float(one.mean())) < 5 * 0.03 / math.sqrt(8000)
+        assert abs(float(one.std()) / 0.03 - 1) < 5 / math.sqrt(2 * 8000)
+        assert torch.equal(one, weight(1)) and not torch.equal(one, weight(2))
+
+
+def test_updates_are_counted_and_no_more_are_taken():
+    run = trainer(rbm(4, 3), Layer(updates=7))
+    data = batches(lambda g: torch.rand(5, 4, generator=g), 20)
+    run.initialise(data[0])
+    source = iter(data)
+    run.fit(source)
+    assert run.step == 7
+    assert len(list(source)) == 13
+    weight = run.machine.links[0].weight.detach().clone()
+    run.fit(data)
+    assert run.step == 7 and torch.equal(run.machine.links[0].weight, weight)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Counts the products of every link, and the size of the batches they were taken of."""
+    counts = {"up": [], "down": [], "correlate": []}
+
+    def counted(name, original):
+        def product(self, x, *rest):
+            counts[name].append(len(x))
+            return original(self, x, *rest)
+
+        return product
+
+    for kind in (Conv, Dense):
+        for name in counts:
+            monkeypatch.setattr(kind, name, counted(name, getattr(kind, name)))
+    return counts
+
+
+MACHINES = {
+    "dense": (lambda: rbm(6, 4), (5, 6)),
+    "conv": (lambda: conv_rbm(1, 4, 3), (5, 1, 8, 8)),
+    "gaussian conv": (lambda: conv_rbm(2, 4, 3, gaussian=True), (5, 2, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("sparsity", ["none", "bias"])
+@pytest.mark.parametrize(
+    ("phase", "k"), [("cd", 1), ("pcd", 1), ("cd", 3), ("pcd", 2)], ids=["cd-1", "pcd-1", "cd-3", "pcd-2"]
+)
+def test_an_update_takes_three_field_passes_and_two_correlations(products, machine, sparsity, phase, k):
+    make, shape = MACHINES[machine]
+    run = trainer(make(), Layer(phase=phase, k=k, sparsity=sparsity))
+    data = torch.rand(*shape, generator=seeded())
+    run.initialise(data)
+    for _ in range(3):
+        for passes in products.values():
+            passes.clear()
+        run.update((data, None))
+        # One pass up for the data; then one down and one up for each sweep.
+        assert products == {"up": [5] * (1 + k), "down": [5] * k, "correlate": [5] * 2}
+
+
+def test_decayed_sparsity_costs_one_pass_of_one_typical_picture(products):
+    run = trainer(conv_rbm(1, 4, 3), Layer(sparsity="decayed"))
+    data = torch.rand(5, 1, 8, 8, generator=seeded())
+    run.initialise(data)
+    run.update((data, None))
+    assert sorted(products["up"]) == [1, 5, 5]
+    assert products["down"] == [5] and products["correlate"] == [5, 5]
+
+
+def test_no_product_is_taken_again_by_autograd(monkeypatch):
+    """What the update differentiates is linear in the parameters: no convolution hangs in the graph."""
+    run = trainer(conv_rbm(1, 4, 3), Layer())
+    data = torch.rand(5, 1, 8, 8, generator=seeded())
+    run.initialise(data)
+    names = set()
+    backward = torch.Tensor.backward
+
+    def walk(node):
+        if node is not None and node.name() not in names:
+            names.add(node.name())
+        for below, _ in node.next_functions if node is not None else ():
+            walk(below)
+
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: (walk(self.grad_fn), backward(self)))
+    run.update((data, None))
+    assert names and not [name for name in names if "Conv" in name or "Bmm" in name]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_chains_of_pcd_go_on_from_update_to_update(machine):
+    make, shape = MACHINES[machine]
+    run = trainer(make(), Layer(phase="pcd", weight_std=0.5, rate=1e-6))
+    data = torch.rand(*shape, generator=seeded())
+    run.initialise(data)
+    seen = []
+    for _ in range(3):
+        run.update((data, None))
+        seen.append(run.negative.chains)
+    assert all(len(chain) == 5 for chains in seen for chain in chains)
+    assert not torch.equal(seen[0][1], seen[1][1]) and not torch.equal(seen[1][1], seen[2][1])
+    hidden = seen[-1][1]
+    assert set(hidden.unique().tolist()) <= {0.0, 1.0}  # samples go on, not means
+
+
+def test_a_batch_twice_as_large_and_maps_twice_as_large_take_steps_alike():
+    """Rates do not depend on the number of pictures or of positions: means over both."""
+
+    def step(batch, side):
+        run = trainer(conv_rbm(1, 3, 3, pool=1), Layer(rate=1.0, momentum=0.0, noise_free=True, hidden_bias=-1.0))
+        data = torch.full((batch, 1, side, side), 0.8)
+        run.initialise(torch.full((2, 1, 8, 8), 0.5))
+        before = run.machine.links[0].weight.detach().clone()
+        run._schedule()
+        run.update((data, None))
+        return float((run.machine.links[0].weight.detach() - before).norm())
+
+    assert step(8, 12) == pytest.approx(step(4, 12), rel=0.1)
+    assert step(4, 36) == pytest.approx(step(4, 18), rel=0.2)
+
+
+def stripes(generator, n=12, side=10):
+    """Rows that are on or off."""
+    rows = (torch.rand(n, 1, side, 1, generator=generator) < 0.3).float()
+    return rows.expand(n, 1, side, side).contiguous()
+
+
+class TestSparsity:
+    @pytest.mark.parametrize("target", [0.02, 0.1])
+    @pytest.mark.parametrize("kind", ["bias", "decayed"])
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+    def test_the_target_is_held(self, kind, target, optimizer):
+        """From far below and above, each map within a quarter of it, mean over 200 pictures."""
+        rate = {"sgd": 0.05, "adam": 0.01}[optimizer]
+        settings = Layer(
+            updates=200, rate=rate, rate_end=rate / 10, optimizer=optimizer, momentum_end=0.5, bias_rate=5, sparsity=kind,
+            target=target, strength=10.0, weight_std=0.05, hidden_bias=-1.0 if target < 0.05 else -6.0,
+        )  # fmt: skip
+        run = trainer(conv_rbm(1, 4, 3), settings)
+        data = batches(stripes, 200)
+        run.initialise(data[0])
+        start = activation(run.machine.units[1].mean(run.machine.field((data[0], None), 1)))
+        assert ((start / target - 1).abs() > 0.5).all()
+        run.fit(data)
+        test = stripes(seeded(7), n=200)
+        found = activation(run.machine.units[1].mean(run.machine.field((test, None), 1))).detach()
+        assert ((found / target - 1).abs() < 0.25).all(), found
+
+    def test_without_a_pull_it_is_not(self):
+        settings = Layer(updates=200, rate=0.2, momentum_end=0.5, weight_std=0.05, hidden_bias=-1.0)
+        run = trainer(conv_rbm(1, 4, 3), settings)
+        data = batches(stripes, 200)
+        run.initialise(data[0])
+        run.fit(data)
+        found = activation(run.machine.units[1].mean(run.machine.field((data[0], None), 1))).detach()
+        assert ((found / 0.02 - 1).abs() > 0.5).all()
+
+    def test_the_kind_on_the_bias_moves_nothing_else(self):
+        """With the contrast taken away, weights stay where the pull on the bias leaves them."""
+
+        def moved(kind):
+            run = trainer(conv_rbm(1, 4, 3), Layer(sparsity=kind, target=0.02, strength=3.0, weight_std=0.05))
+            data = stripes(seeded())
+            run.initialise(data)
+            means, _ = training.positive(run.machine, (data, None), generator=seeded())
+            run.machine.zero_grad()
+            run.sparsity(run.machine, means).backward()
+            return run.machine.links[0].weight.grad, run.machine.units[1].bias.grad, means[1]
+
+        weight, bias, hidden = moved("bias")
+        assert weight is None or not weight.any()
+        torch.testing.assert_close(bias, 3.0 * (activation(hidden) - 0.02))
+        weight, bias, hidden = moved("decayed")
+        assert weight.any()
+        torch.testing.assert_close(bias, 3.0 * (activation(hidden) - 0.02))
+
+
+def planted(machine, biases):
+    """No weights, and hidden units as the biases say."""
+    settings = Layer(updates=1, rate=1e-9, weight_std=1e-9)
+    run = trainer(machine, settings)
+    data = torch.rand(6, *([1, 8, 8] if len(machine.links[0].weight.shape) == 4 else [5]), generator=seeded())
+    run.initialise(data)
+    with torch.no_grad():
+        run.machine.units[1].bias.copy_(torch.tensor(biases))
+    found = []
+    run.fit([data], on_metrics=found.append)
+    return found[0]
+
+
+class TestMetrics:
+    @pytest.mark.parametrize("make", [lambda: rbm(5, 8), lambda: conv_rbm(1, 8, 3), lambda: conv_rbm(1, 8, 3, pool=1)])
+    def test_dead_and_always_on_units_are_counted(self, make):
+        """Of 8 units 3 never come near to being on, 1 always is, and 4 are in between."""
+        row = planted(make(), [-20.0, -9.0, -8.0, 20.0, 0.0, -1.0, 0.5, -0.5])
+        assert row["dead"] == pytest.approx(3 / 8)
+        assert row["always_on"] == pytest.approx(1 / 8)
+        assert planted(make(), [0.0] * 8)["dead"] == planted(make(), [0.0] * 8)["always_on"] == 0
+
+    def test_a_unit_that_is_on_for_one_picture_is_not_dead(self):
+        run = trainer(rbm(5, 2), Layer(updates=1, rate=1e-9))
+        data = torch.zeros(6, 5)
+        data[3] = 1.0
+        run.initialise(data)
+        with torch.no_grad():
+            run.machine.links[0].weight.copy_(torch.tensor([[4.0] * 5, [0.0] * 5]))
+            run.machine.units[1].bias.fill_(-10.0)
+        found = []
+        run.fit([data], on_metrics=found.append)
+        assert found[0]["dead"] == 0.5
+
+    def test_activation_by_hand(self):
+        row = planted(rbm(5, 4), [-2.0, -1.0, 0.0, 1.0])
+        assert row["activation"] == pytest.approx(float(torch.tensor([-2.0, -1, 0, 1]).sigmoid().mean()), rel=1e-4)
+        assert row["hidden_bias"] == pytest.approx(-0.5, rel=1e-4)
+        pooled_row = planted(conv_rbm(1, 2, 3), [0.0, 0.0])
+        assert pooled_row["activation"] == pytest.approx(1 / 5, rel=1e-4)  # a fifth for each of four, and for none
+
+    def test_the_reconstruction_error_of_an_empty_machine_is_the_variance(self):
+        """Without weights each visible is predicted by its mean, here that of each pixel."""
+        run = trainer(rbm(5, 3), Layer(updates=1, rate=1e-9, weight_std=1e-9))
+        data = torch.rand(50, 5, generator=seeded())
+        run.initialise(data)
+        found = []
+        run.fit([data], on_metrics=found.append)
+        assert found[0]["reconstruction_error"] == pytest.approx(float(data.var(0, correction=0).mean()), rel=1e-3)
+
+    def test_update_to_weight_ratio_by_hand(self):
+        run = trainer(rbm(5, 3), Layer(updates=4, rate=0.1))
+        data = batches(lambda g: torch.rand(6, 5, generator=g), 4)
+        run.initialise(data[0])
+        found, weights = [], [run.machine.links[0].weight.detach().clone()]
+
+        def keep(row):
+            found.append(row)
+            weights.append(run.machine.links[0].weight.detach().clone())
+
+        run.fit(data, on_metrics=keep, log_every=1)
+        for row, before, after in zip(found, weights, weights[1:], strict=False):
+            assert row["update_to_weight"] == pytest.approx(float((after - before).norm() / after.norm()), rel=1e-5)
+            assert row["weight_rms"] == pytest.approx(float(after.square().mean().sqrt()), rel=1e-5)
+
+    def test_the_free_energy_gap_by_hand(self):
+        run = trainer(rbm(5, 3), Layer(updates=1, weight_std=0.5))
+        data = torch.rand(6, 5, generator=seeded())
+        run.initialise(data)
+        seen, unseen = (torch.rand(9, 5, generator=seeded(seed)) for seed in (1, 2))
+        found = []
+        run.fit([data], watched=(seen, unseen), on_metrics=found.append)
+        gap = run.machine.free_energy((unseen, None)).mean() - run.machine.free_energy((seen, None)).mean()
+        assert found[0]["free_energy_gap"] == pytest.approx(float(gap.detach()), rel=1e-4)
+
+    def test_rows_come_when_asked_for_and_at_the_end(self):
+        run = trainer(rbm(5, 3), Layer(updates=12))
+        data = batches(lambda g: torch.rand(6, 5, generator=g), 12)
+        run.initialise(data[0])
+        found = []
+        run.fit(data, on_metrics=found.append, log_every=5)
+        assert [row["step"] for row in found] == [1, 6, 11, 12]
+
+    def test_watching_does_not_change_the_run(self):
+        def weight(log_every):
+            run = trainer(conv_rbm(1, 3, 3), Layer(updates=9, phase="pcd"))
+            data = batches(stripes, 9)
+            run.initialise(data[0])
+            run.fit(data, watched=(data[0], data[1]), log_every=log_every)
+            return run.machine.links[0].weight.detach()
+
+        assert torch.equal(weight(1), weight(100))
+
+
+class TestDivergence:
+    def run(self, data, **fields):
+        run = trainer(rbm(4, 3, gaussian=True), Layer(updates=30, visible="gaussian", **fields))
+        run.initialise(torch.randn(50, 4, generator=seeded()))
+        run.fit(data, log_every=1)
+
+    def test_a_huge_rate(self):
+        data = batches(lambda g: torch.randn(6, 4, generator=g), 30)
+        with pytest.raises(Diverged, match=r"^step \d+: \w+ is .*lower `rate`, raise `sigma`, or check the scale"):
+            self.run(data, rate=1e10)
+
+    def test_pictures_of_another_scale(self):
+        data = batches(lambda g: 1e4 * torch.randn(6, 4, generator=g), 30)
+        with pytest.raises(Diverged, match=r"step \d+: reconstruction_error is .*e\+\d+, above \d"):
+            self.run(data, rate=1e-12)
+
+    def test_a_sound_run_goes_through(self):
+        self.run(batches(lambda g: torch.randn(6, 4, generator=g), 30), rate=0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("phase", ["cd", "pcd"])
+@pytest.mark.parametrize("sparsity", ["none", "bias", "decayed"])
+@pytest.mark.parametrize("stop", [0, 1, 6])
+def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, sparsity, stop):
+    settings = Layer(updates=12, optimizer=optimizer, phase=phase, sparsity=sparsity, rate=0.05)
+    data = batches(stripes, 12)
+
+    def fresh():
+        return trainer(conv_rbm(1, 3, 3), settings)
+
+    whole = fresh()
+    whole.initialise(data[0])
+    whole.fit(data)
+    first = fresh()
+    first.initialise(data[0])
+    for x in data[:stop]:
+        first._schedule()
+        first.update((x, None))
+        first.step += 1
+    saved = {name: value.clone() for name, value in first.state().items()}
+    assert all(isinstance(value, torch.Tensor) for value in saved.values())
+    second = fresh()
+    second.machine.load_state_dict(first.machine.state_dict())
+    second.load_state(saved)
+    assert second.step == stop and second.data_spread == first.data_spread
+    second.fit(data[stop:])
+    for name, value in whole.machine.state_dict().items():
+        assert torch.equal(second.machine.state_dict()[name], value), name
+    ends = whole.state(), second.state()
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,0 +1,316 @@
+import re
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from convdbn.errors import DataError
+from convdbn.images import build_transform
+from convdbn.models import stack as stacks
+from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.stack import Stack, output_side
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def randomised(stack, seed=0, scale=1.0):
+    generator = seeded(seed)
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.normal_(0, scale, generator=generator)
+    return stack.eval()
+
+
+def conv_stack(transform=(), channels=1, gaussian=False, picture=(1, 16, 16)):
+    """Layer 1: 4 filters 3x3, blocks of 2; layer 2: 5 filters 2x2, blocks of 3."""
+    machines = [
+        conv_rbm(channels, 4, 3, pool=2, gaussian=gaussian),
+        conv_rbm(4, 5, 2, pool=3),
+    ]
+    return randomised(Stack(build_transform(transform), machines, picture))
+
+
+def pictures(*shape, seed=1):
+    return torch.rand(*shape, generator=seeded(seed))
+
+
+CONTRAST = [{"kind": "pad", "size": 1}, {"kind": "local_contrast", "size": 3, "epsilon": 0.1}]
+WHITE = [{"kind": "whiten", "cutoff": 0.4}, {"kind": "local_contrast", "size": 3, "epsilon": 0.5}]
+
+
+def stacks_and_pictures():
+    yield "plain", conv_stack(), pictures(9, 1, 16, 22)
+    yield "colour", conv_stack(channels=3), pictures(9, 3, 16, 16)
+    yield "contrast", conv_stack(CONTRAST, gaussian=True), pictures(9, 1, 20, 14)
+    yield "white", conv_stack(WHITE, gaussian=True), pictures(9, 1, 16, 22)
+    dense = [rbm(60, 7), rbm(7, 3)]
+    yield "dense", randomised(Stack(build_transform([]), dense, (1, 6, 10))), pictures(9, 1, 6, 10)
+    flat = Stack(build_transform([{"kind": "flatten"}]), [rbm(60, 7, gaussian=True)], (60,))
+    yield "flat", randomised(flat), pictures(9, 1, 6, 10)
+    mixed = Stack(build_transform([]), [conv_rbm(1, 4, 3), rbm(4 * 2 * 4, 6)], (1, 6, 10))
+    yield "mixed", randomised(mixed), pictures(9, 1, 6, 10)
+
+
+every_stack = pytest.mark.parametrize(
+    ("stack", "images"), [pytest.param(s, x, id=name) for name, s, x in stacks_and_pictures()]
+)
+
+
+@every_stack
+class TestFeatures:
+    def test_shapes_are_those_of_feature_info(self, stack, images):
+        maps = stack.features(images)
+        assert len(maps) == len(stack.machines) == len(stack.feature_info)
+        for x, info in zip(maps, stack.feature_info, strict=True):
+            assert x.shape[:2] == (9, info.channels)
+            assert x.isfinite().all() and (x >= 0).all() and (x <= 1 + 1e-6).all()
+            assert not x.requires_grad
+            if info.reduction:
+                assert x.ndim == 4
+            else:
+                assert x.ndim == 2
+        assert maps[-1].std() > 0.01
+
+    def test_a_picture_has_the_same_features_whatever_the_batch(self, stack, images):
+        together = stack.features(images)
+        for i in range(9):
+            for one, all_ in zip(stack.features(images[i : i + 1]), together, strict=True):
+                torch.testing.assert_close(one[0], all_[i], rtol=1e-4, atol=1e-5)
+        strangers = images.clone()
+        strangers[1:] = 0
+        for other, all_ in zip(stack.features(strangers), together, strict=True):
+            torch.testing.assert_close(other[0], all_[0], rtol=1e-4, atol=1e-5)
+
+    def test_training_mode_changes_nothing(self, stack, images):
+        before = stack.features(images)
+        after = stack.train().features(images)
+        stack.eval()
+        assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+    def test_bytes_are_floats_times_255(self, stack, images):
+        as_bytes = (images * 255).round().to(torch.uint8)
+        for a, b in zip(stack.features(as_bytes), stack.features(as_bytes.float() / 255), strict=True):
+            assert torch.equal(a, b)
+
+    def test_double_pictures_are_pictures(self, stack, images):
+        for a, b in zip(stack.features(images.double()), stack.features(images), strict=True):
+            torch.testing.assert_close(a.float(), b, rtol=1e-3, atol=1e-4)
+
+    def test_depth_takes_the_lowest_layers(self, stack, images):
+        whole = stack.features(images)
+        for depth in range(1, len(whole) + 1):
+            part = stack.features(images, depth=depth)
+            assert len(part) == depth
+            assert all(torch.equal(a, b) for a, b in zip(part, whole, strict=False))
+
+    def test_save_and_load(self, stack, images, tmp_path):
+        stacks.save(tmp_path / "model.safetensors", stack, {"note": 1})
+        for path in (tmp_path, tmp_path / "model.safetensors", str(tmp_path)):
+            loaded = stacks.load(path)
+            assert loaded.picture == stack.picture and loaded.spec() == stack.spec()
+            assert not loaded.training
+            for a, b in zip(loaded.features(images), stack.features(images), strict=True):
+                assert torch.equal(a, b)
+
+    def test_the_pictures_are_left_alone(self, stack, images):
+        before = images.clone()
+        stack.features(images)
+        assert torch.equal(images, before)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+    def test_broken_pixels_are_refused_and_the_picture_named(self, stack, images, value):
+        broken = images.clone()
+        broken[4, 0, 3, 5] = value
+        with pytest.raises(DataError, match=r"images.* picture 4 .*(repair|remove)"):
+            stack.features(broken)
+
+    def test_too_many_channels(self, stack, images):
+        with pytest.raises(DataError, match="the model takes"):
+            stack.features(images.repeat(1, 2, 1, 1))
+
+    @pytest.mark.parametrize("dimensions", [1, 2, 3, 5])
+    def test_what_is_no_batch_of_pictures(self, stack, images, dimensions):
+        shape = [1] * (dimensions - 2) + [16, 16] if dimensions > 1 else [16]
+        with pytest.raises(DataError, match="images"):
+            stack.features(torch.full(shape, 0.5))
+
+    def test_no_pictures_have_no_features(self, stack, images):
+        """An empty batch gives empty maps, or is refused as what it is; never a traceback from inside torch."""
+        try:
+            maps = stack.features(images[:0])
+        except DataError as error:
+            assert "images" in str(error)
+        else:
+            assert [x.shape[0] for x in maps] == [0] * len(stack.machines)
+
+
+def test_features_by_hand():
+    """Each block: the probability that one of its units is on, exp(f) / (1 + sum exp(f))."""
+    stack, x = conv_stack(), pictures(2, 1, 16, 22)
+    expected = x
+    for machine, pool in zip(stack.machines, (2, 3), strict=True):
+        field = F.conv2d(expected, machine.links[0].weight) + machine.units[1].bias.view(-1, 1, 1)
+        total = F.avg_pool2d(field.exp(), pool) * pool**2
+        expected = total / (1 + total)
+    torch.testing.assert_close(stack.features(x)[1], expected)
+
+
+def test_dense_features_by_hand():
+    stack = randomised(Stack(build_transform([]), [rbm(12, 5, gaussian=True), rbm(5, 3)], (1, 3, 4)))
+    stack.machines[0].units[0].set_scale(0.5)
+    x = pictures(4, 1, 3, 4)
+    first, second = stack.machines
+    hidden = (x.flatten(1) @ first.links[0].weight.T / 0.25 + first.units[1].bias).sigmoid()
+    top = (hidden @ second.links[0].weight.T + second.units[1].bias).sigmoid()
+    maps = stack.features(x)
+    torch.testing.assert_close(maps[0], hidden)
+    torch.testing.assert_close(maps[1], top)
+
+
+@pytest.mark.parametrize(
+    "layers", [[(3, 2)], [(3, 2), (2, 3)], [(1, 1), (4, 1)], [(2, 3), (3, 2), (2, 2)], [(5, 1)]], ids=str
+)
+def test_receptive_field_and_reduction_by_touching_single_pixels(layers):
+    """Which positions of a map change with one pixel of the input is just what `feature_info` says."""
+    machines, below = [], 1
+    for kernel, pool in layers:
+        machines.append(conv_rbm(below, 3, kernel, pool=pool).double())
+        below = 3
+    stack = randomised(Stack(build_transform([]), machines, (1, 1, 1)), scale=0.5)
+    side = next(s for s in range(20, 60) if output_side(s, layers))
+    x = pictures(1, 1, side, side).double()
+    touched = x.repeat(side, 1, 1, 1)
+    touched[range(side), 0, range(side), range(side)] = 1 - x[0, 0].diagonal()
+    before, after = stack.features(x), stack.features(touched)
+    for info, old, new in zip(stack.feature_info, before, after, strict=True):
+        changed = (new != old).any(1)  # pixel, row, column
+        for pixel in range(side):
+            start = torch.arange(old.shape[-1]) * info.reduction
+            sees = (start <= pixel) & (pixel < start + info.receptive_field)
+            assert torch.equal(changed[pixel].any(1), sees), (info, pixel)
+            assert torch.equal(changed[pixel].any(0), sees), (info, pixel)
+
+
+def test_feature_info():
+    info = conv_stack().feature_info
+    assert [i._asdict() for i in info] == [
+        {"layer": 1, "channels": 4, "reduction": 2, "receptive_field": 4},
+        {"layer": 2, "channels": 5, "reduction": 6, "receptive_field": 10},
+    ]
+    dense = Stack(build_transform([]), [rbm(8, 5), rbm(5, 2)], (1, 2, 4)).feature_info
+    assert [(i.channels, i.reduction, i.receptive_field) for i in dense] == [(5, 0, 0), (2, 0, 0)]
+
+
+# Legal sides of `conv_stack` are 3 + 2 * (3 m + 1) - 1: 10, 16, 22, ...
+@pytest.mark.parametrize("size", [(15, 16), (16, 17), (11, 27), (9, 16), (100, 53)])
+def test_sizes_that_do_not_divide_name_the_nearest_legal_ones(size):
+    stack = conv_stack()
+    with pytest.raises(DataError) as caught:
+        stack.features(pictures(1, 1, *size))
+    message = str(caught.value)
+    assert f"{size[0]}x{size[1]}" in message
+    heights, widths = re.search(r"heights ([\d or]+), widths ([\d or]+)", message).groups()
+    for side, named in zip(size, (heights, widths), strict=True):
+        named = [int(n) for n in named.split(" or ")]
+        legal = [n for n in range(1, 120) if n >= 10 and (n - 10) % 6 == 0]
+        if side in legal:
+            assert named == [side]
+        else:
+            nearest = [n for n in legal if n < side][-1:] + [n for n in legal if n > side][:1]
+            assert named == nearest
+    # And they are legal indeed.
+    for height in map(int, heights.split(" or ")):
+        for width in map(int, widths.split(" or ")):
+            assert len(stack.features(pictures(1, 1, height, width))) == 2
+
+
+def test_sizes_matter_only_for_the_layers_asked_for():
+    stack = conv_stack()
+    assert stack.features(pictures(1, 1, 14, 12), depth=1)[0].shape == (1, 4, 6, 5)
+    with pytest.raises(DataError, match="heights 10 or 16, widths 10 or 16"):
+        stack.features(pictures(1, 1, 14, 12))
+
+
+@pytest.mark.parametrize("size", [(2, 16), (16, 9), (1, 1)])
+@pytest.mark.parametrize("trim", [False, True])
+def test_pictures_smaller_than_the_filters(size, trim):
+    with pytest.raises(DataError, match=f"{size[0]}x{size[1]}.*10"):
+        conv_stack().features(pictures(1, 1, *size), trim=trim)
+
+
+def test_trim_takes_the_centre():
+    stack, x = conv_stack(), pictures(3, 1, 19, 23)
+    trimmed = stack.features(x, trim=True)
+    inner = stack.features(x[:, :, 1:17, 0:22])
+    assert all(torch.equal(a, b) for a, b in zip(trimmed, inner, strict=True))
+    legal = x[:, :, :16, :22]
+    for a, b in zip(stack.features(legal, trim=True), stack.features(legal), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_trim_comes_after_the_transform():
+    """The border of the transformed picture goes, so no artificial edge is made inside the picture."""
+    stack, x = conv_stack(CONTRAST, gaussian=True), pictures(2, 1, 17, 17)  # 19 after padding, 16 left
+    prepared = stack.prepare(x)
+    expected = stack.infer(prepared[:, :, 1:17, 1:17], 0)
+    assert torch.equal(stack.features(x, trim=True)[0], expected)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, 255.0])
+def test_values_outside_the_unit_interval_with_bernoulli_visibles(value):
+    x = pictures(3, 1, 16, 16)
+    x[1, 0, 2, 2] = value
+    with pytest.raises(DataError, match=rf"images has values from .*{value:.4g}.*\[0, 1\]: scale the pictures"):
+        conv_stack().features(x)
+    assert conv_stack(gaussian=True).features(x)[1].isfinite().all()
+
+
+def test_dense_stacks_take_one_size():
+    stack = randomised(Stack(build_transform([]), [rbm(60, 7)], (1, 6, 10)))
+    with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 60\)"):
+        stack.features(pictures(2, 1, 8, 8))
+
+
+def test_a_fitted_transform_travels_in_the_checkpoint(tmp_path):
+    stack = conv_stack([{"kind": "zca", "epsilon": 0.1}], gaussian=True)
+    with pytest.raises(RuntimeError, match="not fitted"):
+        stack.features(pictures(1, 1, 16, 16))
+    stack.transform.fit([pictures(50, 1, 16, 16)])
+    stacks.save(tmp_path / "m.safetensors", stack, {})
+    x = pictures(2, 1, 16, 16, seed=9)
+    loaded = stacks.load(tmp_path / "m.safetensors")
+    assert torch.equal(loaded.features(x)[1], stack.features(x)[1])
+
+
+def test_the_scale_of_gaussian_visibles_travels_in_the_checkpoint(tmp_path):
+    stack = conv_stack(gaussian=True)
+    stack.machines[0].units[0].set_scale(0.37)
+    stacks.save(tmp_path / "m.safetensors", stack, {})
+    assert float(stacks.load(tmp_path / "m.safetensors").machines[0].units[0].scale) == pytest.approx(0.37)
+
+
+def test_trainer_tensors_are_kept_apart(tmp_path):
+    stack = conv_stack()
+    stacks.save(tmp_path / "m.safetensors", stack, {"progress": 3}, {"step": torch.tensor(5)})
+    loaded, metadata, trainer = stacks.load_run(tmp_path / "m.safetensors")
+    assert trainer == {"step": torch.tensor(5)}
+    assert metadata["progress"] == 3
+    assert set(loaded.state_dict()) == set(stack.state_dict())
+
+
+def test_a_layer_runs_on_the_meta_device():
+    """No hidden `.item()` and no tensor left on the host."""
+    stack = conv_stack().to("meta")
+    machine, x = stack.machines[1], torch.empty(2, 4, 7, 10, device="meta")
+    assert machine.units[1].mean(machine.field((x, None), 1)).shape == (2, 5, 6, 9)
+    assert stack.trimmed(torch.empty(2, 4, 9, 8, device="meta"), 1).shape == (2, 4, 8, 8)
+
+
+def test_sizes_of_non_square_filters():
+    """`conv_rbm` takes them: heights and widths then divide differently."""
+    stack = randomised(Stack(build_transform([]), [conv_rbm(1, 3, (3, 4), pool=2)], (1, 8, 9)))
+    assert stack.features(pictures(2, 1, 8, 9))[0].shape == (2, 3, 3, 3)
+    with pytest.raises(DataError, match="heights 8, widths 9 or 11"):
+        stack.features(pictures(2, 1, 8, 10))
