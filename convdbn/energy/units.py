@@ -271,7 +271,7 @@ class BlockSoftmax(Unit):
             out[..., i :: self.block, j :: self.block] = member
         return out
 
-    def _corners(self) -> Iterator[tuple[int, int]]:
+    def _corners(self) -> Iterator[tuple[int, ...]]:
         return itertools.product(range(self.block), repeat=2)
 
 

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy.links import Conv
-from convdbn.models.stack import Stack, kernel_and_pool
+from convdbn.models.stack import Stack, kernel_and_pool, output_side
 
 
 @torch.no_grad()
@@ -17,11 +16,9 @@ def linear_combination(stack: Stack, layer: int) -> Tensor:
     """
     if not 1 <= layer <= len(stack.machines):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.machines)}")
-    pictures = _weights(stack, layer - 1)
+    pictures = _laid_out(stack, layer - 1, _weights(stack, layer - 1))
     for depth in range(layer - 2, -1, -1):
-        pictures = _through(stack, depth, pictures.clamp(min=0))
-    if pictures.ndim == 2:
-        return pictures.view(len(pictures), *stack.picture)
+        pictures = _laid_out(stack, depth, _through(stack, depth, pictures.clamp(min=0)))
     return pictures
 
 
@@ -29,11 +26,23 @@ def _weights(stack: Stack, depth: int) -> Tensor:
     return stack.machines[depth].links[0].weight.detach()
 
 
+def _laid_out(stack: Stack, depth: int, maps: Tensor) -> Tensor:
+    """Input maps of machine `depth`, vectors given their height and width back where they have one."""
+    if maps.ndim == 4:
+        return maps
+    if depth == 0:
+        return maps.view(-1, *stack.picture)
+    channels, below = stack.machines[depth - 1].units[1].n, [kernel_and_pool(m) for m in stack.machines[:depth]]
+    if below[-1][0] == 0:
+        return maps
+    return maps.view(-1, channels, *(output_side(side, below) or 0 for side in stack.picture[1:]))
+
+
 def _through(stack: Stack, depth: int, maps: Tensor) -> Tensor:
     """Pooled maps of machine `depth`, painted with its filters."""
-    weight, (_, block) = _weights(stack, depth), kernel_and_pool(stack.machines[depth])
-    if isinstance(stack.machines[depth].links[0], Conv):
-        # One unit of each block is on: put it into the block's middle, as if the map were enlarged.
-        spread = F.interpolate(maps, scale_factor=block, mode="nearest") / block**2
-        return F.conv_transpose2d(spread, weight)
-    return maps.flatten(1) @ weight
+    weight, (kernel, block) = _weights(stack, depth), kernel_and_pool(stack.machines[depth])
+    if kernel == 0:
+        return maps @ weight
+    # One unit of each block is on, nobody knows which: each has its share.
+    spread = F.interpolate(maps, scale_factor=block, mode="nearest") / block**2
+    return F.conv_transpose2d(spread, weight)
