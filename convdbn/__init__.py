@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "demo":
-        from convdbn.demo import demo
+        from convdbn.demonstration import demo
 
         return demo
     from convdbn import api

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
-from convdbn.errors import UsageError
+from convdbn.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    saved = _prepare_folder(folder, chosen, origin, overwrite=overwrite, resume=resume)
+    saved, device = _saved_run(folder, chosen, origin, overwrite=overwrite, resume=resume), _device(device)
     from convdbn.images import Images, open_images
     from convdbn.models.greedy import GreedyTraining, hold_out
 
@@ -71,9 +71,7 @@ def train(
     else:
         images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
     with stop_on_signal() as stop:
-        run = GreedyTraining(
-            chosen, images, held_out=held, folder=folder, data=origin, device=_device(device), stop=stop
-        )
+        run = GreedyTraining(chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop)
         if saved and folder is not None:
             run.resume(folder)
         return run.run()
@@ -104,6 +102,8 @@ def features(
         trim: cut the border that the pooling blocks do not divide instead of refusing the size.
         device: auto, cpu, cuda, ...
     """
+    if output is not None and Path(output).suffix != ".npz":
+        raise UsageError(f"output={str(output)!r}: name a file that ends in .npz")
     model = load(checkpoint, device=device)
     import numpy as np
 
@@ -144,6 +144,8 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
     from convdbn.models import stack
 
     model, metadata, trainer = stack.load_run(checkpoint)
+    if missing := {"data", "progress", "recipe"} - set(metadata):
+        raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
     return {
         "file": str(stack.model_file(checkpoint)),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -181,10 +183,12 @@ def stop_on_signal() -> Iterator[Any]:
             signal.signal(number, handler)
 
 
-def _prepare_folder(
+def _saved_run(
     folder: Path | None, recipe: recipes.Recipe, origin: dict[str, Any], *, overwrite: bool, resume: bool
 ) -> bool:
-    """Make the run folder, never losing a run that is there; True where a run is to be resumed."""
+    """Whether the folder holds a run to go on with; refuse one that would be lost unasked."""
+    if overwrite and resume:
+        raise UsageError("overwrite and resume: choose one, to replace the run or to go on with it")
     if folder is None:
         if resume:
             raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
@@ -214,6 +218,8 @@ def _device(name: str) -> str:
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device={name!r}: no CUDA device is available; use cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device={name!r}: not to be had here; use cpu") from error
     return name

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demo, recipes
+from convdbn import __version__, api, demonstration, recipes
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
 
 VERBS: dict[str, Callable[..., Any]] = {
-    "demo": demo.demo,
+    "demo": demonstration.demo,
     "train": api.train,
     "features": api.features,
     "visualize": api.visualize,
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         result = _summary(verb, chosen, VERBS[verb](**chosen))
-    except (ValueError, Diverged, Interrupted) as error:
+    except (ValueError, OSError, Diverged, Interrupted) as error:
         log.error("convdbn %s: %s", verb, error)
         return getattr(error, "exit_code", UsageError.exit_code)
     print(json.dumps(result, indent=2) if as_json else yaml.safe_dump(result, sort_keys=False).rstrip())

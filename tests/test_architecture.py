@@ -25,10 +25,10 @@ BELOW = {
     "visual": {"errors", "recipes", "images", "energy", "sampling", "learning", "models"},
 }
 BELOW["api"] = {*BELOW}
-BELOW["demo"] = {*BELOW}
+BELOW["demonstration"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 BELOW["__main__"] = {"cli"}
-BELOW["__init__"] = {"api", "demo"}
+BELOW["__init__"] = {"api", "demonstration"}
 
 
 def part(path):
@@ -118,8 +118,3 @@ def test_the_core_needs_only_torch_and_numpy():
 def test_the_command_line_answers_without_torch():
     heavy = {"torch", "numpy", "matplotlib", "sklearn", "torchvision", "PIL", "safetensors", "tqdm"}
     assert loaded_by("import convdbn, convdbn.cli", heavy) == set()
-
-
-def test_drawing_opens_no_window():
-    gui = {"matplotlib.pyplot", "tkinter", "PyQt5", "PyQt6", "gi", "wx"}
-    assert loaded_by("import convdbn.visual.figures, convdbn.visual.project", gui) == set()

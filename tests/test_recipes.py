@@ -52,7 +52,9 @@ def test_names_are_those_of_the_files():
 
 
 def test_one_value_for_all_layers_or_a_list_with_one_for_each(table):
-    recipe = recipes.load(table(filters=[4, 6, 8], kernel=3, rate=[0.1, 0.2, 0.3], phase=["cd", "pcd", "cd"], batch=7))
+    recipe = recipes.load(
+        table(filters=[4, 6, 8], kernel=3, rate=[0.1, 0.2, 0.3], phase=["cd", "pcd", "cd"], batch=7)
+    )
     assert [layer.filters for layer in recipe.layers] == [4, 6, 8]
     assert [layer.kernel for layer in recipe.layers] == [3, 3, 3]
     assert [layer.rate for layer in recipe.layers] == [0.1, 0.2, 0.3]
@@ -131,7 +133,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ({"k": 0}, "k=0: must be above 0"),
         ({"rate": 0}, "rate=0.*: must be above 0"),
         ({"rate": float("nan")}, "rate=nan"),
-        ({"sigma": 0}, "sigma=0.*: must be above 0"),
+        ({"sigma": 0}, r"sigma=0.*: must be at least 0\.001, and at most 1000"),
         ({"l2": -0.5}, "l2=-0.5: must be at least 0"),
         ({"weight_std": 0}, "weight_std=0"),
         ({"phase": "gibbs"}, "phase='gibbs': choose from cd, pcd"),
@@ -207,7 +209,7 @@ def test_what_is_not_yaml(tmp_path, text):
 def test_yaml_that_is_no_table(tmp_path, text):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError, match="r.yaml': expected a table of fields, such as `filters"):
+    with pytest.raises(UsageError, match=r"r\.yaml': expected a table of fields, such as `filters"):
         recipes.load(path)
 
 
@@ -221,7 +223,7 @@ def test_keys_that_are_no_words(tmp_path):
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_bytes(b"filters: \xff\xfe\x00")
-    with pytest.raises(UsageError, match="r.yaml': not YAML"):
+    with pytest.raises(UsageError, match=r"r\.yaml': not YAML"):
         recipes.load(path)
 
 

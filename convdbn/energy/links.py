@@ -122,7 +122,8 @@ class Conv(Link):
         """Transposed convolution as one matrix product, then a fold over filter columns and one over rows."""
         _, channels, kernel_height, kernel_width = self.weight.shape
         batch, _, height, width = y.shape
-        columns = self.weight.flatten(1).T @ y.flatten(2)
+        # Not `@`, which copies y into another layout when the weight requires a gradient.
+        columns = torch.bmm(self.weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
         columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
         rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
         for j in range(kernel_width):

@@ -115,7 +115,7 @@ class BoltzmannMachine(nn.Module):
             with torch.no_grad():
                 data, model = (self._statistic(link, state[a], state[b], a, b) for state in (positive, negative))
                 statistic = data.sub_(model)
-            loss = loss - (link.weight * statistic).sum()
+            loss = loss - link.weight.flatten().dot(statistic.flatten())
         return loss
 
     def _statistic(self, link: Link, below: Tensor, above: Tensor, a: int, b: int) -> Tensor:

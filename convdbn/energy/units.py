@@ -225,12 +225,12 @@ class BlockSoftmax(Unit):
         for member in members:
             total = total + member.sub_(peak).exp_()
         scale = total.reciprocal_()
-        return self._assemble(field, [member * scale for member in members])
+        return self._assemble(field, torch.mul, [(member, scale) for member in members])
 
     def mode(self, field: Tensor) -> Tensor:
         members = self._members(self.biased(field))
         winner = torch.stack([torch.zeros_like(members[0]), *members]).argmax(0)
-        return self._assemble(field, [winner == i + 1 for i in range(len(members))])
+        return self._assemble(field, torch.eq, [(winner, winner.new_tensor(i + 1)) for i in range(len(members))])
 
     @torch.no_grad()
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
@@ -238,13 +238,11 @@ class BlockSoftmax(Unit):
         uniform = _uniform(members[0].shape, members[0], generator)
         # A member is on where the uniform falls between its two cumulative edges; "all off" is what remains.
         edge = torch.zeros_like(uniform)
-        below, drawn = edge, []
+        below = [edge]
         for member in members:
             edge = edge + member
-            now_below = torch.lt(uniform, edge, out=torch.empty_like(uniform))
-            drawn.append(now_below - below)
-            below = now_below
-        return self._assemble(field, drawn)
+            below.append(torch.lt(uniform, edge, out=torch.empty_like(uniform)))
+        return self._assemble(field, torch.sub, list(zip(below[1:], below[:-1], strict=True)))
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         maps, height, width = shape
@@ -264,11 +262,15 @@ class BlockSoftmax(Unit):
         self.check_size(*x.shape[2:])
         return [x[..., i :: self.block, j :: self.block] for i, j in self._corners()]
 
-    def _assemble(self, like: Tensor, members: list[Tensor]) -> Tensor:
-        """The inverse of `_members`, in the shape of `like`."""
+    def _assemble(self, like: Tensor, operation: Any, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """The inverse of `_members`, in the shape of `like`: the operation's result on each pair, in its place."""
         out = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
-        for (i, j), member in zip(self._corners(), members, strict=True):
-            out[..., i :: self.block, j :: self.block] = member
+        for (i, j), (left, right) in zip(self._corners(), pairs, strict=True):
+            place = out[..., i :: self.block, j :: self.block]
+            if torch.is_grad_enabled():
+                place.copy_(operation(left, right))
+            else:
+                operation(left, right, out=place)
         return out
 
     def _corners(self) -> Iterator[tuple[int, ...]]:

@@ -16,7 +16,6 @@ __all__ = [
     "TRANSFORMS",
     "ZCA",
     "Binarize",
-    "Flatten",
     "Grey",
     "LocalContrast",
     "Pad",
@@ -91,15 +90,6 @@ class Pad(Transform):
         return F.pad(x, [self.size] * 4, mode=self.mode)
 
 
-class Flatten(Transform):
-    """`(B, c, h, w)` to `(B, c h w)`, for dense models."""
-
-    kind = "flatten"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-
 class Binarize(Transform):
     """1 where a pixel is above `threshold`, else 0."""
 
@@ -114,7 +104,7 @@ class Binarize(Transform):
 
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.kind: transform for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Flatten, Binarize)
+    transform.kind: transform for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize)
 }
 
 

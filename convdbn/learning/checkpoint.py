@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -18,7 +19,9 @@ FORMAT = 1
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write to a temporary name beside `path`, sync, and rename over it: a crash leaves the old file or the new."""
     described = {"convdbn": json.dumps({"format": FORMAT, **metadata})}
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, described)
+    # Copies, because the format refuses tensors that share memory, as a link in two places does.
+    whole = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
+    data = save(whole, described)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -62,9 +65,10 @@ def _open(path: Path) -> Any:
 def _metadata(path: Path, file: Any) -> dict[str, Any]:
     try:
         metadata = json.loads((file.metadata() or {})["convdbn"])
-    except (KeyError, json.JSONDecodeError) as error:
+        newer = int(metadata["format"]) > FORMAT
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
-    if metadata["format"] > FORMAT:
+    if newer:
         raise CheckpointError(
             f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
 from convdbn.errors import Diverged
+from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
     ContrastiveDivergence,
@@ -26,8 +27,6 @@ MOMENTUM_SWITCH = 0.1
 """Share of the updates after which the momentum takes its last value."""
 EXPLODED = 1e3
 """A reconstruction error this many times the spread of the data is an explosion."""
-
-Metrics = dict[str, float]
 
 
 class Trainer:
@@ -134,10 +133,16 @@ class Trainer:
         if watched is not None:
             seen, unseen = (self.machine.free_energy((x, None)).mean() for x in watched)
             metrics["free_energy_gap"] = float(unseen - seen)
-        self._refuse_divergence(metrics)
+        self._refuse_metrics(metrics)
         return metrics
 
-    def _refuse_divergence(self, metrics: Metrics) -> None:
+    def refuse_divergence(self) -> None:
+        """Raise `Diverged` where a parameter is not finite; asked before anything is saved."""
+        for name, parameter in self.machine.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise Diverged(f"step {self.step}: parameter {name} is not finite. {_REMEDY}")
+
+    def _refuse_metrics(self, metrics: Metrics) -> None:
         for name, value in metrics.items():
             if not math.isfinite(value):
                 raise Diverged(f"step {self.step}: {name} is {value}. {_REMEDY}")
@@ -203,5 +208,5 @@ def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimi
         {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
     ]
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.rate, betas=(settings.momentum, 0.99))
-    return torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum)
+        return torch.optim.Adam(groups, lr=settings.rate, betas=(settings.momentum, 0.99), fused=True)
+    return torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum, fused=True)

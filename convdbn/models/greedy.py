@@ -1,33 +1,28 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
-import csv
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from convdbn.energy import BoltzmannMachine
-from convdbn.errors import Diverged, Interrupted
+from convdbn.errors import DataError, Diverged, Interrupted, UsageError
 from convdbn.images import Images, Mirrored, build_transform
-from convdbn.learning.trainer import Metrics, Trainer
+from convdbn.learning.metrics import MetricsLog, cut
+from convdbn.learning.trainer import Trainer
+from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.models.stack import MODEL_FILE, Stack, check_size, load_run, save
+from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import Layer, Recipe
 
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.csv"
-COLUMNS = (
-    "layer", "step", "reconstruction_error", "free_energy_gap", "activation", "dead", "always_on", "weight_rms",
-    "update_to_weight", "hidden_bias", "rate", "sigma",
-)  # fmt: skip
 SAVE_SECONDS = 60.0
 BIAS_SAMPLE = 1000
 """Pictures or crops whose mean sets the visible biases."""
@@ -65,7 +60,7 @@ class GreedyTraining:
         """Take up the run saved in the folder."""
         self.stack, metadata, self.saved_trainer = load_run(folder)
         self.first_layer = metadata["progress"]["layer"]
-        _cut_metrics(folder / METRICS_FILE, self.first_layer + 1, metadata["progress"]["step"])
+        cut(folder / METRICS_FILE, self.first_layer + 1, metadata["progress"]["step"])
 
     def run(self) -> Stack:
         """Train what is left to train; the finished stack."""
@@ -80,22 +75,15 @@ class GreedyTraining:
     def _fit_transform(self) -> None:
         """Fit the transform and refuse, before any work, sizes that a later layer could not take."""
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
-        chunks = (self.images[chunk] for chunk in indices[:FIT_SAMPLE].split(CHUNK))
-        self.stack.transform.fit(torch.stack(chunk) if isinstance(chunk, list) else chunk for chunk in chunks)
+        self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
         first = self.stack.prepare(self.images[[0]][0][None])
-        size = tuple(first.shape[2:])
-        for number, layer in enumerate(self.recipe.layers, start=1):
-            size = (layer.crop, layer.crop) if layer.crop else size
-            if layer.kernel:
-                what = f"layer {number}: crops" if layer.crop else f"layer {number}: input maps"
-                check_size(size, [(layer.kernel, layer.pool)], what)
-                size = tuple((side - layer.kernel + 1) // layer.pool for side in size)
-        self._clear_folder()
+        channels, *size = first.shape[1:]
+        check_plan(self.recipe.layers, size)
         crop = self.recipe.layers[0].crop
-        self.stack.picture = (first.shape[1], *((crop, crop) if crop else first.shape[2:]))
+        self.stack.picture = (channels, *((crop, crop) if crop else size))
 
     def _clear_folder(self) -> None:
-        """Begin a run: only now is one that may stand in the folder given up."""
+        """Begin a run: only now, with the pictures looked at, is one that may stand in the folder given up."""
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name in (MODEL_FILE, METRICS_FILE):
@@ -103,54 +91,50 @@ class GreedyTraining:
 
     def _train_layer(self, depth: int, settings: Layer) -> None:
         """Fit machine `depth`, from its start or from where the saved run stood."""
-        inputs = LayerInput(self.stack, self.images, settings, depth, seed=self.recipe.seed)
-        generator = torch.Generator(self.device).manual_seed(self.recipe.seed + depth)
-        fresh = len(self.stack.machines) == depth
-        if fresh:
-            sample = inputs.sample(BIAS_SAMPLE).to(self.device)
-            self.stack.machines.append(_machine(settings, sample.shape[1]).to(self.device))
-            self.stack.machines[depth].units[0].check(sample, f"input of layer {depth + 1}")
-        machine = self.stack.machines[depth]
-        trainer = Trainer(machine, settings, generator=generator)
-        if fresh:
-            trainer.initialise(sample)
-        elif self.saved_trainer:
-            trainer.load_state(self.saved_trainer)
+        inputs = self._inputs(self.images, depth, settings)
+        trainer = self._trainer(depth, settings, inputs)
         epochs = settings.updates * settings.batch / len(self.images)
-        log.info(
-            "layer %d: %d updates of %d (%.3g epochs), %s",
-            depth + 1,
-            settings.updates,
-            settings.batch,
-            epochs,
-            settings,
-        )
-        watched = self._watched(inputs)
-        with (
-            self._writer() as writer,
-            tqdm(total=settings.updates, initial=trainer.step, disable=None) as bar,
-        ):
-            bar.set_description(f"layer {depth + 1}")
-
-            def on_metrics(metrics: Metrics) -> None:
-                bar.update(metrics["step"] - bar.n)
-                bar.set_postfix(error=f"{metrics['reconstruction_error']:.4f}", on=f"{metrics['activation']:.4f}")
-                if writer is not None:
-                    csv.DictWriter(writer, COLUMNS).writerow({"layer": depth + 1, **metrics})
-                    writer.flush()
-
-            batches = self._guarded(inputs.batches(trainer.step), trainer, depth)
+        log.info("layer %d: %.3g epochs, %s", depth + 1, epochs, settings)
+        path = None if self.folder is None else self.folder / METRICS_FILE
+        with MetricsLog(path, depth + 1, updates=settings.updates, done=trainer.step) as metrics:
             try:
-                trainer.fit(batches, watched=watched, on_metrics=on_metrics, log_every=self.recipe.log_every)
+                trainer.fit(
+                    self._guarded(inputs.batches(trainer.step), trainer, depth),
+                    watched=self._watched(inputs),
+                    on_metrics=metrics,
+                    log_every=self.recipe.log_every,
+                )
             except Diverged as error:
                 raise Diverged(f"layer {depth + 1}, {error}") from error
+
+    def _inputs(self, images: Images, depth: int, settings: Layer, **options: int) -> LayerInput:
+        trim = any(layer.crop for layer in self.recipe.layers)
+        return LayerInput(self.stack, images, settings, depth, seed=self.recipe.seed, trim=trim, **options)
+
+    def _trainer(self, depth: int, settings: Layer, inputs: LayerInput) -> Trainer:
+        """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""
+        generator = torch.Generator(self.device).manual_seed(self.recipe.seed + depth)
+        if len(self.stack.machines) > depth:
+            trainer = Trainer(self.stack.machines[depth], settings, generator=generator)
+            trainer.load_state(self.saved_trainer)
+            return trainer
+        sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
+        machine = _machine(settings, sample.shape[1]).to(self.device)
+        machine.units[0].check(sample, f"input of layer {depth + 1}")
+        self.stack.machines.append(machine)
+        trainer = Trainer(machine, settings, generator=generator)
+        trainer.initialise(sample)
+        if depth == 0:
+            self._clear_folder()
+        return trainer
 
     def _guarded(self, batches: Iterator[Tensor], trainer: Trainer, depth: int) -> Iterator[Tensor]:
         """The batches, with a look between two updates at whether to save or to stop."""
         for batch in batches:
             if self.stop():
                 self._save(depth, trainer.step, trainer)
-                raise Interrupted(f"layer {depth + 1}, step {trainer.step}: saved; go on with --resume")
+                remedy = "not saved: no output_dir" if self.folder is None else "saved; go on with --resume"
+                raise Interrupted(f"layer {depth + 1}, step {trainer.step}: {remedy}")
             if time.monotonic() - self.last_save > SAVE_SECONDS:
                 self._save(depth, trainer.step, trainer)
             yield batch.to(self.device)
@@ -159,15 +143,15 @@ class GreedyTraining:
         """As many training as held-out inputs, for the free-energy gap."""
         if self.held_out is None:
             return None
-        unseen = LayerInput(
-            self.stack, self.held_out, inputs.settings, inputs.depth, seed=self.recipe.seed, cache_bytes=0
-        )
+        unseen = self._inputs(self.held_out, inputs.depth, inputs.settings, cache_bytes=0)
         count = min(len(self.held_out), len(self.images))
         return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
 
     def _save(self, layer: int, step: int, trainer: Trainer | None) -> None:
         if self.folder is None:
             return
+        if trainer is not None:
+            trainer.refuse_divergence()
         metadata = {
             "recipe": self.recipe.as_dict(),
             "data": self.data,
@@ -176,14 +160,41 @@ class GreedyTraining:
         save(self.folder / MODEL_FILE, self.stack, metadata, trainer.state() if trainer else None)
         self.last_save = time.monotonic()
 
-    def _writer(self) -> Any:
-        """The metrics file, open for appending."""
-        if self.folder is None:
-            return nullcontext(None)
-        path = self.folder / METRICS_FILE
-        if not path.exists():
-            path.write_text(",".join(COLUMNS) + "\n")
-        return open(path, "a", newline="")
+
+class _Pictures:
+    """Pictures for the fit of a transform, which may go through them more than once: batches of one size each."""
+
+    def __init__(self, images: Images, indices: Tensor) -> None:
+        self.images, self.indices = images, indices
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for chunk in self.indices.split(CHUNK):
+            batch = self.images[chunk]
+            yield from [batch] if isinstance(batch, Tensor) else (picture[None] for picture in batch)
+
+
+def check_plan(layers: Sequence[Layer], size: Sequence[int]) -> None:
+    """Refuse pictures of a (height, width), after the transform, that some layer of the recipe could not take."""
+    dense = next((number for number, layer in enumerate(layers, start=1) if layer.kernel == 0), len(layers) + 1)
+    if any(layer.kernel for layer in layers[dense:]):
+        kernels = [layer.kernel for layer in layers]
+        raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
+    shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
+    cropped = any(layer.crop for layer in layers)
+    deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
+    size = trimmed_size(size, shapes[:deepest]) if cropped else size
+    check_size(size, shapes[:deepest], "pictures (after the transform)")
+    for number, (layer, shape) in enumerate(zip(layers, shapes, strict=True), start=1):
+        if not layer.crop:
+            continue
+        check_size((layer.crop, layer.crop), [shape], f"layer {number}: crops")
+        below = shapes[: number - 1]
+        sides = [output_side(side, below, axis) for axis, side in enumerate(trimmed_size(size, below))]
+        if layer.crop > min(sides):
+            raise DataError(
+                f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
+                "pictures or a smaller crop"
+            )
 
 
 def _machine(settings: Layer, channels: int) -> BoltzmannMachine:
@@ -191,18 +202,6 @@ def _machine(settings: Layer, channels: int) -> BoltzmannMachine:
     if settings.kernel == 0:
         return rbm(channels, settings.filters, gaussian=gaussian)
     return conv_rbm(channels, settings.filters, settings.kernel, pool=settings.pool, gaussian=gaussian)
-
-
-def _cut_metrics(path: Path, layer: int, step: int) -> None:
-    """Drop the rows that were written after the checkpoint: they will be written again."""
-    if not path.exists():
-        return
-    with open(path, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if (int(row["layer"]), int(row["step"])) <= (layer, step)]
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
+from convdbn.models.geometry import Geometry, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import Layer
 
@@ -23,10 +24,11 @@ Maps = Tensor | list[Tensor]
 
 
 class LayerInput:
-    """Batches for one layer of a stack, a function of the seed and the step alone, so a run can resume at any step.
+    """Batches for layer `depth` of a stack, a function of the seed and the step alone, so that a run can resume.
 
     The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than once; else each
-    batch is computed anew from the pictures, and memory does not grow with their number.
+    batch is computed anew from the pictures, and memory does not grow with their number. Where crops are taken, here
+    or (`trim`) in another layer, whole pictures lose the border that the pooling blocks do not divide.
     """
 
     def __init__(
@@ -37,12 +39,16 @@ class LayerInput:
         depth: int,
         *,
         seed: int,
+        trim: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
+        # The layers that see whole pictures now; the one in training does unless it takes crops.
+        own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
+        self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
-        if cache_bytes and settings.updates * settings.batch > len(images):
+        if cache_bytes and self.settings.updates * self.settings.batch > len(images):
             self._fill_cache(cache_bytes)
 
     def maps(self, indices: Tensor) -> Maps:
@@ -79,8 +85,7 @@ class LayerInput:
 
     def _carried(self, pictures: Tensor) -> Tensor:
         x = self.stack.prepare(pictures)
-        if self.depth and self.settings.crop:
-            x = self.stack.trimmed(x, self.depth)
+        x = trimmed(x, self.trim)
         for depth in range(self.depth):
             x = self.stack.infer(x, depth)
         return x

@@ -1,6 +1,5 @@
 """A stack of two-layer machines, each seeing the pooled maps of the one below: RBM, DBN and convolutional DBN."""
 
-import itertools
 from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,17 +7,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BlockSoftmax, BoltzmannMachine, Conv, pooled
+from convdbn.energy import BoltzmannMachine, pooled
 from convdbn.errors import CheckpointError, DataError
 from convdbn.images import Pipeline, build_transform, check_images
 from convdbn.learning import checkpoint
+from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 
 MODEL_FILE = "model.safetensors"
 
 
 class FeatureInfo(NamedTuple):
     """What the maps of one layer are: number of maps, pixels of the transformed picture from one position to the
-    next, and side of the square of such pixels that one position sees."""
+    next, and side of the square of such pixels that one position sees (the longer side, where it is no square)."""
 
     layer: int
     channels: int
@@ -56,10 +56,10 @@ class Stack(nn.Module):
         """Channels, reduction and receptive field of each layer's features; 0 pixels for fully connected layers."""
         info, reduction, field = [], 1, 1
         for layer, machine in enumerate(self.machines, start=1):
-            kernel, block = kernel_and_pool(machine)
-            field += (kernel - 1) * reduction + (block - 1) * reduction
-            reduction *= block
-            dense = kernel == 0
+            kernel, pool = geometry(machine)
+            field += (max(kernel) - 1 + pool - 1) * reduction
+            reduction *= pool
+            dense = max(kernel) == 0
             info.append(FeatureInfo(layer, machine.units[1].n, 0 if dense else reduction, 0 if dense else field))
         return info
 
@@ -72,10 +72,9 @@ class Stack(nn.Module):
         it such sizes raise `DataError`, naming the nearest legal ones.
         """
         depth = len(self.machines) if depth is None else depth
-        x = self.prepare(images)
-        if trim:
-            x = self.trimmed(x, depth)
-        self.check_size(x, depth)
+        x, layers = self.prepare(images), self.geometry[:depth]
+        x = trimmed(x, layers) if trim else x
+        check_size(x.shape[2:], layers, "pictures (after the transform)")
         maps: list[Tensor] = []
         for layer in range(depth):
             x = self.infer(x, layer)
@@ -85,80 +84,29 @@ class Stack(nn.Module):
     @torch.no_grad()
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
+        if images.ndim != 4 or not len(images):
+            raise DataError(
+                f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
+                "picture; images[None] makes a batch of one"
+            )
+        like = next(self.parameters(), torch.zeros(()))
         images = images / 255 if images.dtype == torch.uint8 else images
-        return self.transform(check_images(images.to(self._device), "images"))
+        return self.transform(check_images(images.to(like), "images"))
 
     @torch.no_grad()
     def infer(self, x: Tensor, depth: int) -> Tensor:
         """Pooled maps of machine `depth`, from the maps below it."""
-        machine = self.machines[depth]
-        x = x.flatten(1) if kernel_and_pool(machine)[0] == 0 else x
+        machine, (kernel, pool) = self.machines[depth], geometry(self.machines[depth])
+        x = x.flatten(1) if kernel == (0, 0) else x
         machine.units[0].check(x, "images" if depth == 0 else f"input of layer {depth + 1}")
         hidden = machine.units[1].mean(machine.field((x, None), 1))
         # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
-        return pooled(hidden, kernel_and_pool(machine)[1]).clamp(max=1)
-
-    def trimmed(self, x: Tensor, depth: int) -> Tensor:
-        """`x` without the border, split evenly, that the blocks of the first `depth` layers do not divide."""
-        layers = [kernel_and_pool(machine) for machine in self.machines[:depth]]
-        sizes = [nearest_sizes(side, layers)[0] for side in x.shape[2:]]
-        top, left = ((side - size) // 2 for side, size in zip(x.shape[2:], sizes, strict=True))
-        return x[:, :, top : top + sizes[0], left : left + sizes[1]] if all(sizes) else x
-
-    def check_size(self, x: Tensor, depth: int) -> None:
-        """Refuse transformed pictures whose size the first `depth` layers cannot take."""
-        layers = [kernel_and_pool(machine) for machine in self.machines[:depth]]
-        if x.ndim == 4:
-            check_size(x.shape[2:], layers, "pictures (after the transform)")
+        return pooled(hidden, pool).clamp(max=1)
 
     @property
-    def _device(self) -> torch.device:
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
-
-
-def kernel_and_pool(machine: BoltzmannMachine) -> tuple[int, int]:
-    """Side of the filters (0 in a fully connected machine) and of the pooling blocks."""
-    link, hidden = machine.links[0], machine.units[1]
-    if not isinstance(link, Conv):
-        return 0, 1
-    return link.weight.shape[-1], hidden.block if isinstance(hidden, BlockSoftmax) else 1
-
-
-def output_side(side: int, layers: Sequence[tuple[int, int]]) -> int | None:
-    """Side of the maps that a side in pixels becomes through (kernel, pool) layers, or None where it does not fit."""
-    for kernel, pool in layers:
-        if kernel == 0:
-            return side
-        side = side - kernel + 1
-        if side < 1 or side % pool:
-            return None
-        side //= pool
-    return side
-
-
-def nearest_sizes(side: int, layers: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The largest legal side up to this one (0 where none is) and the smallest above it."""
-    below = next((s for s in range(side, 0, -1) if output_side(s, layers)), 0)
-    return below, next(s for s in itertools.count(side + 1) if output_side(s, layers))
-
-
-def check_size(size: Sequence[int], layers: Sequence[tuple[int, int]], what: str) -> None:
-    """Refuse a height and width that do not divide, naming the nearest legal sizes."""
-    if all(output_side(side, layers) for side in size):
-        return
-    height, width = (_legal(side, layers) for side in size)
-    raise DataError(
-        f"{what} of {size[0]}x{size[1]} do not fit filters and pooling blocks "
-        f"{', '.join(f'{kernel}x{kernel} / {pool}' for kernel, pool in layers)}: nearest legal heights {height}, "
-        f"widths {width}; resize or crop the pictures to one of these"
-    )
-
-
-def _legal(side: int, layers: Sequence[tuple[int, int]]) -> str:
-    if output_side(side, layers):
-        return str(side)
-    below, above = nearest_sizes(side, layers)
-    return f"{below} or {above}" if below else str(above)
+    def geometry(self) -> list[Geometry]:
+        """Filters and blocks of every layer."""
+        return [geometry(machine) for machine in self.machines]
 
 
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:

@@ -117,11 +117,13 @@ def load(recipe: str | Path, **overrides: Any) -> Recipe:
         raise UsageError(f"recipe={str(recipe)!r}: expected a table of fields, such as `filters: [40, 40]`")
     table |= {name: value for name, value in overrides.items() if value is not None}
     known = {field.name for field in (*GENERAL, *COLUMNS)}
-    if unknown := sorted(set(table) - known):
+    if unknown := sorted(map(str, set(table) - known)):
         raise UsageError(f"recipe={str(recipe)!r}: unknown field(s) {', '.join(unknown)}; known are {sorted(known)}")
     filters = table.get("filters", Layer.filters)
+    if filters == []:
+        raise UsageError("filters=[]: name the number of filters of at least one layer")
     depth = len(filters) if isinstance(filters, list) else 1
-    general = {field.name: table[field.name] for field in GENERAL if field.name in table}
+    general = {field.name: _checked(field, table[field.name]) for field in GENERAL if field.name in table}
     return Recipe(layers=tuple(_layer(table, index, depth) for index in range(depth)), **general)
 
 
@@ -132,35 +134,56 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
         value = table.get(column.name, column.default)
         if isinstance(value, list) and len(value) != depth:
             raise UsageError(f"{column.name}={value}: needs one value, or {depth}, one for each entry of `filters`")
-        row[column.name] = _checked(column.name, value[index] if isinstance(value, list) else value)
+        row[column.name] = _checked(column, value[index] if isinstance(value, list) else value)
     return Layer(**row)
 
 
-POSITIVE = {
-    "filters",
-    "pool",
-    "sigma",
-    "sigma_end",
-    "updates",
-    "batch",
-    "k",
-    "rate",
-    "bias_rate",
-    "weight_std",
+# Smallest and largest value of each number.
+TINY, LARGE, HUGE = 1e-12, 1e12, 1e36
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("filters", "pool", "updates", "batch", "k", "log_every"), (1, LARGE)),
+    **dict.fromkeys(("kernel", "crop", "l2", "strength", "held_out", "seed"), (0, LARGE)),
+    **dict.fromkeys(("rate", "bias_rate", "weight_std"), (TINY, HUGE)),
+    "rate_end": (0, HUGE),
+    **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),
+    **dict.fromkeys(("momentum", "momentum_end"), (0, 1 - TINY)),
+    "target": (0, 1),
+    "hidden_bias": (-LARGE, LARGE),
 }
-NOT_NEGATIVE = {"kernel", "crop", "rate_end", "momentum", "momentum_end", "l2", "target", "strength"}
 
 
-def _checked(name: str, value: Any) -> Any:
-    """Refuse values of the wrong type or range, naming them."""
-    annotation = Layer.__annotations__[name]
-    choices = getattr(annotation, "__args__", ())
-    if choices and value not in choices:
-        raise UsageError(f"{name}={value!r}: choose from {', '.join(choices)}")
-    if annotation in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise UsageError(f"{name}={value!r}: a number is needed")
-    if annotation is int and value != int(value):
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in the type of its field; refuse a wrong type or range, naming it."""
+    choices = getattr(field.type, "__args__", ())
+    if field.name == "transform":
+        if not isinstance(value, list | tuple) or not all(
+            isinstance(step, dict) and "kind" in step for step in value
+        ):
+            raise UsageError(f"transform={value!r}: a list of steps is needed, such as [{{kind: pad, size: 2}}]")
+        return tuple(value)
+    if field.type is bool:
+        if not isinstance(value, bool):
+            raise UsageError(f"{field.name}={value!r}: true or false is needed")
+        return value
+    if field.type in (int, float):
+        return _number(field, value)
+    if value not in choices:
+        raise UsageError(f"{field.name}={value!r}: choose from {', '.join(choices)}")
+    return value
+
+
+def _number(field: dataclasses.Field[Any], value: Any) -> Any:
+    name = field.name
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)  # YAML 1.1 reads 1e-3 as text
+    except (TypeError, ValueError):
+        raise UsageError(f"{name}={value!r}: a number is needed") from None
+    low, high = RANGES[name]
+    if not low <= number <= high:
+        bound = f"must be {'above' if low in (1, TINY) else 'at least'} {0 if low in (1, TINY) else low:g}"
+        raise UsageError(f"{name}={value}: {bound}" + (f", and at most {high:g}" if high <= 1e3 else ""))
+    if field.type is int and number != int(number):
         raise UsageError(f"{name}={value!r}: a whole number is needed")
-    if (name in POSITIVE and not value > 0) or (name in NOT_NEGATIVE and not value >= 0):
-        raise UsageError(f"{name}={value}: must be {'above' if name in POSITIVE else 'at least'} 0")
-    return annotation(value) if annotation in (int, float) else value
+    return field.type(number)  # type: ignore[operator]

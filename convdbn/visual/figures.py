@@ -38,7 +38,7 @@ def filter_grids(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, sheet, title in zip(axes, sheets, titles, strict=True):
-        axis.imshow(_shown(sheet), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(title, loc="left", fontsize=10)
         axis.set_axis_off()
     return figure

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.models.stack import Stack, kernel_and_pool, output_side
+from convdbn.models.geometry import geometry, output_side
+from convdbn.models.stack import Stack
 
 
 @torch.no_grad()
@@ -23,7 +24,7 @@ def linear_combination(stack: Stack, layer: int) -> Tensor:
 
 
 def _weights(stack: Stack, depth: int) -> Tensor:
-    return stack.machines[depth].links[0].weight.detach()
+    return stack.machines[depth].links[0].weight.detach().clone()
 
 
 def _laid_out(stack: Stack, depth: int, maps: Tensor) -> Tensor:
@@ -32,16 +33,16 @@ def _laid_out(stack: Stack, depth: int, maps: Tensor) -> Tensor:
         return maps
     if depth == 0:
         return maps.view(-1, *stack.picture)
-    channels, below = stack.machines[depth - 1].units[1].n, [kernel_and_pool(m) for m in stack.machines[:depth]]
-    if below[-1][0] == 0:
+    channels, below = stack.machines[depth - 1].units[1].n, stack.geometry[:depth]
+    if below[-1].kernel == (0, 0):
         return maps
-    return maps.view(-1, channels, *(output_side(side, below) or 0 for side in stack.picture[1:]))
+    return maps.view(-1, channels, *(output_side(side, below, axis) for axis, side in enumerate(stack.picture[1:])))
 
 
 def _through(stack: Stack, depth: int, maps: Tensor) -> Tensor:
     """Pooled maps of machine `depth`, painted with its filters."""
-    weight, (kernel, block) = _weights(stack, depth), kernel_and_pool(stack.machines[depth])
-    if kernel == 0:
+    weight, (kernel, block) = _weights(stack, depth), geometry(stack.machines[depth])
+    if kernel == (0, 0):
         return maps @ weight
     # One unit of each block is on, nobody knows which: each has its share.
     spread = F.interpolate(maps, scale_factor=block, mode="nearest") / block**2

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 
@@ -84,7 +85,7 @@ def test_cut_anywhere_is_a_checkpoint_error(model, tmp_path):
     for cut in sorted(cuts):
         broken.write_bytes(whole[:cut])
         for read in (checkpoint.read, checkpoint.read_metadata, stacks.load):
-            with pytest.raises(CheckpointError, match="broken.safetensors': truncated, or not a safetensors file"):
+            with pytest.raises(CheckpointError, match=r"broken\.safetensors': truncated, or not a safetensors file"):
                 read(broken)
 
 
@@ -103,11 +104,9 @@ def test_damaged_headers_never_raise_anything_else(model, tmp_path):
     for place in range(8 + header):
         for value in (0, ord("9"), ord('"')):
             broken.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
-            try:
+            with contextlib.suppress(CheckpointError):
                 stacks.load(broken)
                 loaded += 1
-            except CheckpointError as error:
-                assert "broken.safetensors" in str(error)
     assert loaded < 8 + header
 
 

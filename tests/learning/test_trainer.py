@@ -41,30 +41,37 @@ def scheduled(run, step):
     return weights["lr"], biases["lr"], momentum, None if scale is None else float(scale)
 
 
-class TestSchedules:
-    SETTINGS = {"updates": 1000, "rate": 0.4, "rate_end": 0.1, "bias_rate": 3.0, "momentum": 0.5, "momentum_end": 0.9}
+SETTINGS = {"updates": 1000, "rate": 0.4, "rate_end": 0.1, "bias_rate": 3.0, "momentum": 0.5, "momentum_end": 0.9}
 
+
+class TestSchedules:
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_rate_falls_linearly_and_momentum_switches_at_a_tenth(self, optimizer):
-        run = trainer(rbm(3, 2), Layer(**self.SETTINGS, optimizer=optimizer))
-        for step, rate, momentum in [(0, 0.4, 0.5), (99, 0.37, 0.5), (101, 0.37, 0.9), (500, 0.25, 0.9), (999, 0.1, 0.9)]:
+        run = trainer(rbm(3, 2), Layer(**SETTINGS, optimizer=optimizer))
+        for step, rate, momentum in [
+            (0, 0.4, 0.5),
+            (99, 0.37, 0.5),
+            (101, 0.37, 0.9),
+            (500, 0.25, 0.9),
+            (999, 0.1, 0.9),
+        ]:
             weights, biases, found, _ = scheduled(run, step)
             assert weights == pytest.approx(rate, rel=0.004)
             assert biases == pytest.approx(3 * weights)
             assert found == momentum
 
     def test_the_second_moment_of_adam_decays_by_99_percent(self):
-        run = trainer(rbm(3, 2), Layer(**self.SETTINGS, optimizer="adam"))
+        run = trainer(rbm(3, 2), Layer(**SETTINGS, optimizer="adam"))
         scheduled(run, 500)
         assert all(group["betas"] == (0.9, 0.99) for group in groups(run))
 
     def test_sigma_falls_geometrically_until_70_percent(self):
-        run = trainer(rbm(3, 2, gaussian=True), Layer(**self.SETTINGS, sigma=0.8, sigma_end=0.2))
+        run = trainer(rbm(3, 2, gaussian=True), Layer(**SETTINGS, sigma=0.8, sigma_end=0.2))
         sigma = {step: scheduled(run, step)[3] for step in (0, 350, 700, 850, 999)}
         assert sigma == pytest.approx({0: 0.8, 350: 0.4, 700: 0.2, 850: 0.2, 999: 0.2}, rel=0.01)
 
     def test_bernoulli_visibles_have_no_sigma(self):
-        assert scheduled(trainer(rbm(3, 2), Layer(**self.SETTINGS, sigma=0.8)), 3)[3] is None
+        assert scheduled(trainer(rbm(3, 2), Layer(**SETTINGS, sigma=0.8)), 3)[3] is None
 
     def test_the_loop_follows_the_schedule(self):
         """What the metrics report of a run is what the schedule says of its steps."""
@@ -253,15 +260,24 @@ def stripes(generator, n=12, side=10):
 
 
 class TestSparsity:
-    @pytest.mark.parametrize("target", [0.02, 0.1])
-    @pytest.mark.parametrize("kind", ["bias", "decayed"])
-    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-    def test_the_target_is_held(self, kind, target, optimizer):
-        """From far below and above, each map within a quarter of it, mean over 200 pictures."""
-        rate = {"sgd": 0.05, "adam": 0.01}[optimizer]
+    @pytest.mark.parametrize(("target", "hidden_bias"), [(0.04, -1.5), (0.1, -5.0)])
+    @pytest.mark.parametrize(
+        ("optimizer", "kind", "rate", "bias_rate", "strength"),
+        [
+            ("sgd", "bias", 0.1, 10, 10.0),
+            ("sgd", "decayed", 0.1, 1, 5.0),
+            ("adam", "bias", 0.02, 10, 10.0),
+            ("adam", "decayed", 0.03, 1, 10.0),
+        ],
+    )
+    def test_the_target_is_held(self, optimizer, kind, rate, bias_rate, strength, target, hidden_bias):
+        """From far above and below, each map within a quarter of it, mean over 200 pictures.
+
+        Measured with three seeds: off by 20 % at most for Adam with the pull on the bias, 4 % for the others.
+        """
         settings = Layer(
-            updates=200, rate=rate, rate_end=rate / 10, optimizer=optimizer, momentum_end=0.5, bias_rate=5, sparsity=kind,
-            target=target, strength=10.0, weight_std=0.05, hidden_bias=-1.0 if target < 0.05 else -6.0,
+            updates=200, rate=rate, rate_end=rate / 10, optimizer=optimizer, momentum_end=0.5, bias_rate=bias_rate,
+            sparsity=kind, target=target, strength=strength, weight_std=0.05, hidden_bias=hidden_bias,
         )  # fmt: skip
         run = trainer(conv_rbm(1, 4, 3), settings)
         data = batches(stripes, 200)
@@ -274,13 +290,13 @@ class TestSparsity:
         assert ((found / target - 1).abs() < 0.25).all(), found
 
     def test_without_a_pull_it_is_not(self):
-        settings = Layer(updates=200, rate=0.2, momentum_end=0.5, weight_std=0.05, hidden_bias=-1.0)
+        settings = Layer(updates=200, rate=0.2, momentum_end=0.5, weight_std=0.05, hidden_bias=-1.5)
         run = trainer(conv_rbm(1, 4, 3), settings)
         data = batches(stripes, 200)
         run.initialise(data[0])
         run.fit(data)
         found = activation(run.machine.units[1].mean(run.machine.field((data[0], None), 1))).detach()
-        assert ((found / 0.02 - 1).abs() > 0.5).all()
+        assert ((found / 0.04 - 1).abs() > 0.5).all()
 
     def test_the_kind_on_the_bias_moves_nothing_else(self):
         """With the contrast taken away, weights stay where the pull on the bias leaves them."""
@@ -316,7 +332,9 @@ def planted(machine, biases):
 
 
 class TestMetrics:
-    @pytest.mark.parametrize("make", [lambda: rbm(5, 8), lambda: conv_rbm(1, 8, 3), lambda: conv_rbm(1, 8, 3, pool=1)])
+    @pytest.mark.parametrize(
+        "make", [lambda: rbm(5, 8), lambda: conv_rbm(1, 8, 3), lambda: conv_rbm(1, 8, 3, pool=1)]
+    )
     def test_dead_and_always_on_units_are_counted(self, make):
         """Of 8 units 3 never come near to being on, 1 always is, and 4 are in between."""
         row = planted(make(), [-20.0, -9.0, -8.0, 20.0, 0.0, -1.0, 0.5, -0.5])

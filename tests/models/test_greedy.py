@@ -11,6 +11,7 @@ from PIL import Image
 from convdbn import recipes
 from convdbn.errors import DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
+from convdbn.learning import metrics
 from convdbn.models import greedy
 from convdbn.models import stack as stacks
 from convdbn.models.greedy import GreedyTraining, hold_out
@@ -211,13 +212,13 @@ def test_metrics_are_whole(tmp_path):
     chosen = recipe(tmp_path, **GAUSSIAN, sparsity="bias", updates=13, hidden_bias=-2)
     GreedyTraining(chosen, images(), held_out=images(9, seed=1), folder=tmp_path / "run").run()
     found = rows(tmp_path / "run")
-    assert list(found[0]) == list(greedy.COLUMNS)
+    assert list(found[0]) == list(metrics.COLUMNS)
     assert [(row["layer"], row["step"]) for row in found] == [
         (layer, step) for layer in "12" for step in ("1", "4", "7", "10", "13")
     ]
     for row in found:
         filled = {name for name, value in row.items() if value != ""}
-        assert filled == set(greedy.COLUMNS) - (set() if row["layer"] == "1" else {"sigma"})
+        assert filled == set(metrics.COLUMNS) - (set() if row["layer"] == "1" else {"sigma"})
         value = {name: float(row[name]) for name in filled}
         assert all(math.isfinite(x) for x in value.values())
         assert 0 < value["reconstruction_error"] < 1
@@ -328,9 +329,6 @@ WRONG = {
     "unreadable picture": ({}, lambda path: picture_folder(path / "p", [(12, 12)] * 20, broken=[7]), "007.png"),
     "unreadable first picture": ({}, lambda path: picture_folder(path / "p", [(12, 12)] * 20, broken=[0]), "000.png"),
     "convolution over vectors": ({"kernel": [0, 3]}, lambda path: images(), "kernel"),
-    "convolution over flattened pictures": (
-        {"transform": [{"kind": "flatten"}]}, lambda path: images(), "(kernel|flatten)",
-    ),
 }  # fmt: skip
 
 
@@ -385,7 +383,7 @@ def test_divergence_names_layer_step_and_statistic(tmp_path, kind):
     with pytest.raises(Diverged) as caught:
         GreedyTraining(recipe(tmp_path, **huge), images(), folder=tmp_path / "run").run()
     assert re.match(r"layer 1, step \d+: \w+ is (nan|inf|-inf|[\d.e+]+, above)", str(caught.value))
-    assert any(name in str(caught.value) for name in greedy.COLUMNS[2:])
+    assert any(name in str(caught.value) for name in metrics.COLUMNS[2:])
     assert "lower `rate`" in str(caught.value)
 
 
@@ -464,4 +462,10 @@ def test_picture_is_what_layer_1_was_trained_on(tmp_path):
     assert shape(images(), crop=[8, 0], kernel=[3, 2]) == (1, 8, 8)
     assert shape(images(), transform=[{"kind": "pad", "size": 2}]) == (1, 16, 16)
     assert shape(ArrayImages(bars().repeat(1, 3, 1, 1))) == (3, 12, 12)
-    assert shape(images(), transform=[{"kind": "flatten"}], kernel=0) == (144,)
+
+
+def test_crops_above_whole_maps_of_pictures_that_do_not_divide(tmp_path):
+    """Crops anywhere in a recipe mean that whole pictures are trimmed, in layer 1 as well."""
+    chosen = recipe(tmp_path, kernel=[4, 2], pool=[2, 2], crop=[0, 5])
+    stack = GreedyTraining(chosen, images(side=16)).run()
+    assert len(stack.machines) == 2

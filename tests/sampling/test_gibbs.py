@@ -4,6 +4,8 @@ Chains begin at independent exact draws; a right sampler leaves their distributi
 sweeps. False-alarm rate `FALSE_ALARM` for each test, seeds fixed, nothing is retried.
 """
 
+import itertools
+
 import pytest
 import torch
 from small import DISCRETE, FALSE_ALARM, codes, generator, make, p_value, state_p_value
@@ -72,7 +74,7 @@ class NoOff(BlockSoftmax):
 
     def mean(self, field):
         members = torch.stack(self._members(self.biased(field))).softmax(0)
-        return self._assemble(field, list(members))
+        return self._assemble(field, torch.maximum, [(member, member) for member in members])
 
 
 class IndependentSigmoids(BlockSoftmax):
@@ -138,7 +140,9 @@ def gaussian_start(machine, shapes, count, source):
     p = (-machine.free_energy(hidden, 1)).softmax(0)
     h = hidden[1][torch.multinomial(p, count, replacement=True, generator=source)]
     link, (b, s) = machine.links[0], (machine.units[0].bias, machine.units[0].scale)
-    center = (h @ link.weight if h.ndim == 2 else F.conv_transpose2d(h, link.weight)) + b.view(-1, *[1] * (h.ndim - 2))
+    center = (h @ link.weight if h.ndim == 2 else F.conv_transpose2d(h, link.weight)) + b.view(
+        -1, *[1] * (h.ndim - 2)
+    )
     noise = torch.randn(center.shape, generator=source, dtype=center.dtype)
     return (center + s * noise, h), (hidden[1], p)
 
@@ -232,7 +236,7 @@ def test_mean_field_never_lowers_the_bound():
         for colour in (1, 0):
             state = update(machine, state, colour, mean, clamp={0: True})
             values.append(bound(state))
-    assert all(later >= earlier - 1e-12 for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later >= earlier - 1e-12 for earlier, later in itertools.pairwise(values))
     assert values[0] < values[-1] <= float(exact_value)
     settled = mean_field(machine, start(machine, (v, None, None)), sweeps=500, tolerance=1e-12, clamp={0: True})
     assert bound(settled) >= values[-1] - 1e-9
