@@ -110,16 +110,16 @@ class BoltzmannMachine(nn.Module):
         """
         loss: Any = 0.0
         for unit, data, model in zip(self.units, positive, negative, strict=True):
-            loss = loss + unit.energy(data).mean() - unit.energy(model).mean()
+            loss = loss + unit.contrast(data, model)
         for (a, b), link in zip(self.edges, self.links, strict=True):
             with torch.no_grad():
-                data, model = (self._statistic(link, state[a], state[b], a, b) for state in (positive, negative))
-                statistic = data.sub_(model)
-            loss = loss - link.weight.flatten().dot(statistic.flatten())
+                data, model = (self._correlation(link, a, b, state) for state in (positive, negative))
+                statistic = data.sub_(model, alpha=len(positive[a]) / len(negative[a]))
+            loss = loss - link.weight.flatten().dot(statistic.flatten()) / len(positive[a])
         return loss
 
-    def _statistic(self, link: Link, below: Tensor, above: Tensor, a: int, b: int) -> Tensor:
-        return link.correlate(self.units[a].coupled(below), self.units[b].coupled(above)).div_(len(below))
+    def _correlation(self, link: Link, a: int, b: int, state: State) -> Tensor:
+        return link.correlate(self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))
 
 
 def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:

@@ -40,6 +40,10 @@ class Unit(nn.Module):
         """U(x), own energy without any field: `(B, ...)` to `(B,)`."""
         return -_over_positions(x) @ self.bias
 
+    def contrast(self, data: Tensor, model: Tensor) -> Tensor:
+        """Mean own energy of the data's states minus that of the model's, a scalar to be differentiated."""
+        return self.bias @ (_over_positions(model).mean(0) - _over_positions(data).mean(0))
+
     def coupled(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
         return x
@@ -143,6 +147,9 @@ class Gaussian(Unit):
     def energy(self, x: Tensor) -> Tensor:
         residual = (x - self.per_unit(self.bias, x)) / self.scale
         return residual.square().flatten(1).sum(1) / 2
+
+    def contrast(self, data: Tensor, model: Tensor) -> Tensor:
+        return self.energy(data).mean() - self.energy(model).mean()
 
     def coupled(self, x: Tensor) -> Tensor:
         return x / self.scale.square()
