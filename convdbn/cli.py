@@ -76,7 +76,7 @@ def _add_arguments(command: ArgumentParser, function: Callable[..., Any], requir
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
         explained = re.search(rf"^ +{name}: (.*)$", function.__doc__ or "", re.MULTILINE)
-        options: dict[str, Any] = {"help": explained[1].replace("%", "%%") if explained else ""}
+        options: dict[str, Any] = {"help": explained[1] if explained else ""}
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             command.add_argument(name, type=str, **options)
         elif parameter.annotation is bool:
@@ -89,13 +89,16 @@ def _add_arguments(command: ArgumentParser, function: Callable[..., Any], requir
 
 def _add_recipe_fields(command: ArgumentParser) -> None:
     """Every field of a recipe as an option that overrides it."""
+    explained = recipes.explanations()
     for field in recipes.COLUMNS:
-        help_ = "overrides the recipe; one value, or a list with one for each layer"
         one: Any = field.type
-        command.add_argument(_flag(field.name), type=one | list[one] | None, default=None, help=help_)
+        help_ = explained[field.name] + " One value, or a list with one for each layer."
+        command.add_argument(
+            _flag(field.name), type=one | list[one] | None, default=None, help=help_.replace("%", "%%")
+        )
     for field in recipes.GENERAL:
         one = list[dict[str, Any]] if field.name == "transform" else field.type
-        command.add_argument(_flag(field.name), type=one | None, default=None, help="overrides the recipe")
+        command.add_argument(_flag(field.name), type=one | None, default=None, help=explained[field.name])
 
 
 def _flag(name: str) -> str:

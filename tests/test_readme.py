@@ -48,7 +48,9 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 @pytest.mark.slow
 def test_the_demonstration_reaches_its_floors(tmp_path):
-    subprocess.run([sys.executable, "-m", "convdbn", "demo", "--output-dir", "demo"], cwd=tmp_path, check=True, env=os.environ)
+    subprocess.run(
+        [sys.executable, "-m", "convdbn", "demo", "--output-dir", "demo"], cwd=tmp_path, check=True, env=os.environ
+    )
     summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
     accuracy = summary["digits"]
     assert accuracy["features"] >= 0.97

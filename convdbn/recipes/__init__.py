@@ -4,7 +4,10 @@ A field of `Layer` holds one value for all layers, or a list with one value for 
 nor the rest of the package, so the command line can show every option without loading them.
 """
 
+import ast
 import dataclasses
+import inspect
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,12 +77,19 @@ class Recipe:
     """A stack of layers, what its pictures go through first, and the seed of it all."""
 
     transform: tuple[Mapping[str, Any], ...] = ()
+    """What pictures go through before layer 1: a list such as [{kind: pad, size: 2}]."""
     layers: tuple[Layer, ...] = (Layer(),)
+    """The layers, from the lowest."""
     colour: bool = False
+    """Take pictures in colour, three channels; otherwise grey."""
     mirror: bool = False
+    """Add the mirror image of every picture."""
     seed: int = 0
+    """Seed of everything random in the run."""
     held_out: int = 200
+    """Pictures that are only watched, for the free-energy gap."""
     log_every: int = 20
+    """Updates from one row of metrics to the next."""
 
     def as_dict(self) -> dict[str, Any]:
         """The recipe as JSON: `layers` is a list with the fields of each."""
@@ -94,6 +104,22 @@ class Recipe:
 
 GENERAL = tuple(field for field in dataclasses.fields(Recipe) if field.name != "layers")
 COLUMNS = dataclasses.fields(Layer)
+
+
+def explanations() -> dict[str, str]:
+    """What each field means: the text that stands under it in this file."""
+    explained: dict[str, str] = {}
+    for kind in (Layer, Recipe):
+        (definition,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+            ):
+                explained[ast.unparse(field.target)] = str(text.value.value)
+    return explained
 
 
 def names() -> list[str]:
