@@ -93,9 +93,7 @@ def _add_recipe_fields(command: ArgumentParser) -> None:
     for field in recipes.COLUMNS:
         one: Any = field.type
         help_ = explained[field.name] + " One value, or a list with one for each layer."
-        command.add_argument(
-            _flag(field.name), type=one | list[one] | None, default=None, help=help_.replace("%", "%%")
-        )
+        command.add_argument(_flag(field.name), type=one | list[one] | None, default=None, help=help_)
     for field in recipes.GENERAL:
         one = list[dict[str, Any]] if field.name == "transform" else field.type
         command.add_argument(_flag(field.name), type=one | None, default=None, help=explained[field.name])

@@ -66,8 +66,8 @@ def main() -> int:
     path = ROOT / "README.md"
     before = after = path.read_text()
     for name, table in (("digits", digits_table), ("speed", speed_table), ("mnist", mnist_table)):
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
-        after, count = re.subn(pattern, lambda m, t=table: m[1] + t() + m[2], after, flags=re.DOTALL)
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        after, count = re.subn(pattern, lambda m, t=table: m[1] + t() + "\n" + m[2], after, flags=re.DOTALL)
         assert count == 1, f"README.md needs one pair of <!-- {name} --> markers"
     if "--check" in sys.argv:
         return int(after != before)

@@ -88,7 +88,7 @@ class Trainer:
         loss = self.machine(means, model) / means[1][0, 0].numel()
         if self.sparsity is not None:
             loss = loss + self.sparsity(self.machine, means)
-        self.optimizer.zero_grad()
+        self.machine.zero_grad()
         loss.backward()
         self.optimizer.step()
         return means
