@@ -107,7 +107,7 @@ def mnist_batches(data_root: str | None, count: int) -> tuple[list[Tensor], str]
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", default="../shared/data")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(2)
     generator = torch.Generator().manual_seed(0)
