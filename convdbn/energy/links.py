@@ -4,6 +4,7 @@
 learning compares between data and model, computed once and outside autograd.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -12,35 +13,35 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 
-class Link(nn.Module):
+class Link(nn.Module, ABC):
     """A linear map from the layer below to the layer above, with one weight."""
 
     kind: ClassVar[str]
     weight: nn.Parameter
 
+    @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON."""
-        raise NotImplementedError
 
+    @abstractmethod
     def up(self, x: Tensor) -> Tensor:
         """Field of the upper layer, from the state of the lower."""
-        raise NotImplementedError
 
+    @abstractmethod
     def down(self, y: Tensor) -> Tensor:
         """Field of the lower layer, from the state of the upper: the adjoint of `up`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def correlate(self, x: Tensor, y: Tensor) -> Tensor:
         """d <y, up(x)> / d weight, summed over the batch, in the weight's shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the upper layer, without the batch, over a lower layer of this shape."""
-        raise NotImplementedError
 
+    @abstractmethod
     def down_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the lower layer, without the batch, under an upper layer of this shape."""
-        raise NotImplementedError
 
 
 class Dense(Link):

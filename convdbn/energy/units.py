@@ -10,6 +10,7 @@ for each of their n units or maps and no spatial size, so what was trained on pa
 """
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 from convdbn.errors import DataError
 
 
-class Unit(nn.Module):
+class Unit(nn.Module, ABC):
     """A layer of `n` units (dense) or `n` maps of units (convolutional) with a bias each."""
 
     kind: ClassVar[str]
@@ -48,21 +49,21 @@ class Unit(nn.Module):
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
         return x
 
+    @abstractmethod
     def log_norm(self, field: Tensor) -> Tensor:
         """Logarithm of the normaliser, summed over the layer: `(B, ...)` to `(B,)`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mean(self, field: Tensor) -> Tensor:
         """Expected state, same shape as the field."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mode(self, field: Tensor) -> Tensor:
         """Most probable state, same shape as the field."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
         """A draw; `mean`, where the caller has `mean(field)` already, saves computing it twice."""
-        raise NotImplementedError
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         """Every state of one layer of this shape (without the batch): `(S, *shape)`."""

@@ -205,8 +205,9 @@ def _machine(settings: Layer, channels: int) -> BoltzmannMachine:
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:
-    """Training pictures, and `count` others that are only watched; none where that would be over a tenth."""
-    if count < 1 or count > len(images) / 10:
+    """Training pictures, and `count` others that are only watched, at most a tenth; None where that is none."""
+    count = min(count, len(images) // 10)
+    if not count:
         return images, None
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     return images.select(order[count:].sort().values), images.select(order[:count])

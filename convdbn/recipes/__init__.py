@@ -87,7 +87,7 @@ class Recipe:
     seed: int = 0
     """Seed of everything random in the run."""
     held_out: int = 200
-    """Pictures that are only watched, for the free-energy gap."""
+    """Pictures that are only watched, for the free-energy gap; at most a tenth of a folder."""
     log_every: int = 20
     """Updates from one row of metrics to the next."""
 

@@ -448,9 +448,15 @@ def test_hold_out():
     assert not torch.equal(hold_out(pictures, 5, seed=4)[1][range(5)], unseen[range(5)])
 
 
-@pytest.mark.parametrize("count", [0, 6, 50])
-def test_too_few_pictures_to_hold_out_any(count):
-    pictures = images(50)
+@pytest.mark.parametrize("count", [6, 50])
+def test_at_most_a_tenth_is_held_out(count):
+    seen, unseen = hold_out(images(50), count, seed=0)
+    assert (len(seen), len(unseen)) == (45, 5)
+
+
+@pytest.mark.parametrize(("pictures", "count"), [(50, 0), (9, 5)])
+def test_too_few_pictures_to_hold_out_any(pictures, count):
+    pictures = images(pictures)
     assert hold_out(pictures, count, seed=0) == (pictures, None)
 
 
