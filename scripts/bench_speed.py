@@ -106,7 +106,7 @@ def mnist_batches(data_root: str | None, count: int) -> tuple[list[Tensor], str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", default="../shared/data")
+    parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(2)

@@ -14,13 +14,21 @@ from typing import Any
 def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` with their provenance as JSON."""
     provenance = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command(),
         "versions": {name: metadata.version(name) for name in ("convdbn", "torch", "numpy", "scikit-learn")},
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**figures, **provenance}, indent=2) + "\n")
+
+
+def command() -> str:
+    """The command line; where a user keeps the data is written DIR."""
+    words = ["python", *sys.argv]
+    if "--data-root" in words[:-1]:
+        words[words.index("--data-root") + 1] = "DIR"
+    return shlex.join(words)
 
 
 def machine() -> str:
