@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convdbn.models.stack import Stack
-
-log = logging.getLogger(__name__)
 
 
 def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
@@ -193,10 +190,11 @@ def _saved_run(
         if resume:
             raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
         return False
-    model = folder / "model.safetensors"
-    if model.exists() and resume:
-        from convdbn.learning.checkpoint import read_metadata
+    from convdbn.learning.checkpoint import read_metadata
+    from convdbn.models.stack import MODEL_FILE
 
+    model = folder / MODEL_FILE
+    if model.exists() and resume:
         saved = read_metadata(model)
         changed = {**recipe.as_dict(), **origin}.items()
         before = {**saved["recipe"], **saved["data"]}

@@ -60,6 +60,13 @@ def rows(folder):
         return list(csv.DictReader(file))
 
 
+def resumed(chosen, folder):
+    """The run in the folder, carried to its end by a new object."""
+    run = GreedyTraining(chosen, images(), folder=folder)
+    run.resume(folder)
+    return run.run()
+
+
 def assert_same_run(one, other):
     a, b = (stacks.load(folder).state_dict() for folder in (one, other))
     assert set(a) == set(b)
@@ -132,9 +139,7 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
     with pytest.raises(PowerCut):
         GreedyTraining(chosen, images(), folder=folder, stop=cut).run()
     monkeypatch.setattr(greedy, "SAVE_SECONDS", 1e9)
-    run = GreedyTraining(chosen, images(), folder=folder)
-    run.resume(folder)
-    run.run()
+    resumed(chosen, folder)
     assert_same_run(tmp_path / "whole", folder)
 
 
@@ -144,9 +149,7 @@ def test_stopped_between_two_layers(tmp_path):
     folder = tmp_path / "parts"
     with pytest.raises(Interrupted, match="layer 2, step 0"):
         GreedyTraining(chosen, images(), folder=folder, stop=stop_after(UPDATES)).run()
-    run = GreedyTraining(chosen, images(), folder=folder)
-    run.resume(folder)
-    run.run()
+    resumed(chosen, folder)
     assert_same_run(tmp_path / "whole", folder)
 
 
