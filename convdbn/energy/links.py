@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
+from convdbn import fast
+
 
 class Link(nn.Module, ABC):
     """A linear map from the layer below to the layer above, with one weight."""
@@ -32,8 +34,8 @@ class Link(nn.Module, ABC):
         """Field of the lower layer, from the state of the upper: the adjoint of `up`."""
 
     @abstractmethod
-    def correlate(self, x: Tensor, y: Tensor) -> Tensor:
-        """d <y, up(x)> / d weight, summed over the batch, in the weight's shape."""
+    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        """`scale` times d <y, up(x)> / d weight, summed over the batch; added to `onto`, in place, where given."""
 
     @abstractmethod
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,8 +65,10 @@ class Dense(Link):
     def down(self, y: Tensor) -> Tensor:
         return y @ self.weight
 
-    def correlate(self, x: Tensor, y: Tensor) -> Tensor:
-        return y.T @ x
+    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        if onto is None:
+            return torch.addmm(self.weight, y.T, x, beta=0.0, alpha=scale)
+        return onto.addmm_(y.T, x, alpha=scale)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.weight.shape[0],)
@@ -101,8 +105,9 @@ class Conv(Link):
         x = self._down_by_columns(y) if few_channels and y.is_cpu else F.conv_transpose2d(y, self.weight)
         return _spread(x, self.pool)
 
-    def correlate(self, x: Tensor, y: Tensor) -> Tensor:
-        return conv2d_weight(pooled(x, self.pool), self.weight.shape, y)
+    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        gradient = conv2d_weight(pooled(x, self.pool), self.weight.shape, y)
+        return gradient.mul_(scale) if onto is None else onto.add_(gradient, alpha=scale)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape
@@ -125,6 +130,9 @@ class Conv(Link):
         batch, _, height, width = y.shape
         # Not `@`, which copies y into another layout when the weight requires a gradient.
         columns = torch.bmm(self.weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
+        if fast.usable(columns):
+            size = (channels, height + kernel_height - 1, width + kernel_width - 1)
+            return fast.fold(columns, size, (kernel_height, kernel_width))
         columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
         rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
         for j in range(kernel_width):

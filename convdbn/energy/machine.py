@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from convdbn.energy.links import LINKS, Link
 from convdbn.energy.units import UNITS, Unit
@@ -105,21 +106,43 @@ class BoltzmannMachine(nn.Module):
         """The contrast: a scalar whose gradient is model statistics minus data statistics.
 
         With states of the data and of the model it is the gradient of minus the mean log-likelihood. The states are
-        constants; the weights' part is -<W, statistic> with the statistic computed once, outside autograd, so
-        optimizers, clipping and distributed wrappers work as usual and no product is done twice.
+        constants and the statistics are computed once, outside autograd, so optimizers, clipping and distributed
+        wrappers work as usual and no product is done twice.
         """
-        loss: Any = 0.0
-        for unit, data, model in zip(self.units, positive, negative, strict=True):
-            loss = loss + unit.contrast(data, model)
-        for (a, b), link in zip(self.edges, self.links, strict=True):
-            with torch.no_grad():
-                data, model = (self._correlation(link, a, b, state) for state in (positive, negative))
-                statistic = data.sub_(model, alpha=len(positive[a]) / len(negative[a]))
-            loss = loss - link.weight.flatten().dot(statistic.flatten()) / len(positive[a])
+        parameters: list[Tensor] = []
+        statistics: list[Tensor] = []
+        with torch.no_grad():
+            for unit, data, model in zip(self.units, positive, negative, strict=True):
+                if unit.bias.requires_grad:
+                    parameters.append(unit.bias)
+                    statistics.append(unit.statistic(model) - unit.statistic(data))
+            for (a, b), link in zip(self.edges, self.links, strict=True):
+                (x, y), (data_x, data_y) = (
+                    (self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))
+                    for state in (negative, positive)
+                )
+                statistic = link.correlate(x, y, scale=1 / len(x))
+                parameters.append(link.weight)
+                statistics.append(link.correlate(data_x, data_y, scale=-1 / len(data_x), onto=statistic))
+        loss: Tensor = _Contrast.apply(statistics, *parameters)
         return loss
 
-    def _correlation(self, link: Link, a: int, b: int, state: State) -> Tensor:
-        return link.correlate(self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))
+
+class _Contrast(torch.autograd.Function):
+    """Sum of <parameter, statistic>, whose gradient is the statistic: one node, and one buffer from the product to
+    the optimizer, where a graph would have dozens. For one backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, statistics: list[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.statistics = statistics
+        dots = [p.flatten().dot(s.flatten()) for p, s in zip(parameters, statistics, strict=True)]
+        return torch.stack(dots).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        statistics, ctx.statistics = ctx.statistics, None
+        return None, *[statistic.mul_(gradient) for statistic in statistics]
 
 
 def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convdbn import fast
 from convdbn.errors import DataError
 
 
@@ -39,11 +40,13 @@ class Unit(nn.Module, ABC):
 
     def energy(self, x: Tensor) -> Tensor:
         """U(x), own energy without any field: `(B, ...)` to `(B,)`."""
-        return -_over_positions(x) @ self.bias
+        return -x.flatten(2).sum(2) @ self.bias if x.ndim > 2 else -x @ self.bias
 
-    def contrast(self, data: Tensor, model: Tensor) -> Tensor:
-        """Mean own energy of the data's states minus that of the model's, a scalar to be differentiated."""
-        return self.bias @ (_over_positions(model).mean(0) - _over_positions(data).mean(0))
+    def statistic(self, x: Tensor) -> Tensor:
+        """What learning compares for the bias, minus the gradient of the mean own energy but for terms that hold no
+        x: `(B, n, ...)` to `(n,)`."""
+        x = self.coupled(x)
+        return x.sum([0, *range(2, x.ndim)]) / len(x)
 
     def coupled(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
@@ -62,8 +65,12 @@ class Unit(nn.Module, ABC):
         """Most probable state, same shape as the field."""
 
     @abstractmethod
-    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
-        """A draw; `mean`, where the caller has `mean(field)` already, saves computing it twice."""
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`mean(field)` and a draw, each in the shape of the field."""
+
+    def sample(self, field: Tensor, *, generator: torch.Generator) -> Tensor:
+        """A draw, same shape as the field."""
+        return self.mean_and_sample(field, generator=generator)[1]
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         """Every state of one layer of this shape (without the batch): `(S, *shape)`."""
@@ -99,15 +106,19 @@ class Bernoulli(Unit):
         return F.softplus(self.biased(field)).flatten(1).sum(1)
 
     def mean(self, field: Tensor) -> Tensor:
+        if fast.usable(field):
+            return fast.logistic(field, self.bias, None)[0]
         return self.biased(field).sigmoid_()
 
     def mode(self, field: Tensor) -> Tensor:
         return (self.biased(field) > 0).to(field.dtype)
 
     @torch.no_grad()
-    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
-        p = self.mean(field) if mean is None else mean
-        return _uniform(p.shape, p, generator).lt_(p)
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if fast.usable(field):
+            return fast.logistic(field, self.bias, generator)
+        p = self.mean(field)
+        return p, _uniform(p.shape, p, generator).lt_(p)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
@@ -149,9 +160,6 @@ class Gaussian(Unit):
         residual = (x - self.per_unit(self.bias, x)) / self.scale
         return residual.square().flatten(1).sum(1) / 2
 
-    def contrast(self, data: Tensor, model: Tensor) -> Tensor:
-        return self.energy(data).mean() - self.energy(model).mean()
-
     def coupled(self, x: Tensor) -> Tensor:
         return x / self.scale.square()
 
@@ -166,10 +174,10 @@ class Gaussian(Unit):
         return self.mean(field)
 
     @torch.no_grad()
-    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
-        m = self.mean(field) if mean is None else mean
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        m = self.mean(field)
         noise = torch.randn(m.shape, generator=generator, device=m.device, dtype=m.dtype)
-        return noise.mul_(self.scale).add_(m)
+        return m, noise.mul_(self.scale).add_(m)
 
 
 class Categorical(Unit):
@@ -187,12 +195,12 @@ class Categorical(Unit):
         return _one_hot(self.biased(field).argmax(1), self.n, field)
 
     @torch.no_grad()
-    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
-        p = self.mean(field) if mean is None else mean
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        p = self.mean(field)
         uniform = _uniform((p.shape[0], 1, *p.shape[2:]), p, generator)
         # The last edge is left out: rounding could put it below the uniform, and the last unit takes what remains.
         index = (uniform >= p.cumsum(1)[:, :-1]).sum(1)
-        return _one_hot(index, self.n, field)
+        return p, _one_hot(index, self.n, field)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         positions = torch.Size(shape[1:]).numel()
@@ -223,6 +231,9 @@ class BlockSoftmax(Unit):
         return torch.stack([torch.zeros_like(members[0]), *members]).logsumexp(0).flatten(1).sum(1)
 
     def mean(self, field: Tensor) -> Tensor:
+        self.check_size(*field.shape[2:])
+        if fast.usable(field):
+            return fast.block_softmax(field, self.bias, self.block, None)[0]
         # One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
         b = self.per_unit(self.bias, field)
         members = [member + b for member in self._members(field)]
@@ -241,8 +252,12 @@ class BlockSoftmax(Unit):
         return self._assemble(field, torch.eq, [(winner, winner.new_tensor(i + 1)) for i in range(len(members))])
 
     @torch.no_grad()
-    def sample(self, field: Tensor, *, generator: torch.Generator, mean: Tensor | None = None) -> Tensor:
-        members = self._members(self.mean(field) if mean is None else mean)
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if fast.usable(field):
+            self.check_size(*field.shape[2:])
+            return fast.block_softmax(field, self.bias, self.block, generator)
+        mean = self.mean(field)
+        members = self._members(mean)
         uniform = _uniform(members[0].shape, members[0], generator)
         # A member is on where the uniform falls between its two cumulative edges; "all off" is what remains.
         edge = torch.zeros_like(uniform)
@@ -250,7 +265,7 @@ class BlockSoftmax(Unit):
         for member in members:
             edge = edge + member
             below.append(torch.lt(uniform, edge, out=torch.empty_like(uniform)))
-        return self._assemble(field, torch.sub, list(zip(below[1:], below[:-1], strict=True)))
+        return mean, self._assemble(field, torch.sub, list(zip(below[1:], below[:-1], strict=True)))
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         maps, height, width = shape
@@ -286,11 +301,6 @@ class BlockSoftmax(Unit):
 
 
 UNITS: dict[str, type[Unit]] = {unit.kind: unit for unit in (Bernoulli, Gaussian, Categorical, BlockSoftmax)}
-
-
-def _over_positions(x: Tensor) -> Tensor:
-    """Sum over the positions of each map: `(B, n, ...)` to `(B, n)`."""
-    return x.flatten(2).sum(2) if x.ndim > 2 else x
 
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

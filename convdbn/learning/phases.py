@@ -24,8 +24,7 @@ def expect(machine: BoltzmannMachine, state: Given, *, generator: torch.Generato
     for layer, unit in enumerate(machine.units):
         if machine.colours[layer] == 1:
             field = machine.field(state, layer)
-            means[layer] = unit.mean(field)
-            samples[layer] = unit.sample(field, generator=generator, mean=means[layer])
+            means[layer], samples[layer] = unit.mean_and_sample(field, generator=generator)
     return tuple(means), tuple(samples)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
 from convdbn.errors import Diverged
+from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
@@ -38,6 +39,7 @@ class Trainer:
 
     def __init__(self, machine: BoltzmannMachine, settings: Layer, *, generator: torch.Generator) -> None:
         self.machine, self.settings, self.generator = machine, settings, generator
+        keep_freed_memory()
         self.step = 0
         self.data_spread = math.inf
         self.negative = _negative_phase(settings)

@@ -156,9 +156,9 @@ def products(monkeypatch):
     counts = {"up": [], "down": [], "correlate": []}
 
     def counted(name, original):
-        def product(self, x, *rest):
+        def product(self, x, *rest, **options):
             counts[name].append(len(x))
-            return original(self, x, *rest)
+            return original(self, x, *rest, **options)
 
         return product
 

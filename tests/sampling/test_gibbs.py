@@ -175,9 +175,9 @@ def test_a_wrong_gaussian_scale_is_caught():
     machine, shapes = make("gaussian_pooled_rbm")
 
     class NoScale(Gaussian):
-        def sample(self, field, *, generator, mean=None):
+        def mean_and_sample(self, field, *, generator):
             noise = torch.randn(field.shape, generator=generator, dtype=field.dtype)
-            return self.mean(field) + self.scale**2 * noise
+            return self.mean(field), self.mean(field) + self.scale**2 * noise
 
     wrong = NoScale(1, float(machine.units[0].scale)).double()
     wrong.bias = machine.units[0].bias
