@@ -20,6 +20,8 @@ class Link(nn.Module, ABC):
 
     kind: ClassVar[str]
     weight: nn.Parameter
+    products: torch.dtype | None = None
+    """Precision of the products' operands, such as bfloat16; fields and statistics keep that of the states."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
@@ -36,6 +38,9 @@ class Link(nn.Module, ABC):
     @abstractmethod
     def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
         """`scale` times d <y, up(x)> / d weight, summed over the batch; added to `onto`, in place, where given."""
+
+    def _operand(self, x: Tensor) -> Tensor:
+        return x if self.products is None else x.to(self.products)
 
     @abstractmethod
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,12 +65,15 @@ class Dense(Link):
         return {"kind": self.kind, "below": below, "above": above}
 
     def up(self, x: Tensor) -> Tensor:
-        return x @ self.weight.T
+        return (self._operand(x) @ self._operand(self.weight).T).to(x.dtype)
 
     def down(self, y: Tensor) -> Tensor:
-        return y @ self.weight
+        return (self._operand(y) @ self._operand(self.weight)).to(y.dtype)
 
     def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        if self.products is not None:
+            product = (self._operand(y).T @ self._operand(x)).to(x.dtype)
+            return product.mul_(scale) if onto is None else onto.add_(product, alpha=scale)
         if onto is None:
             return torch.addmm(self.weight, y.T, x, beta=0.0, alpha=scale)
         return onto.addmm_(y.T, x, alpha=scale)
@@ -97,16 +105,17 @@ class Conv(Link):
         return {"kind": self.kind, "below": below, "above": above, "kernel": kernel, "pool": self.pool}
 
     def up(self, x: Tensor) -> Tensor:
-        return F.conv2d(pooled(x, self.pool), self.weight)
+        return F.conv2d(self._operand(pooled(x, self.pool)), self._operand(self.weight)).to(x.dtype)
 
     def down(self, y: Tensor) -> Tensor:
         few_channels = self.weight.shape[1] <= 3
         # On a CPU, transposed convolution to a few channels runs at a tenth of the speed of the other passes.
-        x = self._down_by_columns(y) if few_channels and y.is_cpu else F.conv_transpose2d(y, self.weight)
-        return _spread(x, self.pool)
+        passed = self._down_by_columns if few_channels and y.is_cpu else F.conv_transpose2d
+        return _spread(passed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
 
     def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
-        gradient = conv2d_weight(pooled(x, self.pool), self.weight.shape, y)
+        below, above = self._operand(pooled(x, self.pool)), self._operand(y)
+        gradient = conv2d_weight(below, self.weight.shape, above).to(x.dtype)
         return gradient.mul_(scale) if onto is None else onto.add_(gradient, alpha=scale)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -124,12 +133,13 @@ class Conv(Link):
         height, width = shape[-2] + kernel_height - 1, shape[-1] + kernel_width - 1
         return below, height * self.pool, width * self.pool
 
-    def _down_by_columns(self, y: Tensor) -> Tensor:
+    @staticmethod
+    def _down_by_columns(y: Tensor, weight: Tensor) -> Tensor:
         """Transposed convolution as one matrix product, then a fold over filter columns and one over rows."""
-        _, channels, kernel_height, kernel_width = self.weight.shape
+        _, channels, kernel_height, kernel_width = weight.shape
         batch, _, height, width = y.shape
         # Not `@`, which copies y into another layout when the weight requires a gradient.
-        columns = torch.bmm(self.weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
+        columns = torch.bmm(weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
         if fast.usable(columns):
             size = (channels, height + kernel_height - 1, width + kernel_width - 1)
             return fast.fold(columns, size, (kernel_height, kernel_width))

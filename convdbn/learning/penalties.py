@@ -33,7 +33,7 @@ class DecayedSparsity:
     def __call__(self, machine: BoltzmannMachine, positive: State) -> Tensor:
         """A scalar whose gradient is strength * (q - target) * d (mean total input); updates q."""
         q = activation(positive[1])
-        self.average = q if self.average is None else self.decay * self.average + (1 - self.decay) * q
+        self.average = q.clone() if self.average is None else self.average.lerp_(q, 1 - self.decay)
         typical = tuple(None if layer == 1 else x.mean(0, keepdim=True) for layer, x in enumerate(positive))
         total_input = machine.units[1].biased(machine.field(typical, 1))
         return self.strength * (activation(total_input) @ (self.average - self.target))

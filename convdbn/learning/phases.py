@@ -68,12 +68,14 @@ class PersistentContrastiveDivergence:
         self.chains: State | None = None
 
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
-        chains = samples if self.chains is None else self.chains
-        means = chains
+        if self.chains is None:
+            self.chains = tuple(x.clone() for x in samples)
+        means = chains = self.chains
         for _ in range(self.k):
             chains = update(machine, chains, 0, draw(generator))
             means, chains = expect(machine, chains, generator=generator)
-        self.chains = chains
+        for kept, new in zip(self.chains, chains, strict=True):
+            kept.copy_(new)
         return means
 
 

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
 from convdbn.errors import Diverged
 from convdbn.fast.memory import keep_freed_memory
+from convdbn.learning.capture import Captured
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
@@ -47,6 +49,7 @@ class Trainer:
         # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
         machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
         self.optimizer = _optimizer(machine, settings)
+        self.captured = Captured(self._update_visible, generator=generator)
 
     def initialise(self, data: Tensor) -> None:
         """Random weights; visible biases from a sample of the data: its mean, or log-odds for Bernoulli units."""
@@ -73,14 +76,17 @@ class Trainer:
         `watched` are equally many training and held-out pictures, whose free energies are compared for the metrics.
         Raises `Diverged`, naming layer, step and statistic, as soon as a row of metrics shows it.
         """
-        for data in itertools.islice(batches, self.settings.updates - self.step):
-            logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
-            before = [link.weight.detach().clone() for link in self.machine.links] if logged else []
-            self._schedule()
-            states = self.update((data, *[None] * (len(self.machine.units) - 1)))
-            self.step += 1
-            if logged:
-                on_metrics(self._metrics(states, before, watched))
+        with _precision(self.machine, self.settings.precision):
+            for data in itertools.islice(batches, self.settings.updates - self.step):
+                logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
+                before = [link.weight.detach().clone() for link in self.machine.links] if logged else []
+                states = self.captured(data, self._schedule())
+                self.step += 1
+                if logged:
+                    on_metrics(self._metrics(states, before, watched))
+
+    def _update_visible(self, visible: Tensor) -> State:
+        return self.update((visible, *[None] * (len(self.machine.units) - 1)))
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
@@ -95,13 +101,16 @@ class Trainer:
         self.optimizer.step()
         return means
 
-    def _schedule(self) -> None:
-        """Learning rate, momentum and sigma for this step."""
+    def _schedule(self) -> float:
+        """Set learning rate, momentum and sigma for this step; the momentum, the only one that is no tensor."""
         s, progress = self.settings, self.step / max(1, self.settings.updates)
         rate = s.rate + (s.rate_end - s.rate) * progress
         momentum = s.momentum if progress < MOMENTUM_SWITCH else s.momentum_end
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * group["factor"])
+            else:
+                group["lr"] = rate * group["factor"]
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
             else:
@@ -109,6 +118,7 @@ class Trainer:
         visible = self.machine.units[0]
         if isinstance(visible, Gaussian):
             visible.set_scale(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
+        return momentum
 
     @torch.no_grad()
     def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
@@ -189,6 +199,21 @@ class Trainer:
 _REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of the pictures"
 
 
+@contextmanager
+def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
+    """Products in this precision, for as long as the training lasts."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if name == "tf32" else matmul.fp32_precision
+    for link in machine.links:
+        link.products = torch.bfloat16 if name == "bfloat16" else None
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+        for link in machine.links:
+            link.products = None
+
+
 def _negative_phase(settings: Layer) -> NegativePhase:
     if settings.phase == "pcd":
         return PersistentContrastiveDivergence(settings.k)
@@ -209,6 +234,9 @@ def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimi
         {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
         {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
     ]
+    recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
+    for group in groups:
+        group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.rate, betas=(settings.momentum, 0.99), fused=True)
-    return torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum, fused=True)
+        return torch.optim.Adam(groups, betas=(settings.momentum, 0.99), fused=True, capturable=recorded)
+    return torch.optim.SGD(groups, momentum=settings.momentum, fused=True)

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class LayerInput:
     def maps(self, indices: Tensor) -> Maps:
         """Input maps of whole pictures: one tensor, or a list where their sizes differ."""
         if isinstance(self.cache, Tensor):
-            return self.cache[indices]
+            return self.cache.index_select(0, indices.to(self.cache.device))
         if self.cache is not None:
             return [self.cache[i] for i in indices.tolist()]
         batch = self.images[indices]
@@ -76,8 +77,10 @@ class LayerInput:
 
     def batches(self, start: int) -> Iterator[Tensor]:
         """The batches of updates `start` and on."""
-        for step in range(start, self.settings.updates):
-            yield self.batch(step)
+        steps = range(start, self.settings.updates)
+        # On a CPU the two would fight for the same cores.
+        on_gpu = any(x.is_cuda for x in self.stack.parameters())
+        return ahead(self.batch, steps) if on_gpu and self.cache is None else map(self.batch, steps)
 
     def sample(self, count: int) -> Tensor:
         """`count` states of the visible layer, or a few more."""
@@ -116,6 +119,19 @@ class LayerInput:
             chunks.append(chunk)
         self.cache = _stacked([x for chunk in chunks for x in chunk])
         log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
+
+
+def ahead(batch: Callable[[int], Tensor], steps: range) -> Iterator[Tensor]:
+    """`map(batch, steps)`, with the next one made in another thread meanwhile: reading files and copying to a device
+    overlap with the updates."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = [worker.submit(batch, step) for step in steps[:1]]
+        for step in steps[1:]:
+            ready = coming.pop().result()
+            coming.append(worker.submit(batch, step))
+            yield ready
+        for last in coming:
+            yield last.result()
 
 
 def _seeded(*numbers: int) -> torch.Generator:

@@ -70,6 +70,9 @@ class Layer:
     """Standard deviation of the initial weights."""
     hidden_bias: float = 0.0
     """Initial hidden biases; visible biases come from the data."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Precision of the products while training; the states stay float32. tf32 is for NVIDIA GPUs, and bfloat16 pays
+    on GPUs and on processors with matrix units for it."""
 
 
 @dataclass(frozen=True)

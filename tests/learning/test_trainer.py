@@ -230,7 +230,7 @@ def test_chains_of_pcd_go_on_from_update_to_update(machine):
     seen = []
     for _ in range(3):
         run.update((data, None))
-        seen.append(run.negative.chains)
+        seen.append(tuple(chain.clone() for chain in run.negative.chains))
     assert all(len(chain) == 5 for chains in seen for chain in chains)
     assert not torch.equal(seen[0][1], seen[1][1]) and not torch.equal(seen[1][1], seen[2][1])
     hidden = seen[-1][1]
