@@ -1,4 +1,4 @@
-"""The compiled kernels against the PyTorch code whose place they take, and what happens where they cannot be built."""
+"""The compiled kernels against the PyTorch code that they stand in for, and what happens where they are not built."""
 
 import logging
 

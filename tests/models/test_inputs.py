@@ -6,7 +6,7 @@ from PIL import Image
 
 from convdbn.errors import DataError
 from convdbn.images import ArrayImages, FolderImages, build_transform
-from convdbn.models.inputs import LayerInput
+from convdbn.models.inputs import LayerInput, ahead
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.recipes import Layer
@@ -242,3 +242,24 @@ def test_the_cache_is_not_handed_out_to_be_changed():
 def test_samples_are_the_first_batches():
     inputs = LayerInput(bottom(), numbered(), CONV, 0, seed=0)
     assert torch.equal(inputs.sample(12), torch.cat([inputs.batch(step) for step in range(3)]))
+
+
+def test_batches_made_ahead_are_the_same_in_the_same_order():
+    made = []
+
+    def batch(step):
+        made.append(step)
+        return torch.tensor(step)
+
+    batches = ahead(batch, range(3, 8))
+    assert int(next(batches)) == 3
+    assert [int(x) for x in batches] == [4, 5, 6, 7] and made == [3, 4, 5, 6, 7]
+    assert not list(ahead(batch, range(2, 2)))
+
+
+def test_an_error_in_a_batch_made_ahead_reaches_the_training():
+    def batch(step):
+        raise DataError(f"picture {step}")
+
+    with pytest.raises(DataError, match="picture 0"):
+        list(ahead(batch, range(3)))

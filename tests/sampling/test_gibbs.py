@@ -40,7 +40,7 @@ def moved(machine, chains: State, *, beta=1.0, seed=1, sweeper=None) -> State:
 
 @pytest.fixture(params=["reference", "kernels"])
 def built(request):
-    """`make` in float64, which PyTorch samples, or in float32, which the compiled kernels do where they can be had."""
+    """`make` in float64, which PyTorch samples, or in float32, which compiled kernels do where they can be had."""
     if request.param == "reference":
         return make
     if library() is None:

@@ -1,0 +1,104 @@
+"""Captured updates and the precision of products. What needs a CUDA device is skipped where there is none."""
+
+import pytest
+import torch
+
+from convdbn.learning.capture import WARM_UP, Captured
+from convdbn.learning.trainer import Trainer
+from convdbn.models.machines import conv_rbm, rbm
+from convdbn.recipes import Layer
+
+MACHINES = {
+    "rbm": (lambda: rbm(36, 20), (50, 36)),
+    "conv": (lambda: conv_rbm(1, 8, 3), (20, 1, 10, 10)),
+    "gaussian": (lambda: conv_rbm(2, 8, 3, gaussian=True), (20, 2, 10, 10)),
+}
+
+
+def seeded(seed=0, device="cpu"):
+    return torch.Generator(device).manual_seed(seed)
+
+
+def stripes(shape, device="cpu"):
+    """Pictures of one pattern or its complement: easy to learn."""
+    pattern = (torch.arange(shape[1:].numel()) % 3 == 0).float().view(shape[1:])
+    flip = torch.rand(shape[0], *[1] * (len(shape) - 1), generator=seeded(1)).lt(0.5)
+    return torch.where(flip, pattern, 1 - pattern).to(device)
+
+
+def errors(name, device, **settings):
+    """Reconstruction errors that a training logs, first to last."""
+    make, shape = MACHINES[name]
+    data = stripes(torch.Size(shape), device)
+    run = Trainer(make().to(device), Layer(rate=0.05, updates=200, **settings), generator=seeded(device=device))
+    run.initialise(data)
+    rows = []
+    run.fit([data] * 200, on_metrics=rows.append)
+    return run, [row["reconstruction_error"] for row in rows]
+
+
+def test_on_a_cpu_every_call_is_the_plain_update():
+    seen = []
+    captured = Captured(lambda data: seen.append(data) or (data,), generator=seeded())
+    data = torch.zeros(2, 3)
+    assert all(captured(data, key)[0] is data for key in (0, 0, 0, 0, 0, 1))
+    assert len(seen) == 6 and captured.graph is None
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_training_with_bfloat16_products_keeps_its_states_in_float32(name):
+    run, (first, *_, last) = errors(name, "cpu", precision="bfloat16")
+    assert last < 0.5 * first
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in run.machine.parameters() if p.requires_grad)
+    assert all(link.products is None for link in run.machine.links)  # inference is in float32 again
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_bfloat16_products_are_near_those_of_float32(name):
+    machine, shape = MACHINES[name][0](), MACHINES[name][1]
+    link = machine.links[0]
+    torch.nn.init.normal_(link.weight, generator=seeded(2))
+    x = torch.rand(shape, generator=seeded(3))
+    y = torch.rand(shape[0], *link.up_shape(shape[1:]), generator=seeded(4))
+    with torch.no_grad():
+        exact = link.up(x), link.down(y), link.correlate(x, y), link.correlate(x, y, onto=link.correlate(x, y))
+        link.products = torch.bfloat16
+        rounded = link.up(x), link.down(y), link.correlate(x, y), link.correlate(x, y, onto=link.correlate(x, y))
+    for e, r in zip(exact, rounded, strict=True):
+        assert r.dtype == torch.float32 and not torch.equal(e, r)
+        assert (e - r).norm() < 0.01 * e.norm()  # operands are rounded to 8 bits, relative error 2^-9 each
+
+
+def test_the_precision_of_a_gpu_is_put_back_after_training():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    machine = rbm(36, 20)
+    run = Trainer(machine, Layer(updates=1, precision="tf32"), generator=seeded())
+    seen = []
+    run.fit([torch.rand(4, 36)], on_metrics=lambda metrics: seen.append(matmul.fp32_precision))
+    assert seen == ["tf32"] and matmul.fp32_precision == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: captured updates are not run")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("phase", ["cd", "pcd"])
+@pytest.mark.parametrize("sparsity", ["none", "decayed"])
+@pytest.mark.parametrize("name", MACHINES)
+def test_captured_training_learns_like_the_plain_one(name, optimizer, phase, sparsity, monkeypatch):
+    settings = {"optimizer": optimizer, "phase": phase, "sparsity": sparsity, "strength": 0.1}
+    run, captured = errors(name, "cuda", **settings)
+    assert run.captured.graph is not None and not run.captured.refused and run.captured.calls > WARM_UP
+    monkeypatch.setattr(Captured, "__call__", lambda self, data, key=None: self.update(data))
+    _, plain = errors(name, "cuda", **settings)
+    assert captured[-1] == pytest.approx(plain[-1], rel=0.3, abs=0.01)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: captured updates are not run")
+def test_successive_replays_draw_different_numbers():
+    run, _ = errors("rbm", "cuda")
+    data = stripes(torch.Size(MACHINES["rbm"][1]), "cuda")
+    weights = []
+    for _ in range(3):
+        run.captured(data, run.settings.momentum_end)
+        weights.append(run.machine.links[0].weight.grad.clone())
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
