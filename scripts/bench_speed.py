@@ -1,56 +1,71 @@
 """Speed of contrastive divergence against the bare products that it cannot do without.
 
-    python scripts/bench_speed.py [--data-root DIR] [--rounds N]
+    python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N]
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
-fastest form found, timed in the same run and interleaved with the updates; `seconds` and `floor_seconds` are medians
-over the rounds, scaled to the stated number of pictures. Writes results/bench_speed.json.
+fastest form found. Updates, the floor, the same training end to end (loading, shuffling, metrics, checkpoints), and
+updates with bfloat16 products are timed in turn, round by round; figures are medians over the rounds, scaled to the
+stated number of pictures. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from reporting import write
 from torch import Tensor
 from torch.nn import functional as F
 
+from convdbn.energy import BoltzmannMachine
 from convdbn.errors import DataError
-from convdbn.images import open_images
+from convdbn.images import ArrayImages, open_images
 from convdbn.learning.trainer import Trainer
+from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.recipes import Layer
+from convdbn.recipes import Layer, Recipe
 
-BATCH = 100
+EPOCHS = 3
+"""Passes over the pictures in one training end to end."""
 
 
-def products(shape: tuple[int, ...], filters: int, kernel: int) -> Callable[[], None]:
+class Work(NamedTuple):
+    """One shape: pictures in batches, the machine's size, and the number of pictures that figures are for."""
+
+    batches: list[Tensor]
+    filters: int
+    kernel: int
+    pictures: int
+
+    def machine(self) -> BoltzmannMachine:
+        channels = self.batches[0].shape[1]
+        return conv_rbm(channels, self.filters, self.kernel) if self.kernel else rbm(channels, self.filters)
+
+
+def products(work: Work) -> Callable[[], None]:
     """The five products of a CD-1 update, without anything else."""
+    x, filters, kernel = work.batches[0], work.filters, work.kernel
     if kernel == 0:
-        x, y = torch.rand(BATCH, *shape), torch.rand(BATCH, filters)
-        w = torch.randn(filters, *shape)
+        y, w = torch.rand(len(x), filters, device=x.device), torch.randn(filters, x.shape[1], device=x.device)
 
         def dense() -> None:
             x @ w.T, y @ w, x @ w.T, y.T @ x, y.T @ x
 
         return dense
-    channels, height, width = shape
-    rows, positions = channels * kernel**2, (height - kernel + 1) * (width - kernel + 1)
-    patches, maps = torch.rand(BATCH, rows, positions), torch.rand(BATCH, filters, positions)
-    w = torch.randn(filters, rows)
+    patches = F.unfold(x, kernel)
+    rows = patches.shape[1]
+    up4 = F.conv2d(x, torch.randn(filters, x.shape[1], kernel, kernel, device=x.device))
+    maps, w = up4.flatten(2), torch.randn(filters, rows, device=x.device)
+    w4 = w.view(filters, x.shape[1], kernel, kernel)
     flat_patches, flat_maps = patches.transpose(0, 1).reshape(rows, -1), maps.transpose(0, 1).reshape(filters, -1)
-    pictures, w4 = torch.rand(BATCH, *shape), torch.randn(filters, channels, kernel, kernel)
-    maps4 = torch.rand(BATCH, filters, height - kernel + 1, width - kernel + 1)
-    ups = [lambda: F.conv2d(pictures, w4), lambda: w @ patches, lambda: w @ flat_patches]
-    downs = [lambda: F.conv_transpose2d(maps4, w4), lambda: w.T @ maps, lambda: w.T @ flat_maps]
-    correlations = [
-        lambda: torch.nn.grad.conv2d_weight(pictures, w4.shape, maps4),
-        lambda: flat_maps @ flat_patches.T,
-    ]
+    ups = [lambda: F.conv2d(x, w4), lambda: w @ patches, lambda: w @ flat_patches]
+    downs = [lambda: F.conv_transpose2d(up4, w4), lambda: w.T @ maps, lambda: w.T @ flat_maps]
+    correlations = [lambda: torch.nn.grad.conv2d_weight(x, w4.shape, up4), lambda: flat_maps @ flat_patches.T]
     up, down, correlation = (min(ways, key=median_seconds) for ways in (ups, downs, correlations))
 
     def convolutional() -> None:
@@ -59,74 +74,119 @@ def products(shape: tuple[int, ...], filters: int, kernel: int) -> Callable[[], 
     return convolutional
 
 
-def median_seconds(work: Callable[[], object], repeats: int = 9) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """Time of one call, and of all it started on a GPU."""
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def median_seconds(work: Callable[[], object], repeats: int = 15) -> float:
     """Median time of a call, after one that warms up."""
     work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return statistics.median(seconds(work) for _ in range(repeats))
 
 
-def measure(trainer: Trainer, batches: list[Tensor], floor: Callable[[], None], scale: float, rounds: int) -> dict:
-    """Medians of whole rounds over all batches, program and floor in turn; `scale` takes them to all pictures."""
-    seconds, floors = [], []
+def updates(work: Work, generator: torch.Generator, precision: str = "float32") -> Callable[[], None]:
+    """One pass over the batches as the trainer takes them, without anything around the updates."""
+    settings = Layer(rate=0.01, updates=10**9, precision=precision)  # type: ignore[arg-type]
+    trainer = Trainer(work.machine().to(generator.device), settings, generator=generator)
+    trainer.initialise(torch.cat(work.batches[:10]))
+    return lambda: trainer.fit(iter(work.batches), log_every=10**9)
+
+
+def end_to_end(work: Work, device: str) -> Callable[[], None]:
+    """A training as `convdbn train` runs it, into a folder, of as many updates as `EPOCHS` passes."""
+    images = ArrayImages(torch.cat(work.batches).cpu().view(-1, *work_shape(work)))
+    count = EPOCHS * len(work.batches)
+    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=count, batch=len(work.batches[0]))
+
+    def train() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            GreedyTraining(Recipe(layers=(layer,)), images, folder=Path(folder), device=device).run()
+
+    return train
+
+
+def work_shape(work: Work) -> tuple[int, ...]:
+    """Shape of a picture; vectors are one row of pixels."""
+    shape = tuple(work.batches[0].shape[1:])
+    return shape if len(shape) == 3 else (1, 1, *shape)
+
+
+def measure(work: Work, generator: torch.Generator, rounds: int) -> dict[str, object]:
+    """Medians of whole rounds, everything in turn; one round first to warm up."""
+    device = str(generator.device)
+    floor = products(work)
+    runs: dict[str, Callable[[], object]] = {
+        "updates": updates(work, generator),
+        "floor": lambda: [floor() for _ in work.batches],
+        "bfloat16": updates(work, generator, "bfloat16"),
+        "end to end": end_to_end(work, device),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
-        start = time.perf_counter()
-        for batch in batches:
-            trainer.update((batch, None))
-        middle = time.perf_counter()
-        for _ in batches:
-            floor()
-        end = time.perf_counter()
-        if number:  # the first round warms up
-            seconds.append((middle - start) * scale)
-            floors.append((end - middle) * scale)
-    ratios = [a / b for a, b in zip(seconds, floors, strict=True)]
+        for name, run in runs.items():
+            taken = seconds(run) / (EPOCHS if name == "end to end" else 1)
+            if number:
+                times[name].append(taken * work.pictures / (len(work.batches) * len(work.batches[0])))
+
+    def ratio(name: str, to: str) -> float:
+        return round(statistics.median(a / b for a, b in zip(times[name], times[to], strict=True)), 3)
+
     return {
-        "seconds": round(statistics.median(seconds), 3),
-        "floor_seconds": round(statistics.median(floors), 3),
-        "ratio": round(statistics.median(ratios), 3),
-        "rounds": rounds,
-        "fastest_and_slowest": [round(min(seconds), 3), round(max(seconds), 3)],
+        "pictures": work.pictures,
+        "batch": len(work.batches[0]),
+        "seconds": round(statistics.median(times["updates"]), 4),
+        "floor_seconds": round(statistics.median(times["floor"]), 4),
+        "ratio": ratio("updates", "floor"),
+        "fastest_and_slowest": [round(extreme(times["updates"]), 4) for extreme in (min, max)],
+        "end_to_end_seconds": round(statistics.median(times["end to end"]), 4),
+        "end_to_end_ratio": ratio("end to end", "updates"),
+        "bfloat16_seconds": round(statistics.median(times["bfloat16"]), 4),
+        "bfloat16_ratio": ratio("bfloat16", "updates"),
     }
 
 
-def mnist_batches(data_root: str | None, count: int) -> tuple[list[Tensor], str]:
-    """Batches of MNIST pictures, or of noise where the data set is not at hand (the work is the same)."""
+def pictures(data_root: str | None, count: int) -> tuple[Tensor, str]:
+    """MNIST, or noise where the data set is not at hand (the work is the same)."""
     try:
-        images = open_images("mnist", data_root=data_root)
-        pictures, source = images[torch.arange(count * BATCH)], "mnist"
+        return torch.as_tensor(open_images("mnist", data_root=data_root)[torch.arange(count)]), "mnist"
     except DataError:
-        pictures, source = torch.rand(count * BATCH, 1, 28, 28, generator=torch.Generator().manual_seed(0)), "noise"
-    return list(pictures.split(BATCH)), source
+        return torch.rand(count, 1, 28, 28, generator=torch.Generator().manual_seed(0)), "noise"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=100, help="pictures in a batch (20 in the wide layer)")
     options = parser.parse_args()
     torch.set_num_threads(2)
-    generator = torch.Generator().manual_seed(0)
-    pictures, source = mnist_batches(options.data_root, 100)
-    maps = [torch.rand(BATCH, 40, 10, 10, generator=generator).lt(0.1).float() for _ in range(100)]
-    settings = Layer(rate=0.01, updates=10**9)
+    noise = torch.Generator().manual_seed(0)
+    digits, source = pictures(options.data_root, 10_000)
+    maps = torch.rand(10_000, 40, 10, 10, generator=noise).lt(0.1).float()
+    wide = torch.rand(options.batch * 4, 1, 32, 32, generator=noise)
+
+    def batched(x: Tensor, size: int) -> list[Tensor]:
+        return list(x.to(options.device).split(size))
+
     works = {
-        "rbm": (rbm(784, 500), [x.flatten(1) for x in pictures], products((784,), 500, 0), 6.0),
-        "conv1": (conv_rbm(1, 40, 9), pictures, products((1, 28, 28), 40, 9), 1.0),
-        "conv2": (conv_rbm(40, 40, 5), maps, products((40, 10, 10), 40, 5), 1.0),
+        "rbm": Work(batched(digits.flatten(1), options.batch), 500, 0, 60_000),
+        "conv1": Work(batched(digits, options.batch), 40, 9, 10_000),
+        "conv2": Work(batched(maps, options.batch), 40, 5, 10_000),
+        "wide": Work(batched(wide, options.batch // 5), 256, 7, options.batch // 5),
     }
-    result: dict[str, object] = {"data": source, "threads": 2, "batch": BATCH}
-    for name, (machine, batches, floor, scale) in works.items():
-        trainer = Trainer(machine, settings, generator=generator)
-        trainer.initialise(torch.cat(batches[:10]))
-        result[name] = measure(trainer, batches, floor, scale, options.rounds)
+    generator = torch.Generator(options.device).manual_seed(0)
+    result: dict[str, object] = {"data": source, "threads": 2, "device": options.device, "rounds": options.rounds}
+    for name, work in works.items():
+        result[name] = measure(work, generator, options.rounds)
         print(f"{name}: {result[name]}", file=sys.stderr)
-    result["pictures"] = {"rbm": 60_000, "conv1": 10_000, "conv2": 10_000}
-    write(Path("results/bench_speed.json"), result)
+    suffix = "" if options.device == "cpu" else f"_{torch.device(options.device).type}"
+    write(Path(f"results/bench_speed{suffix}.json"), result)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Unit(nn.Module, ABC):
         """What learning compares for the bias, minus the gradient of the mean own energy but for terms that hold no
         x: `(B, n, ...)` to `(n,)`."""
         x = self.coupled(x)
-        return x.sum([0, *range(2, x.ndim)]) / len(x)
+        return x.mean(0) if x.ndim == 2 else x.sum((0, 2, 3)) / len(x)
 
     def coupled(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""

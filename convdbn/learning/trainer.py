@@ -48,6 +48,7 @@ class Trainer:
         self.sparsity = _sparsity(settings)
         # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
         machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
+        self.parameters = list(machine.parameters())
         self.optimizer = _optimizer(machine, settings)
         self.captured = Captured(self._update_visible, generator=generator)
 
@@ -96,7 +97,8 @@ class Trainer:
         loss = self.machine(means, model) / means[1][0, 0].numel()
         if self.sparsity is not None:
             loss = loss + self.sparsity(self.machine, means)
-        self.machine.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         loss.backward()
         self.optimizer.step()
         return means

@@ -1,0 +1,133 @@
+"""How time and memory grow with the work: more pictures, larger pictures, and features beside bare convolutions.
+
+    python scripts/bench_scaling.py [--most N] [--rounds N]
+
+Pictures are generated as they are asked for, so memory holds none of them. Trains one convolutional layer on 10,000
+to `--most` pictures and gives time per picture and peak memory; updates on pictures of 28x28 to 512x512 and gives
+time per pixel of the hidden layer; extracts features and compares with the bare convolutions of the same network.
+Writes results/bench_scaling.json.
+"""
+
+import argparse
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from bench_speed import seconds
+from reporting import write
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.images import Images, Pipeline
+from convdbn.learning.trainer import Trainer
+from convdbn.models.greedy import GreedyTraining
+from convdbn.models.machines import conv_rbm
+from convdbn.models.stack import Stack
+from convdbn.readout.extract import extract
+from convdbn.recipes import Layer, Recipe
+
+FILTERS, KERNEL = 24, 9
+SIZES = (28, 64, 128, 256, 512)
+PIXELS_IN_BATCH = 512 * 512
+
+
+class Generated(Images):
+    """`count` pictures of noise, each batch drawn when it is asked for."""
+
+    name, labels, classes = "noise", None, []
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, indices: Any) -> Tensor:
+        chosen = self._chosen(indices)
+        generator = torch.Generator().manual_seed(int(chosen[0]))
+        return torch.rand(len(chosen), 1, 28, 28, generator=generator)
+
+
+def by_count(most: int) -> dict[str, Any]:
+    """One pass over ever more pictures, memory after each; ascending, as the peak never falls."""
+    rows: dict[str, Any] = {}
+    count = 10_000
+    while count <= most:
+        layer = Layer(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)
+        start = time.perf_counter()
+        GreedyTraining(Recipe(layers=(layer,)), Generated(count)).run()
+        taken = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        rows[str(count)] = {"microseconds_per_picture": round(1e6 * taken / count, 1), "peak_gib": round(peak, 2)}
+        print(f"{count} pictures: {rows[str(count)]}", file=sys.stderr)
+        count *= 10
+    return rows
+
+
+def by_size(rounds: int) -> dict[str, Any]:
+    """One update on about as many pixels in pictures of each size, in turn."""
+    generator = torch.Generator().manual_seed(0)
+    trainers, batches = {}, {}
+    for size in SIZES:
+        batches[size] = torch.rand(PIXELS_IN_BATCH // size**2, 1, size, size, generator=generator)
+        machine = conv_rbm(1, FILTERS, KERNEL)
+        trainers[size] = Trainer(machine, Layer(rate=0.01, updates=10**9), generator=generator)
+        trainers[size].initialise(batches[size])
+    times: dict[int, list[float]] = {size: [] for size in SIZES}
+    for number in range(rounds + 1):
+        for size in SIZES:
+            taken = seconds(lambda size=size: trainers[size].update((batches[size], None)))
+            if number:
+                hidden = trainers[size].machine.shapes((1, size, size))[1]
+                times[size].append(1e9 * taken / (len(batches[size]) * hidden[1] * hidden[2]))
+    return {str(size): round(statistics.median(times[size]), 1) for size in SIZES}
+
+
+def features(rounds: int) -> dict[str, Any]:
+    """All layers of a network over the same pictures, and its convolutions alone, in turn."""
+    machines = [conv_rbm(1, 40, 9), conv_rbm(40, 40, 5)]
+    for machine in machines:
+        torch.nn.init.normal_(machine.links[0].weight, std=0.05)
+    stack, images = Stack(Pipeline(), machines, (1, 28, 28)), Generated(5_000)
+    first, second = (machine.links[0].weight.detach() for machine in machines)
+
+    @torch.no_grad()
+    def bare() -> None:
+        for start in range(0, len(images), 100):
+            maps = F.conv2d(images[torch.arange(start, start + 100)], first)
+            F.conv2d(maps[..., :10, :10].contiguous(), second)  # of the size that pooling would leave
+
+    pairs = []
+    for number in range(rounds + 1):
+        pair = seconds(lambda: extract(stack, images, 2)), seconds(bare)
+        if number:
+            pairs.append(pair)
+    return {
+        "microseconds_per_picture": round(1e6 * statistics.median(a for a, _ in pairs) / len(images), 1),
+        "bare_microseconds_per_picture": round(1e6 * statistics.median(b for _, b in pairs) / len(images), 1),
+        "share_of_bare_speed": round(statistics.median(b / a for a, b in pairs), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--most", type=int, default=1_000_000, help="pictures in the largest training")
+    parser.add_argument("--rounds", type=int, default=9)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    result = {
+        "by_count": by_count(options.most),
+        "nanoseconds_per_hidden_position_by_size": by_size(options.rounds),
+        "features": features(options.rounds),
+    }
+    print(result, file=sys.stderr)
+    write(Path("results/bench_scaling.json"), result)
+
+
+if __name__ == "__main__":
+    main()
