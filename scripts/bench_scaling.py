@@ -55,6 +55,7 @@ class Generated(Images):
 def by_count(most: int) -> dict[str, Any]:
     """One pass over ever more pictures, memory after each; ascending, as the peak never falls."""
     rows: dict[str, Any] = {}
+    GreedyTraining(Recipe(layers=(Layer(filters=FILTERS, kernel=KERNEL, updates=100),)), Generated(10_000)).run()
     count = 10_000
     while count <= most:
         layer = Layer(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)

@@ -14,6 +14,9 @@ from torch.nn.grad import conv2d_weight
 
 from convdbn import fast
 
+COLUMNS = 2**22
+"""Numbers in the intermediate of a down pass: more would be mapped and unmapped by the system at every call."""
+
 
 class Link(nn.Module, ABC):
     """A linear map from the layer below to the layer above, with one weight."""
@@ -135,21 +138,16 @@ class Conv(Link):
 
     @staticmethod
     def _down_by_columns(y: Tensor, weight: Tensor) -> Tensor:
-        """Transposed convolution as one matrix product, then a fold over filter columns and one over rows."""
-        _, channels, kernel_height, kernel_width = weight.shape
+        """Transposed convolution as a matrix product and a fold, some rows of the maps at a time."""
         batch, _, height, width = y.shape
-        # Not `@`, which copies y into another layout when the weight requires a gradient.
-        columns = torch.bmm(weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
-        if fast.usable(columns):
-            size = (channels, height + kernel_height - 1, width + kernel_width - 1)
-            return fast.fold(columns, size, (kernel_height, kernel_width))
-        columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
-        rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
-        for j in range(kernel_width):
-            rows[..., j : j + width] += columns[:, :, :, j]
+        _, channels, kernel_height, kernel_width = weight.shape
+        rows = max(1, COLUMNS // (batch * weight[0].numel() * width))
+        if rows >= height:
+            return _fold(y, weight)
         x = y.new_zeros(batch, channels, height + kernel_height - 1, width + kernel_width - 1)
-        for i in range(kernel_height):
-            x[:, :, i : i + height] += rows[:, :, i]
+        for top in range(0, height, rows):
+            part = _fold(y[:, :, top : top + rows], weight)
+            x[:, :, top : top + part.shape[2]] += part
         return x
 
 
@@ -159,6 +157,25 @@ LINKS: dict[str, type[Link]] = {link.kind: link for link in (Dense, Conv)}
 def pooled(x: Tensor, block: int) -> Tensor:
     """Pooling units: the sum over each block, `(B, n, H, W)` to `(B, n, H / block, W / block)`."""
     return x if block == 1 else F.avg_pool2d(x, block, divisor_override=1)
+
+
+def _fold(y: Tensor, weight: Tensor) -> Tensor:
+    """One matrix product, then a fold over filter columns and one over rows."""
+    _, channels, kernel_height, kernel_width = weight.shape
+    batch, _, height, width = y.shape
+    # Not `@`, which copies y into another layout when the weight requires a gradient.
+    columns = torch.bmm(weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
+    if fast.usable(columns):
+        size = (channels, height + kernel_height - 1, width + kernel_width - 1)
+        return fast.fold(columns, size, (kernel_height, kernel_width))
+    columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
+    rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
+    for j in range(kernel_width):
+        rows[..., j : j + width] += columns[:, :, :, j]
+    x = y.new_zeros(batch, channels, height + kernel_height - 1, width + kernel_width - 1)
+    for i in range(kernel_height):
+        x[:, :, i : i + height] += rows[:, :, i]
+    return x
 
 
 def _spread(x: Tensor, block: int) -> Tensor:

@@ -60,6 +60,10 @@ class Unit(nn.Module, ABC):
     def mean(self, field: Tensor) -> Tensor:
         """Expected state, same shape as the field."""
 
+    def pooling_mean(self, field: Tensor) -> Tensor:
+        """Expected state of the layer's pooling units, which are the units themselves where nothing is pooled."""
+        return self.mean(field)
+
     @abstractmethod
     def mode(self, field: Tensor) -> Tensor:
         """Most probable state, same shape as the field."""
@@ -245,6 +249,12 @@ class BlockSoftmax(Unit):
             total = total + member.sub_(peak).exp_()
         scale = total.reciprocal_()
         return self._assemble(field, torch.mul, [(member, scale) for member in members])
+
+    def pooling_mean(self, field: Tensor) -> Tensor:
+        self.check_size(*field.shape[2:])
+        if fast.usable(field):
+            return fast.pooling_mean(field, self.bias, self.block)
+        return F.avg_pool2d(self.mean(field), self.block, divisor_override=1)
 
     def mode(self, field: Tensor) -> Tensor:
         members = self._members(self.biased(field))

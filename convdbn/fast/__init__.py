@@ -48,21 +48,22 @@ def block_softmax(
     """Means of probabilistic max-pooling units, and a draw of them; without a generator the second is the first."""
     field = field.contiguous()
     mean, sample = _results(field, generator)
-    batch, maps, height, width = field.shape
-    _call(
-        "block_softmax",
-        field,
-        bias.contiguous(),
-        mean,
-        sample,
-        batch * maps,
-        maps,
-        height // block,
-        width // block,
-        block,
-        _seed(generator),
-    )
+    _call("block_softmax", field, bias.contiguous(), mean, sample, None, *_blocks(field, block), _seed(generator))
     return mean, mean if sample is None else sample
+
+
+def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
+    """Means of the pooling units of `block_softmax`, `(B, n, H / block, W / block)`."""
+    field = field.contiguous()
+    batch, maps, height, width = field.shape
+    pool = field.new_empty(batch, maps, height // block, width // block)
+    _call("block_softmax", field, bias.contiguous(), None, None, pool, *_blocks(field, block), 0)
+    return pool
+
+
+def _blocks(field: Tensor, block: int) -> tuple[int, ...]:
+    batch, maps, height, width = field.shape
+    return batch * maps, maps, height // block, width // block, block
 
 
 def fold(columns: Tensor, shape: tuple[int, ...], kernel: tuple[int, int]) -> Tensor:

@@ -18,7 +18,7 @@ SOURCE = Path(__file__).with_name("kernels.c")
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
 ARGUMENTS = {
     "bernoulli": [c_void_p] * 4 + [c_long] * 3 + [c_uint64, c_int],
-    "block_softmax": [c_void_p] * 4 + [c_long] * 4 + [c_int, c_uint64, c_int],
+    "block_softmax": [c_void_p] * 5 + [c_long] * 4 + [c_int, c_uint64, c_int],
     "fold_columns": [c_void_p] * 2 + [c_long] * 6 + [c_int],
 }
 

@@ -150,8 +150,8 @@ INLINE void from_planes(const float *planes, float *row, long width, long plane,
     }
 }
 
-/* The softmax of `count` blocks over their members and "all off", in place, and one draw for each block. */
-INLINE void softmax(float *p, float *draw, long count, long plane, int members, stream *random) {
+/* The softmax of `count` blocks over their members and "all off", in place; one draw and the sum of each block. */
+INLINE void softmax(float *p, float *draw, float *pool, long count, long plane, int members, stream *random) {
     for (long x = 0; x < count; x += LANES) {
         vec peak = {}, total, below = {};
         for (int m = 0; m < members; m++) peak = larger(peak, load(p + m * plane + x));
@@ -169,20 +169,22 @@ INLINE void softmax(float *p, float *draw, long count, long plane, int members, 
             if (draw) store(draw + m * plane + x, choose((u >= below) & (u < edge), (vec){} + 1.0f, (vec){}));
             below = edge;
         }
+        if (pool) store_some(pool + x, below, count - x, 1);
     }
 }
 
 /* Rows `first` to `end` of all maps, which lie one below the other. With `c` known here the members are unrolled. */
-INLINE void strip(const float *field, const float *bias, float *mean, float *sample, float *p, float *draw, long first,
-                  long end, long units, long height, long width, long plane, int c, stream *random) {
+INLINE void strip(const float *field, const float *bias, float *mean, float *sample, float *pool, float *p, float *draw,
+                  long first, long end, long units, long height, long width, long plane, int c, stream *random) {
     long spill = (width + LANES) / LANES * LANES * 2;
     for (long row = first; row < end; row++) {
         long place = (row - first) / c * width + row % c * c * plane, at = row * width * c;
         float own = bias[row / (height * c) % units];
         to_planes(field + at, p + place, own, width, plane, c, at + spill > end * width * c);
     }
-    softmax(p, draw, (end - first) / c * width, plane, c * c, random);
-    for (long row = first; row < end; row++) {
+    if (pool) pool += first / c * width;
+    softmax(p, draw, pool, (end - first) / c * width, plane, c * c, random);
+    if (mean) for (long row = first; row < end; row++) {
         long place = (row - first) / c * width + row % c * c * plane, at = row * width * c;
         int last = at + spill > end * width * c;
         from_planes(p + place, mean + at, width, plane, c, last);
@@ -190,9 +192,10 @@ INLINE void strip(const float *field, const float *bias, float *mean, float *sam
     }
 }
 
-/* Probabilistic max-pooling: at most one unit on in each c x c block; `height` and `width` count blocks. */
-void block_softmax(const float *field, const float *bias, float *mean, float *sample, long maps, long units,
-                   long height, long width, int c, uint64_t seed, int threads) {
+/* Probabilistic max-pooling: at most one unit on in each c x c block; `height` and `width` count blocks. Means with or
+ * without a sample, or the means of the pooling units alone. */
+void block_softmax(const float *field, const float *bias, float *mean, float *sample, float *pool, long maps,
+                   long units, long height, long width, int c, uint64_t seed, int threads) {
     long total = maps * height, rows = BLOCKS_IN_STRIP / width + 1, plane = (rows * width / LANES + 2) * LANES;
 #pragma omp parallel num_threads(threads)
     {
@@ -201,8 +204,10 @@ void block_softmax(const float *field, const float *bias, float *mean, float *sa
         for (long start = 0; start < total; start += rows) {
             stream random = seeded(seed, start);
             long first = start * c, end = least(total, start + rows) * c;
-            if (c == 2) strip(field, bias, mean, sample, p, draw, first, end, units, height, width, plane, 2, &random);
-            else strip(field, bias, mean, sample, p, draw, first, end, units, height, width, plane, c, &random);
+#define STRIP(c) \
+    strip(field, bias, mean, sample, pool, p, draw, first, end, units, height, width, plane, c, &random)
+            if (c == 2) STRIP(2);
+            else STRIP(c);
         }
         free(p);
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, pooled
+from convdbn.energy import BoltzmannMachine
 from convdbn.errors import CheckpointError, DataError
 from convdbn.images import Pipeline, build_transform, check_images
 from convdbn.learning import checkpoint
@@ -96,12 +96,11 @@ class Stack(nn.Module):
     @torch.no_grad()
     def infer(self, x: Tensor, depth: int) -> Tensor:
         """Pooled maps of machine `depth`, from the maps below it."""
-        machine, (kernel, pool) = self.machines[depth], geometry(self.machines[depth])
+        machine, (kernel, _) = self.machines[depth], geometry(self.machines[depth])
         x = x.flatten(1) if kernel == (0, 0) else x
         machine.units[0].check(x, "images" if depth == 0 else f"input of layer {depth + 1}")
-        hidden = machine.units[1].mean(machine.field((x, None), 1))
         # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
-        return pooled(hidden, pool).clamp(max=1)
+        return machine.units[1].pooling_mean(machine.field((x, None), 1)).clamp_(max=1)
 
     @property
     def geometry(self) -> list[Geometry]:
