@@ -22,7 +22,7 @@ BELOW = {
     "sampling": {"errors", "energy"},
     "learning": {"errors", "fast", "recipes", "energy", "sampling"},
     "models": {"errors", "recipes", "images", "energy", "sampling", "learning"},
-    "readout": {"errors", "recipes", "images", "energy", "sampling", "learning", "models"},
+    "readout": {"errors", "fast", "recipes", "images", "energy", "sampling", "learning", "models"},
     "visual": {"errors", "recipes", "images", "energy", "sampling", "learning", "models"},
 }
 BELOW["api"] = {*BELOW}

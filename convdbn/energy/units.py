@@ -10,6 +10,7 @@ for each of their n units or maps and no spatial size, so what was trained on pa
 """
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -87,9 +88,14 @@ class Unit(nn.Module, ABC):
                 f"{what} has shape {tuple(x.shape)}, the model takes (batch, {self.n}) or (batch, {self.n}, height, "
                 f"width): convert the pictures to {self.n} channel(s), or train a model on such pictures"
             )
-        if not torch.isfinite(x).all():
+        low, high = (float(extreme) for extreme in x.aminmax())  # one pass, which NaN comes through
+        if not math.isfinite(low) or not math.isfinite(high):
             bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
             raise DataError(f"{what} has a NaN or infinite pixel in picture {bad} of the batch: remove or repair it")
+        self._check_range(low, high, what)
+
+    def _check_range(self, low: float, high: float, what: str) -> None:
+        """Refuse values that the units cannot take; by default they take all."""
 
     def biased(self, field: Tensor) -> Tensor:
         """Field plus bias."""
@@ -127,9 +133,7 @@ class Bernoulli(Unit):
     def states(self, shape: tuple[int, ...]) -> Tensor:
         return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
-    def check(self, x: Tensor, what: str) -> None:
-        super().check(x, what)
-        low, high = float(x.min()), float(x.max())
+    def _check_range(self, low: float, high: float, what: str) -> None:
         if low < 0 or high > 1:
             raise DataError(
                 f"{what} has values from {low:.4g} to {high:.4g}, Bernoulli units take [0, 1]: scale the pictures "

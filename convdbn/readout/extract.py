@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from convdbn.errors import DataError
+from convdbn.fast.memory import keep_freed_memory
 from convdbn.images import Images
 from convdbn.models.stack import Stack
 
@@ -17,6 +18,7 @@ def extract(stack: Stack, images: Images, layer: int, *, trim: bool = False) -> 
 
     Layers count from 1. Only the result grows with the number of pictures.
     """
+    keep_freed_memory()
     if not 1 <= layer <= len(stack.machines):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.machines)}")
     result: NDArray[np.float32] | None = None

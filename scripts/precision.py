@@ -1,0 +1,52 @@
+"""What bfloat16 products cost in the quality of features: the digits recipe in both precisions, three seeds each.
+
+    python scripts/precision.py
+
+Accuracy of a logistic regression on the features, protocol of the demonstration. Writes results/precision.json.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from reporting import write
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from convdbn import recipes
+from convdbn.demonstration import shifted_digits
+from convdbn.images import ArrayImages
+from convdbn.models.greedy import GreedyTraining
+
+SEEDS = (0, 1, 2)
+
+
+def main() -> None:
+    torch.set_num_threads(2)
+    pictures, labels = shifted_digits()
+    train, test, train_labels, test_labels = train_test_split(pictures, labels, test_size=0.2, random_state=0)
+    images = ArrayImages(torch.from_numpy(train), name="digits")
+    result: dict[str, object] = {"seeds": SEEDS}
+    for precision in ("float32", "bfloat16"):
+        accuracies, times = [], []
+        for seed in SEEDS:
+            start = time.perf_counter()
+            network = GreedyTraining(recipes.load("digits", precision=precision, seed=seed), images).run()
+            times.append(time.perf_counter() - start)
+            features, of_test = (network.features(torch.from_numpy(x))[0].flatten(1).numpy() for x in (train, test))
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+            accuracies.append(float(classifier.fit(features, train_labels).score(of_test, test_labels)))
+        result[precision] = {
+            "accuracy": round(statistics.mean(accuracies), 4),
+            "accuracies": [round(accuracy, 4) for accuracy in accuracies],
+            "train_seconds": round(statistics.median(times), 1),
+        }
+        print(precision, result[precision])
+    write(Path("results/precision.json"), result)
+
+
+if __name__ == "__main__":
+    main()
