@@ -23,7 +23,9 @@ WORKS = {
     "rbm": "RBM 784-500, 60,000 pictures",
     "conv1": "conv RBM 1x28x28, 40 filters 9x9, C = 2, 10,000 pictures",
     "conv2": "conv RBM 40x10x10, 40 filters 5x5, C = 2, 10,000 pictures",
+    "wide": "conv RBM 1x32x32, 256 filters 7x7, C = 2, one update of 20",
 }
+PEERS = {"rbm": "RBM 784-500, 60,000 pictures", "conv1": "conv RBM, 40 filters 9x9, 10,000 pictures"}
 
 
 def results(name: str) -> dict[str, Any]:
@@ -42,13 +44,41 @@ def digits_table() -> str:
 
 def speed_table() -> str:
     speed = results("bench_speed")
-    columns = ("seconds", "floor_seconds", "ratio")
+    columns = ("seconds", "floor_seconds", "ratio", "end_to_end_ratio")
     rows = [
-        f"| {label} | {' | '.join(f'{speed[name][column]:.2f}' for column in columns)} |"
+        f"| {label} | {' | '.join(f'{speed[name][column]:.3g}' for column in columns)} |"
         for name, label in WORKS.items()
     ]
-    head = ["| CD-1, batch 100, float32, two threads | seconds | bare products | ratio |", "|---|---|---|---|"]
+    head = [
+        "| CD-1, batch 100, float32, two threads | seconds | bare products | ratio | end to end, ratio to updates |",
+        "|---|---|---|---|---|",
+    ]
     return "\n".join([*head, *rows, "", source(speed)])
+
+
+def peers_table() -> str:
+    peers = results("bench_peers")
+    rows = [
+        f"| {label} | {name} | {row['seconds']:.2f} | {row['ratio']:.2f} | {peers['notes'][name]} |"
+        for work, label in PEERS.items()
+        for name, row in peers[work].items()
+    ]
+    head = ["| batch 100, two threads | package | seconds | to convdbn | what it does |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows, "", source(peers)])
+
+
+def scaling_table() -> str:
+    scaling = results("bench_scaling")
+    counts, sizes = scaling["by_count"], scaling["nanoseconds_per_hidden_position_by_size"]
+    rows = [
+        f"| {int(count):,} pictures of 28x28, streamed | {row['microseconds_per_picture']:.0f} µs a picture, "
+        f"peak {row['peak_gib']:.2f} GiB |"
+        for count, row in counts.items()
+    ]
+    rows += [f"| pictures of {size}x{size} | {value:.0f} ns a hidden position |" for size, value in sizes.items()]
+    share = scaling["features"]["share_of_bare_speed"]
+    rows.append(f"| features, two layers of 40 filters | {share:.0%} of the speed of the bare convolutions |")
+    return "\n".join(["| one layer, 24 filters 9x9, two threads | |", "|---|---|", *rows, "", source(scaling)])
 
 
 def mnist_table() -> str:
@@ -65,7 +95,8 @@ def mnist_table() -> str:
 def main() -> int:
     path = ROOT / "README.md"
     before = after = path.read_text()
-    for name, table in (("digits", digits_table), ("speed", speed_table), ("mnist", mnist_table)):
+    tables = (digits_table, speed_table, peers_table, scaling_table, mnist_table)
+    for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         after, count = re.subn(pattern, lambda m, t=table: m[1] + t() + "\n" + m[2], after, flags=re.DOTALL)
         assert count == 1, f"README.md needs one pair of <!-- {name} --> markers"
