@@ -140,7 +140,7 @@ class Trainer:
             "weight_rms": float(weight.square().mean().sqrt()),
             "update_to_weight": float(step.norm() / weight.norm()),
             "hidden_bias": float(self.machine.units[1].bias.mean()),
-            "rate": self.optimizer.param_groups[0]["lr"],
+            "rate": float(self.optimizer.param_groups[0]["lr"]),
         }
         if isinstance(self.machine.units[0], Gaussian):
             metrics["sigma"] = float(self.machine.units[0].scale)

@@ -45,6 +45,26 @@ def test_on_a_cpu_every_call_is_the_plain_update():
     assert len(seen) == 6 and captured.graph is None
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_rates_held_in_tensors_follow_the_schedule(optimizer):
+    """As on a GPU, where the recording reads them; the same parameters come out as with plain numbers."""
+    weights, rates = [], []
+    for held in (float, torch.tensor):
+        machine = rbm(36, 20)
+        settings = Layer(rate=0.1, rate_end=0.01, updates=30, optimizer=optimizer)
+        run = Trainer(machine, settings, generator=seeded())
+        for group in run.optimizer.param_groups:
+            group["lr"] = held(group["lr"])
+        data = stripes(torch.Size((50, 36)))
+        run.initialise(data)
+        rows = []
+        run.fit([data] * 30, on_metrics=rows.append)
+        weights.append(machine.links[0].weight.detach())
+        rates.append(rows[-1]["rate"])
+    torch.testing.assert_close(*weights)
+    assert all(isinstance(rate, float) for rate in rates) and rates[0] == pytest.approx(rates[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_training_with_bfloat16_products_keeps_its_states_in_float32(name):
     run, (first, *_, last) = errors(name, "cpu", precision="bfloat16")
