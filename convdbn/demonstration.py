@@ -74,10 +74,10 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
     rbm = BernoulliRBM(n_components=100, learning_rate=0.06, n_iter=10, random_state=0).fit(flat)
 
     def score(features: "NDArray[np.float32]", of_test: "NDArray[np.float32]") -> float:
-        return _accuracy(features, train_labels, of_test, test_labels)
+        return accuracy(features, train_labels, of_test, test_labels)
 
     accuracies = {
-        "features": score(*(_maps(network, x) for x in (train, test))),
+        "features": score(*(flat_features(network, x) for x in (train, test))),
         "pixels": score(flat, flat_test),
         "pca": score(pca.transform(flat), pca.transform(flat_test)),
         "sklearn_rbm": score(rbm.transform(flat), rbm.transform(flat_test)),
@@ -85,7 +85,7 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
     draws = []
     for seed in range(RANDOM_DRAWS):
         random = with_random_filters(network, seed=seed)
-        draws.append(score(*(_maps(random, x) for x in (train, test))))
+        draws.append(score(*(flat_features(random, x) for x in (train, test))))
     return {**accuracies, "random": sum(draws) / len(draws)}, network
 
 
@@ -116,13 +116,14 @@ def with_random_filters(network: "Stack", *, seed: int) -> "Stack":
     return random
 
 
-def _maps(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray[np.float32]":
+def flat_features(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """Maps of all layers, one row for each picture."""
     import torch
 
     return torch.cat([x.flatten(1) for x in network.features(torch.from_numpy(pictures))], 1).numpy()
 
 
-def _accuracy(features: Any, labels: Any, test_features: Any, test_labels: Any) -> float:
+def accuracy(features: Any, labels: Any, test_features: Any, test_labels: Any) -> float:
     """Test accuracy of a logistic regression on standardised features: the same for every kind of feature."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -11,13 +11,10 @@ from pathlib import Path
 
 import torch
 from reporting import write
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from convdbn import recipes
-from convdbn.demonstration import shifted_digits
+from convdbn.demonstration import accuracy, flat_features, shifted_digits
 from convdbn.images import ArrayImages
 from convdbn.models.greedy import GreedyTraining
 
@@ -36,12 +33,11 @@ def main() -> None:
             start = time.perf_counter()
             network = GreedyTraining(recipes.load("digits", precision=precision, seed=seed), images).run()
             times.append(time.perf_counter() - start)
-            features, of_test = (network.features(torch.from_numpy(x))[0].flatten(1).numpy() for x in (train, test))
-            classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            accuracies.append(float(classifier.fit(features, train_labels).score(of_test, test_labels)))
+            features, of_test = (flat_features(network, x) for x in (train, test))
+            accuracies.append(accuracy(features, train_labels, of_test, test_labels))
         result[precision] = {
             "accuracy": round(statistics.mean(accuracies), 4),
-            "accuracies": [round(accuracy, 4) for accuracy in accuracies],
+            "accuracies": [round(one, 4) for one in accuracies],
             "train_seconds": round(statistics.median(times), 1),
         }
         print(precision, result[precision])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn import fast
+from convdbn.energy.links import pooled
 from convdbn.errors import DataError
 
 
@@ -239,8 +240,7 @@ class BlockSoftmax(Unit):
         return torch.stack([torch.zeros_like(members[0]), *members]).logsumexp(0).flatten(1).sum(1)
 
     def mean(self, field: Tensor) -> Tensor:
-        self.check_size(*field.shape[2:])
-        if fast.usable(field):
+        if self._by_kernel(field):
             return fast.block_softmax(field, self.bias, self.block, None)[0]
         # One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
         b = self.per_unit(self.bias, field)
@@ -255,10 +255,9 @@ class BlockSoftmax(Unit):
         return self._assemble(field, torch.mul, [(member, scale) for member in members])
 
     def pooling_mean(self, field: Tensor) -> Tensor:
-        self.check_size(*field.shape[2:])
-        if fast.usable(field):
+        if self._by_kernel(field):
             return fast.pooling_mean(field, self.bias, self.block)
-        return F.avg_pool2d(self.mean(field), self.block, divisor_override=1)
+        return pooled(self.mean(field), self.block)
 
     def mode(self, field: Tensor) -> Tensor:
         members = self._members(self.biased(field))
@@ -267,8 +266,7 @@ class BlockSoftmax(Unit):
 
     @torch.no_grad()
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if fast.usable(field):
-            self.check_size(*field.shape[2:])
+        if self._by_kernel(field):
             return fast.block_softmax(field, self.bias, self.block, generator)
         mean = self.mean(field)
         members = self._members(mean)
@@ -293,6 +291,11 @@ class BlockSoftmax(Unit):
         """Refuse maps that do not divide into blocks."""
         if height % self.block or width % self.block:
             raise ValueError(f"maps of {height}x{width} do not divide into {self.block}x{self.block} blocks")
+
+    def _by_kernel(self, field: Tensor) -> bool:
+        """Whether the kernels take this field, which they do not check themselves."""
+        self.check_size(*field.shape[2:])
+        return fast.usable(field)
 
     def _members(self, x: Tensor) -> list[Tensor]:
         """The C^2 units of every block, as strided views `(B, n, H / C, W / C)`."""

@@ -58,43 +58,6 @@ INLINE vec uniform(stream *r) {
     return __builtin_convertvector((ivec)(result >> 8), vec) * 0x1p-24f;
 }
 
-/* Bernoulli units: p = sigmoid(field + bias) and a draw of it; either result may be absent. `rows` x `length`, and
- * bias[row % units] for a whole row (maps), or bias[column] where `units` is 0 (dense layers). */
-void bernoulli(const float *field, const float *bias, float *mean, float *sample, long rows, long length, long units,
-               uint64_t seed, int threads) {
-    long together = DRAWS_PER_GROUP / length + 1, groups = (rows + together - 1) / together;
-#pragma omp parallel for num_threads(threads)
-    for (long group = 0; group < groups; group++) {
-        stream random = seeded(seed, group);
-        for (long row = group * together; row < least(rows, (group + 1) * together); row++) {
-            vec own = units ? (vec){} + bias[row % units] : (vec){};
-            for (long i = 0; i < length; i += LANES) {
-                long at = row * length + i;
-                size_t bytes = 4 * least(LANES, length - i);
-                vec x = {}, b = own;
-                if (bytes == sizeof x) {
-                    x = load(field + at);
-                    if (!units) b = load(bias + i);
-                } else {
-                    memcpy(&x, field + at, bytes);
-                    if (!units) memcpy(&b, bias + i, bytes);
-                }
-                x += b;
-                vec e = exp_negative(choose(x > 0, -x, x));
-                vec p = choose(x > 0, (vec){} + 1.0f, e) / (1.0f + e);
-                vec on = sample ? choose(uniform(&random) < p, (vec){} + 1.0f, (vec){}) : (vec){};
-                if (bytes == sizeof x) {
-                    if (mean) store(mean + at, p);
-                    if (sample) store(sample + at, on);
-                } else {
-                    if (mean) memcpy(mean + at, &p, bytes);
-                    if (sample) memcpy(sample + at, &on, bytes);
-                }
-            }
-        }
-    }
-}
-
 /* The first n floats at p; the rest is whatever follows them (`last` false) or zero. */
 INLINE vec load_some(const float *p, long n, int last) {
     vec x = {};
@@ -106,6 +69,29 @@ INLINE vec load_some(const float *p, long n, int last) {
 INLINE void store_some(float *p, vec x, long n, int last) {
     if (!last || n >= LANES) store(p, x);
     else if (n > 0) memcpy(p, &x, 4 * n);
+}
+
+/* Bernoulli units: p = sigmoid(field + bias) and a draw of it, which may be absent. `rows` x `length`, and
+ * bias[row % units] for a whole row (maps), or bias[column] where `units` is 0 (dense layers). */
+void bernoulli(const float *field, const float *bias, float *mean, float *sample, long rows, long length, long units,
+               uint64_t seed, int threads) {
+    long together = DRAWS_PER_GROUP / length + 1, groups = (rows + together - 1) / together;
+#pragma omp parallel for num_threads(threads)
+    for (long group = 0; group < groups; group++) {
+        stream random = seeded(seed, group);
+        for (long row = group * together; row < least(rows, (group + 1) * together); row++) {
+            vec own = units ? (vec){} + bias[row % units] : (vec){};
+            for (long i = 0; i < length; i += LANES) {
+                long at = row * length + i;
+                long left = length - i;
+                vec x = load_some(field + at, left, 1) + (units ? own : load_some(bias + i, left, 1));
+                vec e = exp_negative(choose(x > 0, -x, x));
+                vec p = choose(x > 0, (vec){} + 1.0f, e) / (1.0f + e);
+                store_some(mean + at, p, left, 1);
+                if (sample) store_some(sample + at, choose(uniform(&random) < p, (vec){} + 1.0f, (vec){}), left, 1);
+            }
+        }
+    }
 }
 
 #define EVEN ((ivec){0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30})
