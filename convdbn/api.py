@@ -118,6 +118,58 @@ def features(
     return maps
 
 
+def evaluate(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    labels: int | list[int] = 1000,
+    layers: int | list[int] = 1,
+    grid: int | list[int] = 5,
+    classifier: Literal["svm", "linear-svm", "logistic"] = "svm",
+    draws: int = 10,
+    baselines: bool = False,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Test error of a classifier that sees the features of few labelled pictures.
+
+    Hyper-parameters are chosen by cross-validation on the labelled pictures, and the whole test set is classified. Of
+    a folder with a sub-folder for each class a fifth of every class is the test set.
+
+    Args:
+        checkpoint: run folder or model file.
+        data: as for `train`, with labels.
+        labels: number of labelled pictures, or a list of numbers.
+        layers: layers whose features are taken together, 1 being the lowest.
+        grid: each map is averaged over this many cells along each side; a list makes a pyramid.
+        classifier: svm (RBF kernel), linear-svm or logistic.
+        draws: how often the labelled pictures are drawn anew.
+        baselines: also raw pixels, principal components, random filters and k-means patches.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of the draws and the baselines.
+        device: auto, cpu, cuda, ...
+    """
+    model = load(checkpoint, device=device)
+    from convdbn.images import open_images, stratified
+    from convdbn.readout.evaluate import compare
+    from convdbn.readout.pooling import Pooling
+
+    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
+    if str(data) in TEST_SPLIT:
+        train, test = open_images(data, download=download, **where), open_images(data, split="test", **where)
+    else:
+        whole = open_images(data, **where)
+        train, test = stratified(whole, "train"), stratified(whole, "test")
+    counts, chosen, sides = ([x] if isinstance(x, int) else x for x in (labels, layers, grid))
+    pooling = Pooling(tuple(chosen), tuple(sides))
+    return compare(
+        model, train, test, pooling, counts=counts, draws=draws, classifier=classifier, baselines=baselines, seed=seed
+    )
+
+
 def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:
     """Draw the filters of the layers in the space of pictures; the written file.
 

@@ -20,6 +20,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "demo": demonstration.demo,
     "train": api.train,
     "features": api.features,
+    "evaluate": api.evaluate,
     "visualize": api.visualize,
     "inspect": api.inspect,
 }

@@ -11,7 +11,6 @@ from convdbn import api, recipes
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from convdbn.models.stack import Stack
 
@@ -65,6 +64,7 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
 
     from convdbn.images import ArrayImages
     from convdbn.models.greedy import GreedyTraining
+    from convdbn.readout.baselines import with_random_filters
 
     pictures, labels = shifted_digits()
     train, test, train_labels, test_labels = train_test_split(pictures, labels, test_size=0.2, random_state=0)
@@ -100,20 +100,6 @@ def shifted_digits() -> tuple["NDArray[np.float32]", "NDArray[np.int64]"]:
     corners = [(1, 1), (2, 1), (1, 2), (1, 0), (0, 1)]  # in the example's order, so that the split is the same
     shifted = np.concatenate([padded[:, :, y : y + 8, x : x + 8] for y, x in corners])
     return shifted, np.tile(digits.target, len(corners))
-
-
-def with_random_filters(network: "Stack", *, seed: int) -> "Stack":
-    """The same network, its filters replaced by white noise of the same scale; biases and transform stay."""
-    import copy
-
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    random = copy.deepcopy(network)
-    for machine in random.machines:
-        weight: Tensor = machine.links[0].weight.data
-        weight.normal_(0, float(weight.std()), generator=generator)
-    return random
 
 
 def flat_features(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray[np.float32]":

@@ -377,7 +377,8 @@ class TestDemo:
         assert len(directions) == 4
 
     def test_random_filters_have_the_same_scale_and_leave_the_rest(self, run, demonstration):
-        with_random_filters = demonstration.with_random_filters
+        from convdbn.readout.baselines import with_random_filters
+
         model = convdbn.load(run)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         random = with_random_filters(model, seed=0)

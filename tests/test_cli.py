@@ -416,3 +416,57 @@ def test_interrupted_but_saved(place, convdbn_, number):
     code, out, _ = convdbn_(*command, "--resume", "--json")
     assert code == 0
     assert json.loads(out)["finished"] is True
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """Two kinds of pictures that every feature tells apart: dark and bright noise."""
+    root = tmp_path_factory.mktemp("classes")
+    random = np.random.default_rng(0)
+    for i in range(40):
+        path = root / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 60 + 195 * (i % 2), (12, 12), dtype=np.uint8)).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(classes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
+    recipes = {"filters": [4, 5], "kernel": [3, 2], "updates": 6, "batch": 4, "held_out": 0}
+    convdbn.train(recipe="rbm", data=classes, output_dir=folder, **recipes)
+    return folder
+
+
+class TestEvaluate:
+    @pytest.mark.parametrize("layers", ["1", "[1, 2]"])
+    def test_prints_the_error_of_each_number_of_labels(self, evaluated, classes, layers, capsys):
+        words = ["--labels", "[8, 16]", "--layers", layers, "--grid", "[1, 2]", "--draws", "2", "--json"]
+        code = cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(classes), *words, "--baselines"])
+        printed = json.loads(capsys.readouterr().out)
+        assert code == 0
+        assert set(printed) == {"features", "pixels", "pca", "random", "kmeans"}
+        assert list(printed["features"]) == ["8", "16"]
+        assert all(0 <= error <= 100 for row in printed["pixels"].values() for error in row["errors"])
+        assert printed["pixels"]["16"]["error"] == 0
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--labels", "33"], "labels=33: must be between 2 .* and 32"),
+            (["--layers", "3"], "depth=3: the model has layers 1 to 2"),
+            (["--grid", "0"], "grid="),
+        ],
+    )
+    def test_refuses_what_can_not_be(self, evaluated, classes, words, message, caplog):
+        assert (
+            cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(classes), "--labels", "8", *words])
+            == 2
+        )
+        assert re.search(message, caplog.text)
+
+    def test_pictures_without_classes(self, evaluated, tmp_path, caplog):
+        save_pictures(tmp_path / "x", size=(12, 12))
+        flat = tmp_path / "x" / "a"
+        assert cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(flat)]) == 3
+        assert "no classes; put the pictures of each into a sub-folder" in caplog.text

@@ -1,7 +1,7 @@
 """What goes in: sets of pictures, crops of them, and the transforms that travel in the checkpoint."""
 
 from convdbn.images.base import Batch, Images, Indices, Subset, check_images
-from convdbn.images.datasets import ArrayImages, Mirrored, open_images, random_crops
+from convdbn.images.datasets import ArrayImages, Mirrored, open_images, random_crops, stratified
 from convdbn.images.folder import FolderImages
 from convdbn.images.preprocess import (
     TRANSFORMS,
@@ -39,4 +39,5 @@ __all__ = [
     "check_images",
     "open_images",
     "random_crops",
+    "stratified",
 ]

@@ -12,7 +12,7 @@ from convdbn.errors import DataError
 from convdbn.images.base import Batch, Images, Indices, Subset, check_images
 from convdbn.images.folder import FolderImages, to_pixels
 
-__all__ = ["ArrayImages", "Images", "Mirrored", "Subset", "check_images", "open_images", "random_crops"]
+__all__ = ["ArrayImages", "Images", "Mirrored", "Subset", "check_images", "open_images", "random_crops", "stratified"]
 
 Split = Literal["train", "test"]
 
@@ -96,13 +96,13 @@ def open_images(
         raise ValueError(f"split: {split!r} is neither 'train' nor 'test'")
     match str(data):
         case "digits":
-            return _stratified(_digits(), split)
+            return stratified(_digits(), split)
         case "photos":
             return _photos(grey)
         case "mnist" | "fashion-mnist" as name:
             return _mnist(name, _root(name, data_root), split, download)
         case "caltech101" as name:
-            return _stratified(_caltech101(_root(name, data_root), download, grey), split)
+            return stratified(_caltech101(_root(name, data_root), download, grey), split)
     if not Path(data).expanduser().is_dir():
         raise DataError(
             f"data: '{data}' is no folder and no known name; give a folder of pictures, or one of "
@@ -160,7 +160,10 @@ def _checked_labels(
     return checked.long(), names
 
 
-def _stratified(images: Images, split: Split) -> Subset:
+def stratified(images: Images, split: Split) -> Subset:
+    """A fifth of every class, always the same, as the test pictures, or the rest; DataError without labels."""
+    if images.labels is None:
+        raise DataError(f"images={images.name!r}: no classes; put the pictures of each into a sub-folder of its own")
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(range(len(images)), test_size=0.2, stratify=images.labels, random_state=0)

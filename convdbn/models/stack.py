@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy import BoltzmannMachine
-from convdbn.errors import CheckpointError, DataError
+from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.images import Pipeline, build_transform, check_images
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
@@ -72,6 +72,8 @@ class Stack(nn.Module):
         it such sizes raise `DataError`, naming the nearest legal ones.
         """
         depth = len(self.machines) if depth is None else depth
+        if not 1 <= depth <= len(self.machines):
+            raise UsageError(f"depth={depth}: the model has layers 1 to {len(self.machines)}")
         x, layers = self.prepare(images), self.geometry[:depth]
         x = trimmed(x, layers) if trim else x
         check_size(x.shape[2:], layers, "pictures (after the transform)")

@@ -1,0 +1,133 @@
+"""Protocols: what the features of a network are worth to a classifier that sees few labels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from convdbn.errors import UsageError
+from convdbn.images import Grey, Images, Pad, Pipeline, Resize
+from convdbn.models.stack import Stack
+from convdbn.readout.baselines import KMeansPatches, Pixels, with_random_filters
+from convdbn.readout.classify import Kind, Labels, Rows, predict
+from convdbn.readout.extract import Network, describe
+from convdbn.readout.pooling import Pooling
+
+PCA_COMPONENTS = 50
+SAMPLE = 10_000
+"""Pictures that principal components are fitted to."""
+
+
+def labelled(labels: Labels, count: int, *, seed: int) -> NDArray[np.int64]:
+    """Indices of `count` pictures drawn without replacement, as many of each class as of any other, give or take 1.
+
+    Where a class has fewer, all of it is taken, and the count is missed.
+    """
+    classes = np.unique(labels)
+    if not len(classes) <= count <= len(labels):
+        raise UsageError(f"labels={count}: must be between {len(classes)} (classes) and {len(labels)} (pictures)")
+    random = np.random.default_rng(seed)
+    if count == len(labels):
+        return np.arange(count)
+    shares = np.full(len(classes), count // len(classes))
+    shares[random.permutation(len(classes))[: count % len(classes)]] += 1
+    drawn = [
+        random.permutation(np.flatnonzero(labels == name))[:share]
+        for name, share in zip(classes, shares, strict=True)
+    ]
+    return np.concatenate(drawn)
+
+
+def by_labels(
+    rows: Rows,
+    labels: Labels,
+    test_rows: Rows,
+    test_labels: Labels,
+    *,
+    counts: Sequence[int],
+    draws: int = 10,
+    classifier: Kind = "svm",
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Test error in percent of a classifier that is given `counts` labelled pictures, drawn anew `draws` times.
+
+    For each count the mean error, its standard error over the draws, the errors themselves and the hyper-parameters
+    that each draw's labelled pictures chose. With all pictures labelled there is one draw and no standard error.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for count in counts:
+        errors, chosen = [], []
+        for draw in range(draws if count < len(labels) else 1):
+            index = labelled(labels, count, seed=seed + draw)
+            predicted, settings = predict(classifier, rows[index], labels[index], test_rows)
+            errors.append(100 * float(np.mean(predicted != test_labels)))
+            chosen.append(settings)
+        spread = float(np.std(errors, ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else None
+        results[str(count)] = {"error": float(np.mean(errors)), "se": spread, "errors": errors, "chosen": chosen}
+    return results
+
+
+def principal_components(train: Rows, test: Rows) -> tuple[Rows, Rows]:
+    """The first components of the training rows, whitened; fitted without labels."""
+    from sklearn.decomposition import PCA
+
+    components = min(PCA_COMPONENTS, *train.shape)
+    pca = PCA(components, whiten=True, random_state=0).fit(train[:SAMPLE])
+    return pca.transform(train), pca.transform(test)
+
+
+def compare(
+    network: Stack,
+    train: Images,
+    test: Images,
+    pooling: Pooling,
+    *,
+    counts: Sequence[int],
+    draws: int,
+    classifier: Kind,
+    baselines: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """`by_labels` for the features of a network and, with `baselines`, for cheaper ones on the same protocol."""
+    if train.labels is None or test.labels is None:
+        raise UsageError(f"data: {train.name} has no labels; put the pictures of each class into a folder of its own")
+    labels, test_labels = train.labels.numpy(), test.labels.numpy()
+    # Rows are made for the pictures that some draw labels, and for no others.
+    used = np.unique(np.concatenate([_drawn(labels, count, draws, seed) for count in counts]))
+    chosen = train.select(torch.from_numpy(used))
+
+    def errors(rows: Rows, test_rows: Rows) -> dict[str, Any]:
+        placed = np.empty((len(labels), rows.shape[1]), np.float32)
+        placed[used] = rows
+        options: Any = {"counts": counts, "draws": draws, "classifier": classifier, "seed": seed}
+        return by_labels(placed, labels, test_rows, test_labels, **options)
+
+    def described(network: Network, pooling: Pooling = pooling) -> dict[str, Any]:
+        return errors(describe(network, chosen, pooling), describe(network, test, pooling))
+
+    results = {"features": described(network)}
+    if baselines:
+        # What brings the pictures to one size goes for all.
+        shaping = Pipeline(*[step for step in network.transform if isinstance(step, Grey | Resize | Pad)])
+        raw, shape = Pixels(shaping), Pooling(power=1)
+        train_pixels, test_pixels = describe(raw, chosen, shape), describe(raw, test, shape)
+        results["pixels"] = errors(train_pixels, test_pixels)
+        results["pca"] = errors(*principal_components(train_pixels, test_pixels))
+        results["random"] = described(with_random_filters(network, seed=seed))
+        results["kmeans"] = described(_patches_like(network, train, shaping, seed), replace(pooling, layers=(1,)))
+    return results
+
+
+def _drawn(labels: Labels, count: int, draws: int, seed: int) -> NDArray[np.int64]:
+    return np.concatenate([labelled(labels, count, seed=seed + draw) for draw in range(draws)])
+
+
+def _patches_like(network: Stack, images: Images, shaping: Pipeline, seed: int) -> KMeansPatches:
+    """K-means on as many patches, of the same size, as layer 1 has filters, on the same pixels."""
+    kernel, machine = network.geometry[0].kernel, network.machines[0]
+    if kernel == (0, 0):
+        raise UsageError("baselines: k-means patches need a convolutional first layer")
+    return KMeansPatches(images, centroids=machine.units[1].n, size=kernel[0], transform=shaping, seed=seed)
