@@ -46,7 +46,6 @@ def main() -> None:
     draws = 3 if options.quick else 10
     with tempfile.TemporaryDirectory() as folder:
         convdbn.train(recipe="mnist_labels", output_dir=folder, **data)
-        convdbn.visualize(checkpoint=folder, output="docs/figures/mnist_labels.png")
         train_seconds = time.perf_counter() - start
         protocol: dict[str, Any] = {"checkpoint": folder, "draws": draws, **data}
         compared = convdbn.evaluate(labels=1000, baselines=True, **protocol)

@@ -25,6 +25,14 @@ WORKS = {
     "conv2": "conv RBM 40x10x10, 40 filters 5x5, C = 2, 10,000 pictures",
     "wide": "conv RBM 1x32x32, 256 filters 7x7, C = 2, one update of 20",
 }
+LABELS_ROW = "convolutional RBM, 256 filters, learned without labels"
+BASELINES = {
+    "kmeans": "k-means patches (Coates et al. 2011), 256 centroids",
+    "random": "the same network, random filters",
+    "pixels": "raw pixels",
+    "pca": "PCA, 50 components, whitened",
+}
+PAPER = {"1000": "2.62 ± .12", "2000": "2.13 ± .10", "3000": "1.91 ± .09", "5000": "1.59 ± .11"}
 PEERS = {"rbm": "RBM 784-500, 60,000 pictures", "conv1": "conv RBM, 40 filters 9x9, 10,000 pictures"}
 
 
@@ -92,10 +100,30 @@ def mnist_table() -> str:
     return "\n".join(["| MNIST, two layers of 128 filters, two cores | |", "|---|---|", *rows, "", source(mnist)])
 
 
+def labels_table() -> str:
+    figures = results("mnist_labels")
+    counts = list(figures["svm"])
+    rows = [f"| {LABELS_ROW} | {' | '.join(_with_se(figures['svm'][count]) for count in counts)} |"]
+    rows += [
+        f"| {label} | {' | '.join(_with_se(figures['baselines'][name].get(count)) for count in counts)} |"
+        for name, label in BASELINES.items()
+    ]
+    head = [
+        f"| MNIST test error %, labelled pictures: | {' | '.join(f'{int(count):,}' for count in counts)} |",
+        "|---" * (len(counts) + 1) + "|",
+    ]
+    paper = " | ".join(PAPER[count] for count in counts)
+    return "\n".join([*head, *rows, f"| CDBN, two layers (Lee et al. 2009) | {paper} |", "", source(figures)])
+
+
+def _with_se(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{row['error']:.2f} ± {row['se']:.2f}"
+
+
 def main() -> int:
     path = ROOT / "README.md"
     before = after = path.read_text()
-    tables = (digits_table, speed_table, peers_table, scaling_table, mnist_table)
+    tables = (digits_table, speed_table, peers_table, scaling_table, mnist_table, labels_table)
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         after, count = re.subn(pattern, lambda m, t=table: m[1] + t() + "\n" + m[2], after, flags=re.DOTALL)
