@@ -17,7 +17,7 @@ PATCHES = 50_000
 
 def with_random_filters(network: Stack, *, seed: int) -> Stack:
     """The same network, its filters replaced by white noise of the same scale; biases and transform stay."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
     random = copy.deepcopy(network)
     for machine in random.machines:
         weight: Tensor = machine.links[0].weight.data
@@ -45,10 +45,7 @@ class KMeansPatches:
 
     def __init__(self, images: Images, *, centroids: int, size: int, transform: Pipeline, seed: int) -> None:
         self.transform, self.size = transform, size
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randint(len(images), (min(len(images), PATCHES // 10),), generator=generator)
-        columns = torch.cat([self._patches(picture[None])[0].T for picture in images[chosen]])
-        columns = columns[torch.randint(len(columns), (PATCHES,), generator=generator)]
+        columns = self._sampled(images, torch.Generator().manual_seed(seed))
         self.mean = columns.mean(0)
         variances, axes = torch.linalg.eigh(torch.cov(columns.T))
         self.whitening = axes / (variances + 0.1).sqrt() @ axes.T
@@ -59,7 +56,7 @@ class KMeansPatches:
     def features(self, images: Tensor, *, depth: int = 1) -> list[Tensor]:
         """Maps `(B, centroids, H - size + 1, W - size + 1)`: there is one layer, whatever the `depth`."""
         x = self.transform(images)
-        patches = self._patches(images).transpose(1, 2)
+        patches = self._patches(x).transpose(1, 2)
         whitened = (patches - self.mean) @ self.whitening
         squared = whitened.square().sum(-1, keepdim=True) + self.centroids.square().sum(1)
         distance = (squared - 2 * whitened @ self.centroids.T).clamp(min=0).sqrt()
@@ -67,8 +64,23 @@ class KMeansPatches:
         height, width = (side - self.size + 1 for side in x.shape[2:])
         return [triangle.transpose(1, 2).unflatten(2, (height, width))]
 
-    def _patches(self, images: Tensor) -> Tensor:
-        """Contrast-normalised patches, `(B, c * size * size, positions)`."""
-        patches = F.unfold(self.transform(images), self.size)
+    def _sampled(self, images: Images, generator: torch.Generator) -> Tensor:
+        """Patches at random places of random pictures of one size, `(PATCHES, c * size * size)`."""
+        chosen = torch.randint(len(images), (min(len(images), PATCHES // 10),), generator=generator)
+        positions, length = self._of_picture(images, 0).shape
+        drawn = torch.randint(len(chosen) * positions, (PATCHES,), generator=generator)
+        columns = torch.empty(PATCHES, length)
+        for place, index in enumerate(chosen.tolist()):  # only what was drawn is kept
+            here = drawn // positions == place
+            columns[here] = self._of_picture(images, index)[drawn[here] % positions]
+        return columns
+
+    def _of_picture(self, images: Images, index: int) -> Tensor:
+        """All patches of one picture, `(positions, c * size * size)`."""
+        return self._patches(self.transform(images[[index]][0][None]))[0].T
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """Contrast-normalised patches of transformed pictures, `(B, c * size * size, positions)`."""
+        patches = F.unfold(x, self.size)
         patches = patches - patches.mean(1, keepdim=True)
         return patches / (patches.var(1, keepdim=True) + 10 / 255**2).sqrt()

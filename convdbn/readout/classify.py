@@ -1,6 +1,5 @@
 """Classifiers on rows of features, their hyper-parameters chosen on the labelled rows alone."""
 
-from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -49,11 +48,12 @@ def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str
     distances = euclidean_distances(rows, squared=True)
     some = _some(labels)
     tried, known = distances[np.ix_(some, some)], labels[some]
+    folds = list(_folds(known).split(tried, known))
     scores: dict[tuple[float, float], float] = {}
     for gamma in GAMMA:
         kernel = np.exp(-gamma * tried)
         for c in C:
-            scores[gamma, c] = float(np.mean([_score(kernel, known, c, *fold) for fold in _splits(known)]))
+            scores[gamma, c] = float(np.mean([_score(kernel, known, c, *fold) for fold in folds]))
     gamma, c = max(scores, key=lambda setting: scores[setting])
     machine = SVC(C=c, kernel="precomputed").fit(np.exp(-gamma * distances), labels)
     predicted = machine.predict(np.exp(-gamma * euclidean_distances(unseen, rows, squared=True)))
@@ -70,10 +70,6 @@ def _some(labels: Labels) -> NDArray[np.int64]:
 def _folds(labels: Labels) -> StratifiedKFold:
     smallest = int(min(np.bincount(labels)[np.unique(labels)]))
     return StratifiedKFold(min(FOLDS, smallest), shuffle=True, random_state=0)
-
-
-def _splits(labels: Labels) -> Iterable[tuple[Any, Any]]:
-    return _folds(labels).split(labels, labels)
 
 
 def _score(kernel: Rows, labels: Labels, c: float, train: Any, test: Any) -> float:

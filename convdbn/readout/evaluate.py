@@ -1,12 +1,13 @@
 """Protocols: what the features of a network are worth to a classifier that sees few labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from convdbn.errors import UsageError
 from convdbn.images import Grey, Images, Pad, Pipeline, Resize
@@ -17,8 +18,9 @@ from convdbn.readout.extract import Network, describe
 from convdbn.readout.pooling import Pooling
 
 PCA_COMPONENTS = 50
-SAMPLE = 10_000
-"""Pictures that principal components are fitted to."""
+
+Draws = Mapping[int, Sequence[NDArray[np.int64]]]
+"""For each number of labels, the indices of the pictures that each draw labels."""
 
 
 def labelled(labels: Labels, count: int, *, seed: int) -> NDArray[np.int64]:
@@ -41,27 +43,26 @@ def labelled(labels: Labels, count: int, *, seed: int) -> NDArray[np.int64]:
     return np.concatenate(drawn)
 
 
-def by_labels(
-    rows: Rows,
-    labels: Labels,
-    test_rows: Rows,
-    test_labels: Labels,
-    *,
-    counts: Sequence[int],
-    draws: int = 10,
-    classifier: Kind = "svm",
-    seed: int = 0,
-) -> dict[str, dict[str, Any]]:
-    """Test error in percent of a classifier that is given `counts` labelled pictures, drawn anew `draws` times.
+def draw_labelled(labels: Labels, counts: Sequence[int], draws: int, *, seed: int) -> Draws:
+    """`labelled` anew for each of the `draws` of each count; all pictures are drawn once."""
+    return {
+        count: [labelled(labels, count, seed=seed + draw) for draw in range(draws if count < len(labels) else 1)]
+        for count in counts
+    }
 
-    For each count the mean error, its standard error over the draws, the errors themselves and the hyper-parameters
-    that each draw's labelled pictures chose. With all pictures labelled there is one draw and no standard error.
+
+def by_labels(
+    rows: Rows, labels: Labels, test_rows: Rows, test_labels: Labels, drawn: Draws, *, classifier: Kind
+) -> dict[str, dict[str, Any]]:
+    """Test error in percent of a classifier that is given the labels of the `drawn` rows and no others.
+
+    For each count the mean error, its standard error over the draws (None for a single draw), the errors themselves
+    and the hyper-parameters that each draw's labelled pictures chose.
     """
     results: dict[str, dict[str, Any]] = {}
-    for count in counts:
+    for count, indices in drawn.items():
         errors, chosen = [], []
-        for draw in range(draws if count < len(labels) else 1):
-            index = labelled(labels, count, seed=seed + draw)
+        for index in indices:
             predicted, settings = predict(classifier, rows[index], labels[index], test_rows)
             errors.append(100 * float(np.mean(predicted != test_labels)))
             chosen.append(settings)
@@ -72,10 +73,8 @@ def by_labels(
 
 def principal_components(train: Rows, test: Rows) -> tuple[Rows, Rows]:
     """The first components of the training rows, whitened; fitted without labels."""
-    from sklearn.decomposition import PCA
-
     components = min(PCA_COMPONENTS, *train.shape)
-    pca = PCA(components, whiten=True, random_state=0).fit(train[:SAMPLE])
+    pca = PCA(components, whiten=True, random_state=0).fit(train)
     return pca.transform(train), pca.transform(test)
 
 
@@ -94,16 +93,15 @@ def compare(
     """`by_labels` for the features of a network and, with `baselines`, for cheaper ones on the same protocol."""
     if train.labels is None or test.labels is None:
         raise UsageError(f"data: {train.name} has no labels; put the pictures of each class into a folder of its own")
-    labels, test_labels = train.labels.numpy(), test.labels.numpy()
+    drawn = draw_labelled(train.labels.numpy(), counts, draws, seed=seed)
     # Rows are made for the pictures that some draw labels, and for no others.
-    used = np.unique(np.concatenate([_drawn(labels, count, draws, seed) for count in counts]))
+    used = np.unique(np.concatenate([index for indices in drawn.values() for index in indices]))
     chosen = train.select(torch.from_numpy(used))
+    drawn = {count: [np.searchsorted(used, index) for index in indices] for count, indices in drawn.items()}
+    labels, test_labels = train.labels.numpy()[used], test.labels.numpy()
 
     def errors(rows: Rows, test_rows: Rows) -> dict[str, Any]:
-        placed = np.empty((len(labels), rows.shape[1]), np.float32)
-        placed[used] = rows
-        options: Any = {"counts": counts, "draws": draws, "classifier": classifier, "seed": seed}
-        return by_labels(placed, labels, test_rows, test_labels, **options)
+        return by_labels(rows, labels, test_rows, test_labels, drawn, classifier=classifier)
 
     def described(network: Network, pooling: Pooling = pooling) -> dict[str, Any]:
         return errors(describe(network, chosen, pooling), describe(network, test, pooling))
@@ -119,10 +117,6 @@ def compare(
         results["random"] = described(with_random_filters(network, seed=seed))
         results["kmeans"] = described(_patches_like(network, train, shaping, seed), replace(pooling, layers=(1,)))
     return results
-
-
-def _drawn(labels: Labels, count: int, draws: int, seed: int) -> NDArray[np.int64]:
-    return np.concatenate([labelled(labels, count, seed=seed + draw) for draw in range(draws)])
 
 
 def _patches_like(network: Stack, images: Images, shaping: Pipeline, seed: int) -> KMeansPatches:

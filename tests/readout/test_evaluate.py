@@ -10,7 +10,7 @@ from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels
 from convdbn.readout.classify import predict
-from convdbn.readout.evaluate import by_labels, compare, labelled, principal_components
+from convdbn.readout.evaluate import by_labels, compare, draw_labelled, labelled, principal_components
 from convdbn.readout.extract import describe
 from convdbn.readout.pooling import Pooling
 
@@ -97,7 +97,8 @@ def test_mean_and_standard_error_are_those_of_the_draws():
     rows, labels = blobs(300, scale=0.5)
     rows += np.random.default_rng(3).normal(size=rows.shape).astype(np.float32)
     unseen, truth = blobs(200, seed=1, scale=0.5)
-    result = by_labels(rows, labels, unseen, truth, counts=(12, 300), draws=4, classifier="linear-svm")
+    drawn = draw_labelled(labels, (12, 300), 4, seed=0)
+    result = by_labels(rows, labels, unseen, truth, drawn, classifier="linear-svm")
     few, everything = result["12"], result["300"]
     assert len(few["errors"]) == 4 and len(everything["errors"]) == 1
     assert few["error"] == pytest.approx(sum(few["errors"]) / 4)
