@@ -8,7 +8,7 @@ maps = model.features(images)       # a list, one tensor per layer
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["demo", "evaluate", "features", "inspect", "load", "train", "visualize"]
+__all__ = ["demo", "evaluate", "features", "finetune", "inspect", "load", "load_classifier", "train", "visualize"]
 
 
 def __getattr__(name: str) -> Any:

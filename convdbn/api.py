@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from convdbn.images import Images
+    from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
 
@@ -153,21 +155,105 @@ def evaluate(
         device: auto, cpu, cuda, ...
     """
     model = load(checkpoint, device=device)
-    from convdbn.images import open_images, stratified
+    from convdbn.models.pooling import Pooling
     from convdbn.readout.evaluate import compare
-    from convdbn.readout.pooling import Pooling
 
-    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
-    if str(data) in TEST_SPLIT:
-        train, test = open_images(data, download=download, **where), open_images(data, split="test", **where)
-    else:
-        whole = open_images(data, **where)
-        train, test = stratified(whole, "train"), stratified(whole, "test")
-    counts, chosen, sides = ([x] if isinstance(x, int) else x for x in (labels, layers, grid))
-    pooling = Pooling(tuple(chosen), tuple(sides))
+    train, test = _labelled_data(model, data, data_root, download)
     return compare(
-        model, train, test, pooling, counts=counts, draws=draws, classifier=classifier, baselines=baselines, seed=seed
+        model,
+        train,
+        test,
+        Pooling(_tuple(layers), _tuple(grid)),
+        counts=_tuple(labels),
+        draws=draws,
+        classifier=classifier,
+        baselines=baselines,
+        seed=seed,
     )
+
+
+def finetune(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    output_dir: str | Path | None = None,
+    labels: int | None = None,
+    layers: int | list[int] | None = None,
+    grid: int | list[int] = 5,
+    dropout: float = 0.5,
+    epochs: int = 60,
+    batch: int = 50,
+    rate: float = 1e-3,
+    distort: float = 1.0,
+    mirror: bool = False,
+    held_out: float = 0.1,
+    baseline: bool = False,
+    overwrite: bool = False,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train the layers further, with labels, as a classifier; its error on the test pictures.
+
+    Of a folder with a sub-folder for each class a fifth of every class is the test set. `load_classifier` gives the
+    network in `output_dir`, an ordinary torch module.
+
+    Args:
+        checkpoint: run folder or model file.
+        data: as for `train`, with labels.
+        output_dir: folder for the classifier; None writes nothing.
+        labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
+        layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
+        grid: each map is averaged over this many cells along each side; a list makes a pyramid.
+        dropout: share of the averages left out at random.
+        epochs: passes over the labelled pictures.
+        batch: pictures in an update.
+        rate: highest learning rate of the layers.
+        distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
+        mirror: mirror pictures at random; not for letters and digits.
+        held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
+        baseline: train the same network from random weights as well, for comparison.
+        overwrite: replace a classifier that the folder holds already.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of everything random.
+        device: auto, cpu, cuda, ...
+    """
+    from convdbn.models import classifier
+
+    folder = None if output_dir is None else Path(output_dir)
+    if folder is not None and (folder / classifier.CLASSIFIER_FILE).exists() and not overwrite:
+        raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
+    from convdbn.models.pooling import Pooling
+    from convdbn.readout import finetune as tuning
+    from convdbn.readout.evaluate import labelled
+
+    model = load(checkpoint, device=device)
+    settings = tuning.FineTuning(epochs, batch, rate, distort, mirror, held_out, seed)
+    train, test = _labelled_data(model, data, data_root, download)
+    if labels is not None and train.labels is not None:
+        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    chosen = len(model.machines) if layers is None else layers
+    pooling = Pooling(_tuple(chosen), _tuple(grid))
+    network = classifier.Classifier.from_stack(model, train.classes, pooling, dropout=dropout)
+    result: dict[str, Any] = {"labels": len(train)}
+    if baseline:
+        random = tuning.finetune(network.with_random_weights(seed=seed), train, settings)
+        result["random_weights"] = {"error": tuning.error(random, test)}
+    result["error"] = tuning.error(tuning.finetune(network, train, settings), test)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        classifier.save(folder / classifier.CLASSIFIER_FILE, network, {"data": str(data), "labels": len(train)})
+        result["output"] = str(folder / classifier.CLASSIFIER_FILE)
+    return result
+
+
+def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
+    """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
+    from convdbn.models import classifier
+
+    return classifier.load(path).to(_device(device))
 
 
 def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:
@@ -261,6 +347,23 @@ def _saved_run(
             f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume"
         )
     return False
+
+
+def _labelled_data(
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images"]:
+    """Training and test pictures with labels, in as many channels as the model takes."""
+    from convdbn.images import open_images, stratified
+
+    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
+    if str(data) in TEST_SPLIT:
+        return open_images(data, download=download, **where), open_images(data, split="test", **where)
+    whole = open_images(data, **where)
+    return stratified(whole, "train"), stratified(whole, "test")
+
+
+def _tuple(numbers: int | list[int]) -> tuple[int, ...]:
+    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
 
 
 def _device(name: str) -> str:

@@ -21,11 +21,12 @@ VERBS: dict[str, Callable[..., Any]] = {
     "train": api.train,
     "features": api.features,
     "evaluate": api.evaluate,
+    "finetune": api.finetune,
     "visualize": api.visualize,
     "inspect": api.inspect,
 }
 # What a Python caller may leave out, but a command without it would lose its result.
-REQUIRED = {"train": {"data", "output_dir"}, "features": {"output"}}
+REQUIRED = {"train": {"data", "output_dir"}, "features": {"output"}, "finetune": {"output_dir"}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 import convdbn
 from convdbn import cli
+from convdbn.images import open_images
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
 TINY = {"filters": [4, 5], "kernel": [3, 2], "pool": 2, "updates": 6, "batch": 4, "held_out": 0, "log_every": 2}
@@ -470,3 +471,39 @@ class TestEvaluate:
         flat = tmp_path / "x" / "a"
         assert cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(flat)]) == 3
         assert "no classes; put the pictures of each into a sub-folder" in caplog.text
+
+
+class TestFinetune:
+    def test_writes_a_classifier_that_python_loads(self, evaluated, classes, tmp_path, capsys):
+        output, words = tmp_path / "tuned", ["--epochs", "20", "--batch", "4", "--rate", "0.01", "--held-out", "0.2"]
+        where = ["--checkpoint", str(evaluated), "--data", str(classes), "--output-dir", str(output)]
+        assert cli.main(["finetune", *where, *words, "--distort", "0", "--baseline", "--json"]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        assert printed["labels"] == 32
+        assert printed["error"] == 0 and 0 <= printed["random_weights"]["error"] <= 100
+        network = convdbn.load_classifier(output)
+        images = open_images(classes)
+        predicted = network(torch.stack(images[range(len(images))])).argmax(1)
+        assert network.classes == images.classes
+        assert (predicted == images.labels).float().mean() > 0.9
+        assert cli.main(["finetune", *where]) == 2  # the folder holds one
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--labels", "33"], "labels=33: must be between 2 .* and 32"),
+            (["--layers", "3"], "the model has layers 1 to 2"),
+            (["--epochs", "0"], "epochs=0: must be positive"),
+            (["--held-out", "0.9"], "held_out=0.9: a share of at most .5"),
+            (
+                ["--labels", "4", "--held-out", "0.1"],
+                "held_out=0.1: 1 of 4 labelled pictures cannot judge every class",
+            ),
+            (["--distort", "-1"], "distort=-1.0: a strength of at least 0"),
+        ],
+    )
+    def test_refuses_what_can_not_be(self, evaluated, classes, tmp_path, words, message, caplog):
+        where = ["--checkpoint", str(evaluated), "--data", str(classes), "--output-dir", str(tmp_path / "x")]
+        assert cli.main(["finetune", *where, *words]) == 2
+        assert re.search(message, caplog.text)
+        assert not (tmp_path / "x").exists()

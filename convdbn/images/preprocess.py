@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.errors import DataError
+from convdbn.images.base import check_images
 from convdbn.images.transform import Transform, require
 from convdbn.images.whitening import ZCA, LocalContrast, Whiten
 
@@ -110,6 +111,17 @@ TRANSFORMS: dict[str, type[Transform]] = {
 
 class Pipeline(nn.Sequential):
     """Transforms one after the other; with none, the identity."""
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, *, like: Tensor) -> Tensor:
+        """A batch of bytes or of floats in [0, 1], checked and transformed, of the device and dtype of `like`."""
+        if images.ndim != 4 or not len(images):
+            raise DataError(
+                f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
+                "picture; images[None] makes a batch of one"
+            )
+        images = images / 255 if images.dtype == torch.uint8 else images
+        return self(check_images(images.to(like), "images"))
 
     def spec(self) -> list[dict[str, Any]]:
         """What `build_transform` makes the same pipeline from."""

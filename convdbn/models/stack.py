@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy import BoltzmannMachine
-from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.images import Pipeline, build_transform, check_images
+from convdbn.errors import CheckpointError, UsageError
+from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 
@@ -83,17 +83,9 @@ class Stack(nn.Module):
             maps.append(x)
         return maps
 
-    @torch.no_grad()
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
-        if images.ndim != 4 or not len(images):
-            raise DataError(
-                f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
-                "picture; images[None] makes a batch of one"
-            )
-        like = next(self.parameters(), torch.zeros(()))
-        images = images / 255 if images.dtype == torch.uint8 else images
-        return self.transform(check_images(images.to(like), "images"))
+        return self.transform.prepare(images, like=next(self.parameters(), torch.zeros(())))
 
     @torch.no_grad()
     def infer(self, x: Tensor, depth: int) -> Tensor:

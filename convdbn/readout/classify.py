@@ -1,5 +1,6 @@
 """Classifiers on rows of features, their hyper-parameters chosen on the labelled rows alone."""
 
+import itertools
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,6 +19,8 @@ Labels = NDArray[np.int64]
 FOLDS = 5
 SEARCH = 1000
 """At most so many of the labelled rows choose the kernel's settings, which hardly change with their number."""
+WHOLE = 10_000
+"""Up to so many labelled rows have the kernel between all of them in memory at once."""
 C = (1.0, 10.0, 100.0)
 GAMMA = (0.5, 1.0, 2.0)
 """Width of the RBF kernel, as multiples of 1 / total variance of the labelled rows."""
@@ -44,10 +47,9 @@ def predict(kind: Kind, rows: Rows, labels: Labels, unseen: Rows) -> tuple[Label
 
 
 def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
-    """Every distance is computed once, for all folds and settings."""
-    distances = euclidean_distances(rows, squared=True)
+    """Settings from at most `SEARCH` rows, whose distances are computed once for all folds and settings."""
     some = _some(labels)
-    tried, known = distances[np.ix_(some, some)], labels[some]
+    tried, known = euclidean_distances(rows[some], squared=True), labels[some]
     folds = list(_folds(known).split(tried, known))
     scores: dict[tuple[float, float], float] = {}
     for gamma in GAMMA:
@@ -55,9 +57,34 @@ def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str
         for c in C:
             scores[gamma, c] = float(np.mean([_score(kernel, known, c, *fold) for fold in folds]))
     gamma, c = max(scores, key=lambda setting: scores[setting])
-    machine = SVC(C=c, kernel="precomputed").fit(np.exp(-gamma * distances), labels)
-    predicted = machine.predict(np.exp(-gamma * euclidean_distances(unseen, rows, squared=True)))
+    predicted = (_whole if len(rows) <= WHOLE else _pairs)(rows, labels, unseen, gamma, c)
     return predicted, {"gamma": gamma, "C": c}
+
+
+def _kernel(rows: Rows, others: Rows, gamma: float) -> Rows:
+    return np.exp(-gamma * euclidean_distances(rows, others, squared=True))
+
+
+def _whole(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> Labels:
+    machine = SVC(C=c, kernel="precomputed").fit(_kernel(rows, rows, gamma), labels)
+    return machine.predict(_kernel(unseen, rows, gamma))
+
+
+def _pairs(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> Labels:
+    """The same votes, with the kernel of two classes in memory at a time; each part of it is computed once."""
+    classes = np.unique(labels)
+    members = [rows[labels == name] for name in classes]
+    within = [_kernel(own, own, gamma) for own in members]
+    votes = np.zeros((len(unseen), len(classes)), np.int64)
+    for first, second in itertools.combinations(range(len(classes)), 2):
+        across = _kernel(members[first], members[second], gamma)
+        kernel = np.block([[within[first], across], [across.T, within[second]]])
+        is_second = np.repeat([0, 1], [len(members[first]), len(members[second])])
+        machine = SVC(C=c, kernel="precomputed").fit(kernel, is_second)
+        vectors = np.concatenate([members[first], members[second]])[machine.support_]
+        margin = _kernel(unseen, vectors, gamma) @ machine.dual_coef_[0] + machine.intercept_
+        votes[np.arange(len(unseen)), np.where(margin > 0, second, first)] += 1
+    return classes[votes.argmax(1)]
 
 
 def _some(labels: Labels) -> NDArray[np.int64]:

@@ -11,11 +11,11 @@ from sklearn.decomposition import PCA
 
 from convdbn.errors import UsageError
 from convdbn.images import Grey, Images, Pad, Pipeline, Resize
+from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels, with_random_filters
 from convdbn.readout.classify import Kind, Labels, Rows, predict
 from convdbn.readout.extract import Network, describe
-from convdbn.readout.pooling import Pooling
 
 PCA_COMPONENTS = 50
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from convdbn.errors import DataError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.images import Images
+from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
-from convdbn.readout.pooling import Pooling
 
 BATCH = 100
 

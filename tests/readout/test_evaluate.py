@@ -7,12 +7,12 @@ import torch
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, Pad, Pipeline, build_transform
 from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels
-from convdbn.readout.classify import predict
+from convdbn.readout.classify import _pairs, _whole, predict
 from convdbn.readout.evaluate import by_labels, compare, draw_labelled, labelled, principal_components
 from convdbn.readout.extract import describe
-from convdbn.readout.pooling import Pooling
 
 KINDS = ("svm", "linear-svm", "logistic")
 
@@ -60,6 +60,15 @@ class TestClassifiers:
         among, again = predict("svm", rows, labels, np.concatenate([unseen, 100 + unseen]))
         assert chosen == again
         assert (among[:50] == alone).all()
+
+    def test_pairs_of_classes_vote_as_libsvm_does(self):
+        """What serves more labels than one kernel matrix holds; two of the classes are of other sizes."""
+        rows, labels = blobs(90, classes=4, scale=2)
+        kept = np.flatnonzero((labels != 2) | (np.arange(90) < 45))
+        unseen, _ = blobs(2000, seed=1, classes=4, scale=2)
+        whole, pairs = (vote(rows[kept], labels[kept], unseen, 0.05, 3.0) for vote in (_whole, _pairs))
+        assert len(np.unique(whole)) == 4
+        assert (whole == pairs).all()
 
     def test_refusals(self):
         rows, labels = blobs(30)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from convdbn.readout.pooling import Pooling, cells
+from convdbn.models.pooling import Pooling, cells
 
 
 def test_a_cell_is_the_plain_mean_of_its_window():

@@ -1,0 +1,154 @@
+"""Fine-tuning: a stack becomes a classifier that learns from labelled pictures by backpropagation."""
+
+import copy
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.errors import DataError, UsageError
+from convdbn.images import Grey, Images, Pipeline, Resize
+from convdbn.images.augment import distorted
+from convdbn.learning.backprop import descend
+from convdbn.models.classifier import Classifier
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+"""Pictures that are classified at once."""
+LINEAR_RATE = 100.0
+"""Rate of the linear map, over the layers' and the root of the number of values that it sees."""
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a classifier is trained."""
+
+    epochs: int = 60
+    """Passes over the labelled pictures."""
+    batch: int = 50
+    """Pictures in an update."""
+    rate: float = 1e-3
+    """Highest learning rate of the layers, with Adam."""
+    distort: float = 1.0
+    """Strength of the random shifts, turns, stretches and smooth distortions; 0 leaves the pictures as they are."""
+    mirror: bool = False
+    """Mirror pictures at random; not for letters and digits."""
+    held_out: float = 0.1
+    """Share of the labelled pictures that judges the epochs; 0 trains on all of them to the end."""
+    seed: int = 0
+    """Seed of everything random in the training."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "rate"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: must be positive")
+        if not 0 <= self.held_out <= 0.5:
+            raise UsageError(f"held_out={self.held_out}: a share of at most .5; 0 holds nothing out")
+        if self.distort < 0:
+            raise UsageError(f"distort={self.distort}: a strength of at least 0")
+
+
+def finetune(network: Classifier, images: Images, settings: FineTuning) -> Classifier:
+    """Train `network` in place on labelled pictures of one size; it ends as it was after its best epoch.
+
+    The best epoch has the lowest cross-entropy on the held-out share of the labelled pictures; test pictures decide
+    nothing.
+    """
+    if images.labels is None:
+        raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
+    pictures = shaped(network, images, torch.arange(len(images)))
+    labels, device = images.labels.to(pictures.device), pictures.device
+    train, held = _split(images.labels, settings)
+    batch = min(settings.batch, len(train))
+    per_epoch, batches = len(train) // batch, _batches(len(train), batch, seed=settings.seed)
+    generator = torch.Generator(device).manual_seed(settings.seed)
+
+    def loss() -> Tensor:
+        index = train[next(batches)]
+        x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
+        return F.cross_entropy(network(x), labels[index])
+
+    network.standardise(pictures[train].split(BATCH))
+    linear_rate = settings.rate * LINEAR_RATE / math.sqrt(network.linear.in_features)
+    groups = [
+        {"params": list(network.layers.parameters()), "lr": settings.rate},
+        {"params": list(network.linear.parameters()), "lr": linear_rate},
+    ]
+    best, kept = math.inf, network.state_dict()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)  # dropout draws from the global state
+        network.train()
+        steps = descend(groups, loss, updates=settings.epochs * per_epoch, weight_decay=WEIGHT_DECAY)
+        for step, value in enumerate(steps, start=1):
+            if step % per_epoch:
+                continue
+            if not len(held):
+                log.info("epoch %d: loss %.4f", step // per_epoch, value)
+                continue
+            judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
+            log.info("epoch %d: loss %.4f, held-out %.4f", step // per_epoch, value, judged)
+            if judged < best:
+                best, kept = judged, copy.deepcopy(network.state_dict())
+            network.train()
+    network.load_state_dict(kept)
+    return network.eval()
+
+
+@torch.no_grad()
+def logits(network: Classifier, pictures: Tensor) -> Tensor:
+    """Logits `(N, classes)` of pictures of one size, by batches; leaves the network in evaluation mode."""
+    network.eval()
+    return torch.cat([network(batch) for batch in pictures.split(BATCH)])
+
+
+def error(network: Classifier, images: Images) -> float:
+    """Percent of the pictures that the network takes for another class."""
+    assert images.labels is not None
+    parts = torch.arange(len(images)).split(BATCH)
+    predicted = torch.cat([logits(network, shaped(network, images, part)).argmax(1).cpu() for part in parts])
+    return 100 * float((predicted != images.labels).float().mean())
+
+
+def shaped(network: Classifier, images: Images, indices: Tensor) -> Tensor:
+    """Pictures as one batch, brought to one size by the network's own resizing where they come in several."""
+    batch = images[indices]
+    if not isinstance(batch, Tensor):
+        shaping = Pipeline(*[step for step in network.transform if isinstance(step, Grey | Resize)])
+        pictures = [shaping(picture[None]) for picture in batch]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise DataError(
+                f"images={images.name!r}: pictures of several sizes; put {{kind: resize, size: 64}} first in the "
+                "transform that the layers are trained with"
+            )
+        batch = torch.cat(pictures)
+    return batch.to(network.linear.bias)
+
+
+def _split(labels: Tensor, settings: FineTuning) -> tuple[Tensor, Tensor]:
+    """Indices of the pictures to train on and of those that judge, every class in its share."""
+    everything = torch.arange(len(labels))
+    held = math.ceil(settings.held_out * len(labels))
+    if held == 0:
+        return everything, everything[:0]
+    try:
+        train, judge = train_test_split(everything, test_size=held, stratify=labels, random_state=settings.seed)
+    except ValueError as problem:
+        raise UsageError(
+            f"held_out={settings.held_out}: {held} of {len(labels)} labelled pictures cannot judge every class "
+            f"({problem}); label more, or hold out 0"
+        ) from problem
+    return train, judge
+
+
+def _batches(count: int, batch: int, *, seed: int) -> Iterator[Tensor]:
+    """Indices of one update after the other: each epoch goes through all whole batches of an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=generator)[: count // batch * batch].split(batch)

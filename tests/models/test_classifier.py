@@ -1,0 +1,104 @@
+"""The network that fine-tuning trains: at first it is the stack, and afterwards an ordinary module."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from convdbn.energy import BlockSoftmax
+from convdbn.errors import CheckpointError, UsageError
+from convdbn.images import build_transform
+from convdbn.models import classifier
+from convdbn.models.classifier import Classifier, PoolingProbability
+from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.pooling import Pooling
+from convdbn.models.stack import Stack
+
+CLASSES = ["a", "b", "c"]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def randomised(stack):
+    for machine in stack.machines:
+        for parameter in machine.parameters():
+            parameter.data.normal_(0, 0.5, generator=seeded())
+    return stack
+
+
+def conv_stack():
+    """Gaussian pixels of scale .7, two convolutional layers, one fully connected."""
+    machines = [
+        conv_rbm(1, 4, 3, pool=2, gaussian=True),
+        conv_rbm(4, 5, (2, 3), pool=1),
+        rbm(5 * 4 * 3, 6),
+    ]
+    machines[0].units[0].set_scale(0.7)
+    transform = build_transform([{"kind": "local_contrast", "size": 3, "epsilon": 0.1}])
+    return randomised(Stack(transform, machines, (1, 12, 12)))
+
+
+@pytest.mark.parametrize("layers", [(1,), (2,), (1, 2, 3)])
+def test_maps_are_the_features_of_the_stack(layers):
+    stack, images = conv_stack(), torch.rand(4, 1, 12, 12, generator=seeded())
+    network = Classifier.from_stack(stack, CLASSES, Pooling(layers, (2,)))
+    maps = network.maps(images)
+    assert len(maps) == max(layers)
+    for ours, theirs in zip(maps, stack.features(images), strict=False):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_pooling_probability_is_one_minus_that_of_all_off():
+    """Against enumeration of the states of every block."""
+    field = 3 * torch.randn(2, 3, 4, 6, generator=seeded(), dtype=torch.float64)
+    states = BlockSoftmax(1, 2).states((1, 2, 2)).double().flatten(1)
+    blocks = field.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    weights = (blocks @ states.T).exp()
+    on = (weights * states.sum(1)).sum(-1) / weights.sum(-1)
+    torch.testing.assert_close(PoolingProbability(2)(field), on)
+    assert torch.autograd.gradcheck(PoolingProbability(2), field.requires_grad_())
+
+
+def test_every_weight_gets_a_finite_gradient_even_of_maps_that_are_off():
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2, 3), (2,)))
+    network.linear.weight.data.normal_(generator=seeded())
+    network.layers[0][0].bias.data[0] = -200.0  # its probability is 0 in float32
+    loss = F.cross_entropy(network(torch.rand(6, 1, 12, 12, generator=seeded())), torch.tensor([0, 1, 2, 0, 1, 2]))
+    loss.backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_before_training_every_class_is_as_likely():
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((2,), (2,)))
+    assert (network(torch.rand(4, 1, 12, 12)) == 0).all()
+
+
+def test_random_weights_keep_the_shape_alone():
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((2,), (2,)))
+    random, again = network.with_random_weights(seed=1), network.with_random_weights(seed=1)
+    assert random.spec() == network.spec()
+    for name, weight in random.layers.named_parameters():
+        assert not torch.allclose(weight, network.layers.get_parameter(name))
+        assert (weight == again.layers.get_parameter(name)).all()
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2, 1), 0.7), dropout=0.3)
+    network.linear.weight.data.normal_(generator=seeded())
+    classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
+    loaded = classifier.load(tmp_path)
+    images = torch.rand(4, 1, 12, 12, generator=seeded())
+    assert not loaded.training
+    assert (loaded(images) == network.eval()(images)).all()
+    assert loaded.spec() == network.spec()
+    assert set(loaded.state_dict()) == set(network.state_dict())
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(UsageError, match=r"layers=\(4,\): the model has layers 1 to 3"):
+        Classifier.from_stack(conv_stack(), CLASSES, Pooling((4,)))
+    with pytest.raises(CheckpointError, match="no such file"):
+        classifier.load(tmp_path)

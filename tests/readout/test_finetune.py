@@ -1,0 +1,91 @@
+"""Fine-tuning: what judges the epochs, what a seed fixes, and that it learns."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from convdbn.errors import DataError, UsageError
+from convdbn.images import ArrayImages, build_transform, open_images
+from convdbn.models.classifier import Classifier
+from convdbn.models.machines import conv_rbm
+from convdbn.models.pooling import Pooling
+from convdbn.models.stack import Stack
+from convdbn.readout.finetune import FineTuning, _split, error, finetune, logits, shaped
+
+
+def network(classes, transform=()):
+    machine = conv_rbm(1, 8, 3, pool=2, gaussian=True)
+    generator = torch.Generator().manual_seed(0)
+    machine.links[0].weight.data.normal_(0, 0.3, generator=generator)
+    return Classifier.from_stack(
+        Stack(build_transform(transform), [machine], (1, 8, 8)), classes, Pooling((1,), (3,))
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return open_images("digits").select(range(0, 1436, 4)), open_images("digits", split="test")
+
+
+def test_learns_digits_and_repeats_itself(digits):
+    train, test = digits
+    settings = FineTuning(epochs=15, batch=20, rate=0.003, distort=0.3)
+    trained, again = (finetune(network(train.classes), train, settings) for _ in range(2))
+    assert not trained.training
+    assert error(trained, test) < 25  # 90 at first
+    for name, value in trained.state_dict().items():
+        assert (value == again.state_dict()[name]).all(), name
+
+
+def test_the_global_generator_is_left_alone(digits):
+    tuned = network(digits[0].classes)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    finetune(tuned, digits[0], FineTuning(epochs=1))
+    assert (torch.rand(3) == expected).all()
+
+
+def test_the_epoch_that_the_held_out_share_likes_best_is_kept(digits, caplog):
+    """Labels without meaning: the longer they are learned by heart, the worse for the rest."""
+    caplog.set_level("INFO")
+    random = torch.randint(10, (359,), generator=torch.Generator().manual_seed(0))
+    train = ArrayImages(digits[0][range(359)], random)
+    settings = FineTuning(epochs=8, batch=20, rate=0.003, distort=0, held_out=0.3)
+    trained = finetune(network(train.classes), train, settings)
+    messages = [record.message for record in caplog.records if "held-out" in record.message]
+    judged = [float(message.split("held-out ")[1]) for message in messages]
+    assert len(judged) == 8
+    assert min(judged) < judged[-1] - 5e-3, "the run does not show what it is for"
+    held = _split(random, settings)[1]
+    kept = F.cross_entropy(logits(trained, shaped(trained, train, held)), random[held])
+    assert float(kept) == pytest.approx(min(judged), abs=1e-3)
+
+
+def test_every_class_judges_and_no_judge_is_trained_on(digits):
+    train, _ = digits
+    kept, held = _split(train.labels, FineTuning(held_out=0.2))
+    assert len(held) == 72 and set(kept.tolist()).isdisjoint(held.tolist())
+    assert len(kept) + len(held) == len(train)
+    assert len(train.labels[held].unique()) == 10
+
+
+def test_pictures_of_several_sizes_are_brought_to_one():
+    class Mixed(ArrayImages):
+        def __getitem__(self, indices):
+            return [
+                picture[:, : 8 + int(i)] for i, picture in zip(indices, super().__getitem__(indices), strict=True)
+            ]
+
+    images = Mixed(torch.rand(4, 1, 16, 16), torch.tensor([0, 1, 0, 1]))
+    resized = network(images.classes, [{"kind": "resize", "size": 8}])
+    assert shaped(resized, images, torch.arange(4)).shape == (4, 1, 8, 8)
+    with pytest.raises(DataError, match="several sizes"):
+        shaped(network(images.classes), images, torch.arange(4))
+
+
+def test_refusals(digits):
+    with pytest.raises(DataError, match="no labels"):
+        finetune(network(["a", "b"]), ArrayImages(torch.rand(4, 1, 8, 8)), FineTuning())
+    with pytest.raises(UsageError, match="rate=0"):
+        FineTuning(rate=0)
