@@ -8,7 +8,18 @@ maps = model.features(images)       # a list, one tensor per layer
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["demo", "evaluate", "features", "finetune", "inspect", "load", "load_classifier", "train", "visualize"]
+__all__ = [
+    "create_model",
+    "demo",
+    "evaluate",
+    "features",
+    "finetune",
+    "inspect",
+    "load",
+    "load_classifier",
+    "train",
+    "visualize",
+]
 
 
 def __getattr__(name: str) -> Any:

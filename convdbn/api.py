@@ -1,21 +1,16 @@
 """The verbs, from Python: each is also a command of the command line. torch is loaded when a verb runs."""
 
-import contextlib
-import json
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
 from convdbn.errors import CheckpointError, UsageError
+from convdbn.runs import TEST_SPLIT, as_tuple, checked_device, labelled_data, saved_run, stop_on_signal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convdbn.images import Images
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
@@ -27,7 +22,17 @@ def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
     """
     from convdbn.models import stack
 
-    return stack.load(checkpoint).to(_device(device))
+    return stack.load(checkpoint).to(checked_device(device))
+
+
+def create_model(name: str, *, pretrained: bool = True, device: str = "auto") -> "Stack":
+    """One of the package's models, `cdbn_mnist` or `cdbn_natural`, trained unless `pretrained` is False.
+
+    Wherever a checkpoint is asked for, the name does as well.
+    """
+    from convdbn.models import zoo
+
+    return zoo.create_model(name, pretrained=pretrained).to(checked_device(device))
 
 
 def train(
@@ -58,7 +63,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    saved, device = _saved_run(folder, chosen, origin, overwrite=overwrite, resume=resume), _device(device)
+    saved, device = saved_run(folder, chosen, origin, overwrite=overwrite, resume=resume), checked_device(device)
     from convdbn.images import Images, open_images
     from convdbn.models.greedy import GreedyTraining, hold_out
 
@@ -91,7 +96,7 @@ def features(
     """Features of every picture of a data set: pooled maps of one layer, `(N, channels, h, w)`.
 
     Args:
-        checkpoint: run folder or model file.
+        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
         data: as for `train`.
         layer: 1 is the lowest.
         split: train or test, for data sets that have one.
@@ -130,6 +135,8 @@ def evaluate(
     classifier: Literal["svm", "linear-svm", "logistic"] = "svm",
     draws: int = 10,
     baselines: bool = False,
+    noise: float = 0.0,
+    occlusion: float = 0.0,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
@@ -141,7 +148,7 @@ def evaluate(
     a folder with a sub-folder for each class a fifth of every class is the test set.
 
     Args:
-        checkpoint: run folder or model file.
+        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
         data: as for `train`, with labels.
         labels: number of labelled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
@@ -149,22 +156,25 @@ def evaluate(
         classifier: svm (RBF kernel), linear-svm or logistic.
         draws: how often the labelled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
+        noise: share of the pixels of the test pictures that noise replaces.
+        occlusion: share of each test picture that a black square covers.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
         seed: seed of the draws and the baselines.
         device: auto, cpu, cuda, ...
     """
     model = load(checkpoint, device=device)
+    from convdbn.images.corrupt import Corrupted
     from convdbn.models.pooling import Pooling
     from convdbn.readout.evaluate import compare
 
-    train, test = _labelled_data(model, data, data_root, download)
+    train, test = labelled_data(model, data, data_root, download)
     return compare(
         model,
         train,
-        test,
-        Pooling(_tuple(layers), _tuple(grid)),
-        counts=_tuple(labels),
+        Corrupted(test, noise=noise, occlusion=occlusion, seed=seed) if noise or occlusion else test,
+        Pooling(as_tuple(layers), as_tuple(grid)),
+        counts=as_tuple(labels),
         draws=draws,
         classifier=classifier,
         baselines=baselines,
@@ -200,20 +210,20 @@ def finetune(
     network in `output_dir`, an ordinary torch module.
 
     Args:
-        checkpoint: run folder or model file.
+        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
         data: as for `train`, with labels.
         output_dir: folder for the classifier; None writes nothing.
         labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
         layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        dropout: share of the averages left out at random.
+        dropout: share of the averages that each update leaves out.
         epochs: passes over the labelled pictures.
         batch: pictures in an update.
         rate: highest learning rate of the layers.
         distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
         mirror: mirror pictures at random; not for letters and digits.
         held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
-        baseline: train the same network from random weights as well, for comparison.
+        baseline: train the same network from random filters as well, for comparison.
         overwrite: replace a classifier that the folder holds already.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
@@ -227,21 +237,25 @@ def finetune(
         raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
     from convdbn.models.pooling import Pooling
     from convdbn.readout import finetune as tuning
+    from convdbn.readout.baselines import with_random_filters
     from convdbn.readout.evaluate import labelled
 
     model = load(checkpoint, device=device)
-    settings = tuning.FineTuning(epochs, batch, rate, distort, mirror, held_out, seed)
-    train, test = _labelled_data(model, data, data_root, download)
+    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, mirror, held_out, seed)
+    train, test = labelled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:
         train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
     chosen = len(model.machines) if layers is None else layers
-    pooling = Pooling(_tuple(chosen), _tuple(grid))
-    network = classifier.Classifier.from_stack(model, train.classes, pooling, dropout=dropout)
-    result: dict[str, Any] = {"labels": len(train)}
+    pooling = Pooling(as_tuple(chosen), as_tuple(grid))
+
+    def trained(stack: "Stack") -> classifier.Classifier:
+        network = classifier.Classifier.from_stack(stack, train.classes, pooling)
+        return tuning.finetune(network, train, settings)
+
+    network = trained(model)
+    result: dict[str, Any] = {"labels": len(train), "error": tuning.error(network, test)}
     if baseline:
-        random = tuning.finetune(network.with_random_weights(seed=seed), train, settings)
-        result["random_weights"] = {"error": tuning.error(random, test)}
-    result["error"] = tuning.error(tuning.finetune(network, train, settings), test)
+        result["error_from_random_weights"] = tuning.error(trained(with_random_filters(model, seed=seed)), test)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         classifier.save(folder / classifier.CLASSIFIER_FILE, network, {"data": str(data), "labels": len(train)})
@@ -253,14 +267,14 @@ def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
     """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
     from convdbn.models import classifier
 
-    return classifier.load(path).to(_device(device))
+    return classifier.load(path).to(checked_device(device))
 
 
 def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:
     """Draw the filters of the layers in the space of pictures; the written file.
 
     Args:
-        checkpoint: run folder or model file.
+        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
         output: picture to write, .png, .pdf or .svg.
         layer: one layer alone, 1 being the lowest; all of them otherwise.
     """
@@ -291,88 +305,3 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
         "transform": model.transform.spec(),
         **{key: metadata[key] for key in ("data", "progress", "recipe")},
     }
-
-
-TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
-"""Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
-
-
-@contextlib.contextmanager
-def stop_on_signal() -> Iterator[Any]:
-    """A function that says whether Ctrl-C or a termination signal came; a second Ctrl-C stops at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _saved_run(
-    folder: Path | None, recipe: recipes.Recipe, origin: dict[str, Any], *, overwrite: bool, resume: bool
-) -> bool:
-    """Whether the folder holds a run to go on with; refuse one that would be lost unasked."""
-    if overwrite and resume:
-        raise UsageError("overwrite and resume: choose one, to replace the run or to go on with it")
-    if folder is None:
-        if resume:
-            raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
-        return False
-    from convdbn.learning.checkpoint import read_metadata
-    from convdbn.models.stack import MODEL_FILE
-
-    model = folder / MODEL_FILE
-    if model.exists() and resume:
-        saved = read_metadata(model)
-        changed = {**recipe.as_dict(), **origin}.items()
-        before = {**saved["recipe"], **saved["data"]}
-        different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
-        if different:
-            raise UsageError(
-                f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options"
-            )
-        return True
-    if model.exists() and not overwrite:
-        raise UsageError(
-            f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume"
-        )
-    return False
-
-
-def _labelled_data(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures with labels, in as many channels as the model takes."""
-    from convdbn.images import open_images, stratified
-
-    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
-    if str(data) in TEST_SPLIT:
-        return open_images(data, download=download, **where), open_images(data, split="test", **where)
-    whole = open_images(data, **where)
-    return stratified(whole, "train"), stratified(whole, "test")
-
-
-def _tuple(numbers: int | list[int]) -> tuple[int, ...]:
-    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device={name!r}: not to be had here; use cpu") from error
-    return name

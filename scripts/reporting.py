@@ -1,13 +1,15 @@
 """Where a figure comes from: every file in results/ names its command, versions, machine and date."""
 
+import hashlib
 import json
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 
@@ -38,3 +40,39 @@ def machine() -> str:
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or platform.machine()
     return f"{name}, {len(models) or '?'} cores, {platform.system()}"
+
+
+class Ledger:
+    """The figures that a long script has so far, kept in runs/NAME.json: interrupted, it goes on where it stopped.
+
+    Figures of other weights or options are not taken up: `stamp` says which these are.
+    """
+
+    def __init__(self, name: str, stamp: str) -> None:
+        self.path, self.stamp = Path("runs", f"{name}.json"), stamp
+        stored = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.entries: dict[str, Any] = stored["entries"] if stored.get("stamp") == stamp else {}
+
+    def get(self, name: str, compute: Callable[[], Any]) -> Any:
+        """The figures called `name`, computed unless they are known."""
+        if name not in self.entries:
+            start = perf_counter()
+            figures = compute()
+            self.entries[name] = {"figures": figures, "seconds": perf_counter() - start}
+            self.path.parent.mkdir(exist_ok=True)
+            self.path.write_text(json.dumps({"stamp": self.stamp, "entries": self.entries}))
+            print(name, json.dumps(figures), file=sys.stderr, flush=True)
+        return self.entries[name]["figures"]
+
+    def close(self) -> float:
+        """Seconds of all figures; the next run starts anew."""
+        self.path.unlink(missing_ok=True)
+        return round(sum(entry["seconds"] for entry in self.entries.values()), 1)
+
+
+def fingerprint(*parts: object) -> str:
+    """Short hash of options and of the contents of files."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes() if isinstance(part, Path) else repr(part).encode())
+    return digest.hexdigest()[:16]

@@ -25,6 +25,7 @@ BELOW = {
     "readout": {"errors", "fast", "recipes", "images", "energy", "sampling", "learning", "models"},
     "visual": {"errors", "recipes", "images", "energy", "sampling", "learning", "models"},
 }
+BELOW["runs"] = {*BELOW}
 BELOW["api"] = {*BELOW}
 BELOW["demonstration"] = {*BELOW}
 BELOW["cli"] = {*BELOW}

@@ -457,6 +457,7 @@ class TestEvaluate:
             (["--labels", "33"], "labels=33: must be between 2 .* and 32"),
             (["--layers", "3"], "depth=3: the model has layers 1 to 2"),
             (["--grid", "0"], "grid="),
+            (["--noise", "2"], "noise=2.0: a share between 0 and 1"),
         ],
     )
     def test_refuses_what_can_not_be(self, evaluated, classes, words, message, caplog):
@@ -465,6 +466,12 @@ class TestEvaluate:
             == 2
         )
         assert re.search(message, caplog.text)
+
+    def test_noise_hides_what_tells_the_test_pictures_apart(self, evaluated, classes):
+        """All pixels noise: whatever the class, the answer is the same but for chance."""
+        where = {"checkpoint": evaluated, "data": classes, "labels": 8, "draws": 2}
+        clean, noisy = (convdbn.evaluate(**where, noise=noise)["features"]["8"]["error"] for noise in (0, 1))
+        assert clean < 10 < 40 < noisy
 
     def test_pictures_without_classes(self, evaluated, tmp_path, caplog):
         save_pictures(tmp_path / "x", size=(12, 12))
@@ -480,7 +487,7 @@ class TestFinetune:
         assert cli.main(["finetune", *where, *words, "--distort", "0", "--baseline", "--json"]) == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["labels"] == 32
-        assert printed["error"] == 0 and 0 <= printed["random_weights"]["error"] <= 100
+        assert printed["error"] == 0 and 0 <= printed["error_from_random_weights"] <= 100
         network = convdbn.load_classifier(output)
         images = open_images(classes)
         predicted = network(torch.stack(images[range(len(images))])).argmax(1)

@@ -1,6 +1,5 @@
 """A stack as a deterministic network with a softmax on top, to be trained by backpropagation."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -80,7 +79,6 @@ class Classifier(nn.Module):
         *,
         classes: Sequence[str],
         pooling: Pooling,
-        dropout: float,
     ) -> None:
         super().__init__()
         self.transform, self.shapes = transform, list(shapes)
@@ -91,13 +89,12 @@ class Classifier(nn.Module):
         values = sum(shape.above * (1 if shape.kernel == (0, 0) else cells) for shape in described)
         self.register_buffer("centre", torch.zeros(values))
         self.register_buffer("scale", torch.ones(values))
-        self.drop = nn.Dropout(dropout)
         self.linear = nn.Linear(values, len(classes))
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     @staticmethod
-    def from_stack(stack: Stack, classes: Sequence[str], pooling: Pooling, *, dropout: float = 0.5) -> "Classifier":
+    def from_stack(stack: Stack, classes: Sequence[str], pooling: Pooling) -> "Classifier":
         """The network whose maps are the features of the lowest layers of `stack`, as far up as `pooling` takes them.
 
         Its linear map is 0: every class is as likely as any other.
@@ -107,7 +104,7 @@ class Classifier(nn.Module):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.machines)}")
         machines = stack.machines[:depth]
         shapes = [Shape(machine.units[0].n, machine.units[1].n, *geometry(machine)) for machine in machines]
-        network = Classifier(stack.transform, shapes, classes=classes, pooling=pooling, dropout=dropout)
+        network = Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         network.to(machines[0].units[0].bias)
         for layer, machine in zip(network.layers, machines, strict=True):
             _copy(machine, layer)
@@ -122,38 +119,27 @@ class Classifier(nn.Module):
             maps.append(x)
         return maps
 
-    def rows(self, images: Tensor) -> Tensor:
-        """What the linear map sees before it is standardised, `(B, values)`."""
+    def values(self, images: Tensor) -> Tensor:
+        """What the linear map sees, `(B, n)`: means over cells, standardised."""
+        return (self._rows(images) - self.centre) * self.scale
+
+    def _rows(self, images: Tensor) -> Tensor:
         # A power below 1 has no derivative at 0.
         return self.pooling([x.clamp(min=1e-12) for x in self.maps(images)])
 
     @torch.no_grad()
     def standardise(self, batches: Iterable[Tensor]) -> None:
-        """Centre and scale the rows by those of these pictures, once; scales of rare values stay near the common one.
+        """Centre and scale the values by those of these pictures, once; scales of rare ones stay near the common one.
 
         Unlike normalisation by batches this leaves each picture's logits to that picture alone.
         """
-        rows = torch.cat([self.rows(batch) for batch in batches])
+        rows = torch.cat([self._rows(batch) for batch in batches])
         variance = rows.var(0, correction=0)
         self.centre.copy_(rows.mean(0))
         self.scale.copy_((variance + variance.mean()).clamp(min=1e-12).rsqrt())
 
     def forward(self, images: Tensor) -> Tensor:
-        rows = self.rows(images)
-        return self.linear(self.drop((rows - self.centre) * self.scale))
-
-    def with_random_weights(self, *, seed: int) -> "Classifier":
-        """The same network with the weights that torch gives new layers: what learning without labels must beat."""
-        network = Classifier.build(self.spec()).to(self.linear.bias)
-        network.transform = self.transform
-        generator = torch.Generator().manual_seed(seed)
-        for layer in network.layers:
-            weight, bias = layer.parameters()
-            bound = 1 / math.sqrt(weight[0].numel())
-            for parameter in (weight, bias):
-                drawn = torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
-                parameter.data.copy_(drawn)
-        return network
+        return self.linear(self.values(images))
 
     def spec(self) -> dict[str, Any]:
         """The architecture as JSON."""
@@ -162,7 +148,6 @@ class Classifier(nn.Module):
             "shapes": [list(shape) for shape in self.shapes],
             "classes": self.classes,
             "pooling": asdict(self.pooling),
-            "dropout": self.drop.p,
         }
 
     @staticmethod
@@ -174,7 +159,6 @@ class Classifier(nn.Module):
             [Shape(below, above, (height, width), pool) for below, above, (height, width), pool in spec["shapes"]],
             classes=spec["classes"],
             pooling=Pooling(tuple(pooling["layers"]), tuple(pooling["grid"]), pooling["power"]),
-            dropout=spec["dropout"],
         )
 
 

@@ -14,6 +14,8 @@ from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 
 MODEL_FILE = "model.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Where the models lie that come with the package."""
 
 
 class FeatureInfo(NamedTuple):
@@ -109,7 +111,10 @@ def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping
 
 
 def load(path: str | Path) -> Stack:
-    """The stack in a checkpoint, or in the run folder that holds one; raises `CheckpointError` for anything else."""
+    """The stack in a checkpoint, in the run folder that holds one, or that comes with the package under this name.
+
+    Raises `CheckpointError` for anything else.
+    """
     return load_run(path)[0]
 
 
@@ -131,6 +136,8 @@ def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]
 
 
 def model_file(path: str | Path) -> Path:
-    """The checkpoint itself, where a run folder is given."""
+    """The checkpoint itself, where a run folder or the name of one of the package's models is given."""
     path = Path(path)
+    if not path.exists() and (shipped := WEIGHTS / f"{path}.safetensors").is_file():
+        return shipped
     return path / MODEL_FILE if path.is_dir() else path

@@ -36,6 +36,8 @@ class FineTuning:
     """Pictures in an update."""
     rate: float = 1e-3
     """Highest learning rate of the layers, with Adam."""
+    dropout: float = 0.5
+    """Share of the values that the linear map does not see, drawn anew for each picture."""
     distort: float = 1.0
     """Strength of the random shifts, turns, stretches and smooth distortions; 0 leaves the pictures as they are."""
     mirror: bool = False
@@ -51,6 +53,8 @@ class FineTuning:
                 raise UsageError(f"{name}={getattr(self, name)}: must be positive")
         if not 0 <= self.held_out <= 0.5:
             raise UsageError(f"held_out={self.held_out}: a share of at most .5; 0 holds nothing out")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout={self.dropout}: a share below 1")
         if self.distort < 0:
             raise UsageError(f"distort={self.distort}: a strength of at least 0")
 
@@ -73,7 +77,9 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
     def loss() -> Tensor:
         index = train[next(batches)]
         x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
-        return F.cross_entropy(network(x), labels[index])
+        values = network.values(x)
+        seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
+        return F.cross_entropy(network.linear(values * seen / (1 - settings.dropout)), labels[index])
 
     network.standardise(pictures[train].split(BATCH))
     linear_rate = settings.rate * LINEAR_RATE / math.sqrt(network.linear.in_features)
@@ -82,29 +88,25 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
         {"params": list(network.linear.parameters()), "lr": linear_rate},
     ]
     best, kept = math.inf, network.state_dict()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(settings.seed)  # dropout draws from the global state
-        network.train()
-        steps = descend(groups, loss, updates=settings.epochs * per_epoch, weight_decay=WEIGHT_DECAY)
-        for step, value in enumerate(steps, start=1):
-            if step % per_epoch:
-                continue
-            if not len(held):
-                log.info("epoch %d: loss %.4f", step // per_epoch, value)
-                continue
-            judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
-            log.info("epoch %d: loss %.4f, held-out %.4f", step // per_epoch, value, judged)
-            if judged < best:
-                best, kept = judged, copy.deepcopy(network.state_dict())
-            network.train()
+    for step, value in enumerate(
+        descend(groups, loss, updates=settings.epochs * per_epoch, weight_decay=WEIGHT_DECAY), start=1
+    ):
+        if step % per_epoch:
+            continue
+        if not len(held):
+            log.info("epoch %d: loss %.4f", step // per_epoch, value)
+            continue
+        judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
+        log.info("epoch %d: loss %.4f, held-out %.4f", step // per_epoch, value, judged)
+        if judged < best:
+            best, kept = judged, copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
     return network.eval()
 
 
 @torch.no_grad()
 def logits(network: Classifier, pictures: Tensor) -> Tensor:
-    """Logits `(N, classes)` of pictures of one size, by batches; leaves the network in evaluation mode."""
-    network.eval()
+    """Logits `(N, classes)` of pictures of one size, by batches."""
     return torch.cat([network(batch) for batch in pictures.split(BATCH)])
 
 

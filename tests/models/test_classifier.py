@@ -76,17 +76,20 @@ def test_before_training_every_class_is_as_likely():
     assert (network(torch.rand(4, 1, 12, 12)) == 0).all()
 
 
-def test_random_weights_keep_the_shape_alone():
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((2,), (2,)))
-    random, again = network.with_random_weights(seed=1), network.with_random_weights(seed=1)
-    assert random.spec() == network.spec()
-    for name, weight in random.layers.named_parameters():
-        assert not torch.allclose(weight, network.layers.get_parameter(name))
-        assert (weight == again.layers.get_parameter(name)).all()
+def test_values_are_standardised_once_and_not_by_the_batch():
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2,)))
+    network.linear.weight.data.normal_(generator=seeded())
+    images = torch.rand(40, 1, 12, 12, generator=seeded())
+    network.standardise(images.split(7))
+    values = network.values(images)
+    torch.testing.assert_close(values.mean(0), torch.zeros(len(network.centre)), atol=1e-5, rtol=0)
+    assert 0.4 < values.var(0).mean() < 1 and values.var(0).max() < 1.1
+    network.train()
+    torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2, 1), 0.7), dropout=0.3)
+    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2, 1), 0.7))
     network.linear.weight.data.normal_(generator=seeded())
     classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
     loaded = classifier.load(tmp_path)

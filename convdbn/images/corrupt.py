@@ -1,0 +1,42 @@
+"""Pictures made worse, to see how much a classifier bears."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convdbn.errors import UsageError
+from convdbn.images.base import Batch, Images, Indices
+
+
+class Corrupted(Images):
+    """The same pictures, each with its own noise, whatever the batch.
+
+    A share `noise` of the pixels is replaced by values uniform in [0, 1], and a square that covers a share
+    `occlusion` of the picture, at a random place, becomes 0.
+    """
+
+    def __init__(self, images: Images, *, noise: float = 0.0, occlusion: float = 0.0, seed: int = 0) -> None:
+        for name, share in (("noise", noise), ("occlusion", occlusion)):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name}={share}: a share between 0 and 1")
+        self.images, self.noise, self.occlusion, self.seed = images, noise, occlusion, seed
+        self.name, self.labels, self.classes = images.name, images.labels, images.classes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, indices: Indices) -> Batch:
+        chosen = self._chosen(indices)
+        pictures = [self._worse(*pair) for pair in zip(self.images[chosen], chosen.tolist(), strict=True)]
+        return torch.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
+
+    def _worse(self, picture: Tensor, index: int) -> Tensor:
+        random = np.random.default_rng((self.seed, index))
+        height, width = picture.shape[1:]
+        replaced = torch.from_numpy(random.random((height, width)) < self.noise)
+        values = torch.from_numpy(random.random((height, width))).to(picture)
+        picture = torch.where(replaced.to(picture.device), values, picture)
+        tall, wide = (round(side * self.occlusion**0.5) for side in (height, width))
+        top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
+        picture[:, top : top + tall, left : left + wide] = 0
+        return picture

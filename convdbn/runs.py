@@ -1,0 +1,100 @@
+"""What the verbs share: run folders, signals, devices, and data with labels."""
+
+import contextlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convdbn import recipes
+from convdbn.errors import UsageError
+
+if TYPE_CHECKING:
+    from convdbn.images import Images
+    from convdbn.models.stack import Stack
+
+TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
+"""Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[Any]:
+    """A function that says whether Ctrl-C or a termination signal came; a second Ctrl-C stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def saved_run(
+    folder: Path | None, recipe: recipes.Recipe, origin: dict[str, Any], *, overwrite: bool, resume: bool
+) -> bool:
+    """Whether the folder holds a run to go on with; refuse one that would be lost unasked."""
+    if overwrite and resume:
+        raise UsageError("overwrite and resume: choose one, to replace the run or to go on with it")
+    if folder is None:
+        if resume:
+            raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
+        return False
+    from convdbn.learning.checkpoint import read_metadata
+    from convdbn.models.stack import MODEL_FILE
+
+    model = folder / MODEL_FILE
+    if model.exists() and resume:
+        saved = read_metadata(model)
+        changed = {**recipe.as_dict(), **origin}.items()
+        before = {**saved["recipe"], **saved["data"]}
+        different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
+        if different:
+            raise UsageError(
+                f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options"
+            )
+        return True
+    if model.exists() and not overwrite:
+        raise UsageError(
+            f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume"
+        )
+    return False
+
+
+def labelled_data(
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images"]:
+    """Training and test pictures with labels, in as many channels as the model takes."""
+    from convdbn.images import open_images, stratified
+
+    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
+    if str(data) in TEST_SPLIT:
+        return open_images(data, download=download, **where), open_images(data, split="test", **where)
+    whole = open_images(data, **where)
+    return stratified(whole, "train"), stratified(whole, "test")
+
+
+def as_tuple(numbers: int | list[int]) -> tuple[int, ...]:
+    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
+
+
+def checked_device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device={name!r}: not to be had here; use cpu") from error
+    return name

@@ -1,0 +1,35 @@
+"""Train the models that come with the package, without labels.
+
+    python scripts/pretrain.py cdbn_mnist|cdbn_natural --data DATA [--data-root DIR]
+
+cdbn_mnist learns from `--data mnist`, cdbn_natural from a folder of photographs (published: the 200 training pictures
+of BSDS500), each by the recipe of its name. Writes convdbn/weights/NAME.safetensors and docs/figures/NAME.png; the
+run itself stays in runs/NAME, where the same command takes it up again after an interruption.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+import convdbn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", choices=["cdbn_mnist", "cdbn_natural"])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--data-root")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    run = Path("runs", options.name)
+    convdbn.train(
+        recipe=options.name, data=options.data, data_root=options.data_root, output_dir=run, resume=True, device="cpu"
+    )
+    shutil.copy(run / "model.safetensors", Path("convdbn", "weights", f"{options.name}.safetensors"))
+    convdbn.visualize(checkpoint=run, output=f"docs/figures/{options.name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Measures of single features, against cases whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from convdbn.readout.selectivity import (
+    conditional_entropy,
+    mutual_information,
+    peak_scores,
+    precision_recall_area,
+)
+
+LABELS = np.repeat([0, 1, 2, 3], 100)
+
+
+def test_a_peak_is_found_in_whichever_part_it_lies():
+    maps = torch.zeros(4, 2, 8, 8)
+    for index, (y, x) in enumerate([(0, 0), (1, 6), (6, 1), (5, 5)]):
+        maps[index, 1, y : y + 2, x : x + 2] = 0.5
+    scores = peak_scores(maps, regions=4, quantile=1.0)
+    assert scores.tolist() == [[0.0, 0.5]] * 4
+    # Four of the 64 responses are below the median of the whole map.
+    assert peak_scores(maps, regions=1, quantile=0.5).max() == 0
+
+
+def test_quantile_of_uneven_parts():
+    maps = torch.arange(9.0).view(1, 1, 3, 3)
+    assert peak_scores(maps, regions=2, quantile=0.5).item() == 8  # parts of 4, 2, 2 and 1 responses
+
+
+def test_precision_recall_of_perfect_chance_and_reversed_scores():
+    positive = np.arange(2000) % 4 == 0
+    random = np.random.default_rng(0).random(2000)
+    area = precision_recall_area(np.stack([positive, random, ~positive], 1).astype(np.float32), positive)
+    assert area[0] == 1
+    # Chance is the share of positives; its standard deviation here is below .015.
+    assert area[1] == pytest.approx(0.25, abs=0.06)
+    assert area[2] == 0.25
+
+
+def test_bits_of_a_feature_for_one_class_and_for_half_of_them():
+    one, half = LABELS == 0, LABELS < 2
+    noise = np.random.default_rng(0).random(400)
+    scores = np.stack([one, half, noise], 1).astype(np.float32)
+    bits = mutual_information(scores, LABELS)
+    assert bits[0] == pytest.approx(2 - 0.75 * np.log2(3))  # H(class) - H(class | one)
+    assert bits[1] == pytest.approx(1)
+    assert bits[2] < 0.05
+    assert conditional_entropy(scores, LABELS) == pytest.approx(2 - bits)
