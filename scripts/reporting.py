@@ -12,6 +12,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` with their provenance as JSON."""
@@ -58,16 +61,31 @@ class Ledger:
         if name not in self.entries:
             start = perf_counter()
             figures = compute()
-            self.entries[name] = {"figures": figures, "seconds": perf_counter() - start}
-            self.path.parent.mkdir(exist_ok=True)
-            self.path.write_text(json.dumps({"stamp": self.stamp, "entries": self.entries}))
+            self._enter(name, figures, perf_counter() - start)
             print(name, json.dumps(figures), file=sys.stderr, flush=True)
         return self.entries[name]["figures"]
 
+    def array(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The array called `name`, kept in a file of its own."""
+        file = self.path.with_name(f"{self.path.stem}_{name}.npy")
+        if name not in self.entries or not file.exists():
+            start = perf_counter()
+            array = compute()
+            file.parent.mkdir(exist_ok=True)
+            np.save(file, array)
+            self._enter(name, str(file), perf_counter() - start)
+        return np.load(file)
+
     def close(self) -> float:
         """Seconds of all figures; the next run starts anew."""
-        self.path.unlink(missing_ok=True)
+        for file in [*self.path.parent.glob(f"{self.path.stem}_*.npy"), self.path]:
+            file.unlink(missing_ok=True)
         return round(sum(entry["seconds"] for entry in self.entries.values()), 1)
+
+    def _enter(self, name: str, figures: Any, seconds: float) -> None:
+        self.entries[name] = {"figures": figures, "seconds": seconds}
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(json.dumps({"stamp": self.stamp, "entries": self.entries}))
 
 
 def fingerprint(*parts: object) -> str:

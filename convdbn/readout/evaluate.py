@@ -18,6 +18,8 @@ from convdbn.readout.classify import Kind, Labels, Rows, predict
 from convdbn.readout.extract import Network, describe
 
 PCA_COMPONENTS = 50
+MOST_TESTED = 50
+"""Pictures of each class that `class_accuracy` classifies, so that large classes do not cost more."""
 
 Draws = Mapping[int, Sequence[NDArray[np.int64]]]
 """For each number of labels, the indices of the pictures that each draw labels."""
@@ -69,6 +71,28 @@ def by_labels(
         spread = float(np.std(errors, ddof=1) / np.sqrt(len(errors))) if len(errors) > 1 else None
         results[str(count)] = {"error": float(np.mean(errors)), "se": spread, "errors": errors, "chosen": chosen}
     return results
+
+
+def class_accuracy(
+    rows: Rows, labels: Labels, per_class: int, *, draws: int, classifier: Kind = "linear-svm", seed: int = 0
+) -> list[float]:
+    """Accuracy in percent of each draw, averaged over classes (the protocol of Caltech-101, Fei-Fei et al. 2004).
+
+    A draw labels `per_class` pictures of each class and classifies up to `MOST_TESTED` others of it.
+    """
+    accuracies = []
+    for draw in range(draws):
+        random = np.random.default_rng(seed + draw)
+        shuffled = [random.permutation(np.flatnonzero(labels == name)) for name in np.unique(labels)]
+        known = np.concatenate([members[:per_class] for members in shuffled])
+        tested = [members[per_class : per_class + MOST_TESTED] for members in shuffled]
+        if not all(len(members) for members in tested):
+            raise UsageError(f"per_class={per_class}: leaves no picture of some class to classify; label fewer")
+        predicted, _ = predict(classifier, rows[known], labels[known], rows[np.concatenate(tested)])
+        right = predicted == labels[np.concatenate(tested)]
+        ends = np.cumsum([len(members) for members in tested])[:-1]
+        accuracies.append(100 * float(np.mean([part.mean() for part in np.split(right, ends)])))
+    return accuracies
 
 
 def principal_components(train: Rows, test: Rows) -> tuple[Rows, Rows]:
