@@ -132,7 +132,7 @@ def evaluate(
     labels: int | list[int] = 1000,
     layers: int | list[int] = 1,
     grid: int | list[int] = 5,
-    classifier: Literal["svm", "linear-svm", "logistic"] = "svm",
+    classifier: Literal["svm", "linear-svm", "logistic", "ridge"] = "svm",
     draws: int = 10,
     baselines: bool = False,
     noise: float = 0.0,
@@ -153,7 +153,7 @@ def evaluate(
         labels: number of labelled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        classifier: svm (RBF kernel), linear-svm or logistic.
+        classifier: svm (RBF kernel), linear-svm, logistic or ridge.
         draws: how often the labelled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.

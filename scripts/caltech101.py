@@ -43,7 +43,6 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     folder = Path(options.data_root, "caltech101", "101_ObjectCategories")
     images: Images = FolderImages(folder, skip=["BACKGROUND_Google"])
     name, draws, counts = "caltech101", 5, (15, 30)

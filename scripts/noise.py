@@ -13,7 +13,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
 from reporting import Ledger, fingerprint, write
 
 from convdbn import recipes
@@ -41,7 +40,6 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     name = "noise_quick" if options.quick else "noise"
     train, test = (
         open_images("mnist", data_root=options.data_root, split=split).select(range(COUNT))

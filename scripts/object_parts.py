@@ -88,7 +88,6 @@ def main() -> None:
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     name = "object_parts_quick" if options.quick else "object_parts"
     root = Path(options.data_root, "caltech101", "101_ObjectCategories")
     objects = {"cars": "car_side"} if options.quick else OBJECTS

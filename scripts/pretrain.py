@@ -11,8 +11,6 @@ import argparse
 import shutil
 from pathlib import Path
 
-import torch
-
 import convdbn
 
 
@@ -22,7 +20,6 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-root")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     run = Path("runs", options.name)
     convdbn.train(
         recipe=options.name, data=options.data, data_root=options.data_root, output_dir=run, resume=True, device="cpu"

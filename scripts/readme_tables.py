@@ -32,7 +32,32 @@ BASELINES = {
     "pixels": "raw pixels",
     "pca": "PCA, 50 components, whitened",
 }
-PAPER = {"1000": "2.62 ± .12", "2000": "2.13 ± .10", "3000": "1.91 ± .09", "5000": "1.59 ± .11"}
+PAPER = {"1000": "2.62 ± .12", "2000": "2.13 ± .10", "3000": "1.91 ± .09", "5000": "1.59 ± .11", "60000": ".82"}
+FINE_TUNED = {
+    "finetuned": "fine-tuned with distorted pictures, both layers",
+    "finetuned_random_init": "the same from random filters",
+}
+CORRUPTIONS = {
+    "clean": "as they are",
+    "noise_10": "10 % noise",
+    "noise_20": "20 % noise",
+    "occlusion_10": "10 % covered",
+    "occlusion_25": "25 % covered",
+}
+NOISE_ROWS = {
+    "features": "convdbn",
+    "random": "the same network, random filters",
+    "kmeans": "k-means patches",
+    "pixels": "raw pixels",
+    "pca": "PCA",
+}
+NOISE_PAPER = {
+    "CDBN (lonl/CDBN)": ("95.1", "92.8", "84.4"),
+    "DBN (there)": ("91.5", "86.7", "60.1"),
+    "softmax (there)": ("87.7", "83.2", "74.7"),
+}
+PARTS_PAPER = {"faces": (".39", ".86", ".95"), "motorbikes": (".44", ".69", ".81"), "cars": (".43", ".72", ".87")}
+CALTECH_PAPER = ("57.7", "65.4")
 PEERS = {"rbm": "RBM 784-500, 60,000 pictures", "conv1": "conv RBM, 40 filters 9x9, 10,000 pictures"}
 
 
@@ -42,6 +67,11 @@ def results(name: str) -> dict[str, Any]:
 
 def source(figures: dict[str, Any]) -> str:
     return f"`{figures['command']}`, {figures['machine']}, torch {figures['versions']['torch']}, {figures['date']}."
+
+
+def line(*cells: str) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def digits_table() -> str:
@@ -103,27 +133,80 @@ def mnist_table() -> str:
 def labels_table() -> str:
     figures = results("mnist_labels")
     counts = list(figures["svm"])
-    rows = [f"| {LABELS_ROW} | {' | '.join(_with_se(figures['svm'][count]) for count in counts)} |"]
-    rows += [
-        f"| {label} | {' | '.join(_with_se(figures['baselines'][name].get(count)) for count in counts)} |"
-        for name, label in BASELINES.items()
-    ]
+    kinds = {LABELS_ROW: figures["svm"]}
+    kinds |= {label: figures[name] for name, label in FINE_TUNED.items()}
+    kinds |= {label: figures["baselines"][name] for name, label in BASELINES.items()}
+    rows = [line(label, *(_with_se(row.get(count)) for count in counts)) for label, row in kinds.items()]
     head = [
-        f"| MNIST test error %, labelled pictures: | {' | '.join(f'{int(count):,}' for count in counts)} |",
+        line("MNIST test error %, labelled pictures:", *(f"{int(count):,}" for count in counts)),
         "|---" * (len(counts) + 1) + "|",
     ]
-    paper = " | ".join(PAPER[count] for count in counts)
-    return "\n".join([*head, *rows, f"| CDBN, two layers (Lee et al. 2009) | {paper} |", "", source(figures)])
+    paper = line("CDBN, two layers (Lee et al. 2009)", *(PAPER[count] for count in counts))
+    return "\n".join([*head, *rows, paper, "", source(figures)])
 
 
-def _with_se(row: dict[str, Any] | None) -> str:
-    return "" if row is None else f"{row['error']:.2f} ± {row['se']:.2f}"
+def _with_se(row: dict[str, Any] | None, figure: str = "error") -> str:
+    if row is None:
+        return ""
+    return f"{row[figure]:.2f}" + ("" if row["se"] is None else f" ± {row['se']:.2f}")
+
+
+def caltech_table() -> str:
+    figures = results("caltech101")
+    kinds = {
+        "convdbn, layers 1 and 2, learned on natural scenes": figures,
+        "layer 1": figures["layer_1"],
+        "layer 2": figures["layer_2"],
+        "the same network, random filters": figures["baselines"]["random"],
+        "raw pixels, 32x32": figures["baselines"]["pixels"],
+        "PCA of these, 50 components, whitened": figures["baselines"]["pca"],
+    }
+    rows = [
+        f"| {label} | {' | '.join(_with_se(row[n], 'accuracy') for n in ('15', '30'))} |"
+        for label, row in kinds.items()
+    ]
+    head = ["| Caltech-101 accuracy %, labelled pictures a class: | 15 | 30 |", "|---|---|---|"]
+    paper = f"| CDBN, layers 1 and 2 (Lee et al. 2009) | {' | '.join(CALTECH_PAPER)} |"
+    return "\n".join([*head, *rows, paper, "", source(figures)])
+
+
+def parts_table() -> str:
+    figures = results("object_parts")
+    rows = []
+    for layer in (1, 2, 3):
+        areas = [figures[name][f"layer_{layer}"]["area"] for name in PARTS_PAPER]
+        published = [row[layer - 1] for row in PARTS_PAPER.values()]
+        pairs = zip(areas, published, strict=True)
+        rows.append(line(f"layer {layer}", *(f"{area:.2f} ({paper})" for area, paper in pairs)))
+    head = [line("AUC-PR of a single feature (published)", *PARTS_PAPER), "|---|---|---|---|"]
+    return "\n".join([*head, *rows, "", source(figures)])
+
+
+def noise_table() -> str:
+    figures = results("noise")
+    accuracy = figures["accuracy"]
+    rows = [
+        line(label, *(f"{accuracy[kind][name]:.1f}" for kind in CORRUPTIONS)) for name, label in NOISE_ROWS.items()
+    ]
+    rows += [line(name, *published, "", "") for name, published in NOISE_PAPER.items()]
+    head = [line("MNIST accuracy %, test pictures:", *CORRUPTIONS.values()), "|---" * 6 + "|"]
+    return "\n".join([*head, *rows, "", source(figures)])
 
 
 def main() -> int:
     path = ROOT / "README.md"
     before = after = path.read_text()
-    tables = (digits_table, speed_table, peers_table, scaling_table, mnist_table, labels_table)
+    tables = (
+        digits_table,
+        speed_table,
+        peers_table,
+        scaling_table,
+        mnist_table,
+        labels_table,
+        caltech_table,
+        parts_table,
+        noise_table,
+    )
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         after, count = re.subn(pattern, lambda m, t=table: m[1] + t() + "\n" + m[2], after, flags=re.DOTALL)

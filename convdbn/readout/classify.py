@@ -5,14 +5,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.svm import SVC, LinearSVC
 
 from convdbn.errors import UsageError
 
-Kind = Literal["svm", "linear-svm", "logistic"]
+Kind = Literal["svm", "linear-svm", "logistic", "ridge"]
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
@@ -22,6 +22,7 @@ SEARCH = 1000
 WHOLE = 10_000
 """Up to so many labelled rows have the kernel between all of them in memory at once."""
 C = (1.0, 10.0, 100.0)
+ALPHA = (0.03, 0.1, 0.3, 1.0)
 GAMMA = (0.5, 1.0, 2.0)
 """Width of the RBF kernel, as multiples of 1 / total variance of the labelled rows."""
 
@@ -29,7 +30,8 @@ GAMMA = (0.5, 1.0, 2.0)
 def predict(kind: Kind, rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
     """Labels of the `unseen` rows, and the hyper-parameters that cross-validation on `rows` chose.
 
-    `svm` has an RBF kernel and votes between pairs of classes (libsvm); `linear-svm` and `logistic` are linear.
+    `svm` has an RBF kernel and votes between pairs of classes (libsvm); the others are linear. `ridge`, least squares
+    for each class against the rest, chooses by leaving one out and is by far the fastest with many classes.
     Rows are scaled to a total variance of 1, so that the same hyper-parameters suit every kind of feature.
     """
     if kind not in get_args(Kind):
@@ -41,6 +43,9 @@ def predict(kind: Kind, rows: Rows, labels: Labels, unseen: Rows) -> tuple[Label
     rows, unseen = (rows - centre) * scale, (unseen - centre) * scale
     if kind == "svm":
         return _rbf_svm(rows, labels, unseen)
+    if kind == "ridge":
+        ridge = RidgeClassifierCV(ALPHA).fit(rows, labels)
+        return ridge.predict(unseen), {"alpha": float(ridge.alpha_)}
     model = LinearSVC(dual=True, max_iter=5000, random_state=0) if kind == "linear-svm" else LogisticRegression()
     search = GridSearchCV(model, {"C": C}, cv=_folds(labels)).fit(rows, labels)
     return search.predict(unseen), search.best_params_
