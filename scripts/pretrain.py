@@ -8,10 +8,10 @@ run itself stays in runs/NAME, where the same command takes it up again after an
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 import convdbn
+from convdbn.models import stack
 
 
 def main() -> None:
@@ -24,7 +24,10 @@ def main() -> None:
     convdbn.train(
         recipe=options.name, data=options.data, data_root=options.data_root, output_dir=run, resume=True, device="cpu"
     )
-    shutil.copy(run / "model.safetensors", Path("convdbn", "weights", f"{options.name}.safetensors"))
+    model, metadata, _ = stack.load_run(run)
+    metadata["data"] = {"data": Path(options.data).name}  # where it lay says nothing to others
+    del metadata["model"]
+    stack.save(stack.WEIGHTS / f"{options.name}.safetensors", model, metadata)
     convdbn.visualize(checkpoint=run, output=f"docs/figures/{options.name}.png")
 
 
