@@ -25,7 +25,7 @@ def main() -> None:
         recipe=options.name, data=options.data, data_root=options.data_root, output_dir=run, resume=True, device="cpu"
     )
     model, metadata, _ = stack.load_run(run)
-    metadata["data"] = {"data": Path(options.data).name}  # where it lay says nothing to others
+    metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
     del metadata["model"]
     stack.save(stack.WEIGHTS / f"{options.name}.safetensors", model, metadata)
     convdbn.visualize(checkpoint=run, output=f"docs/figures/{options.name}.png")

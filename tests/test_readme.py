@@ -38,12 +38,13 @@ def test_pictures_and_commands_of_the_readme_exist():
 
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code, shipped, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     before, after = code.split("maps = ")
     given = "import torch\nimages = torch.rand(2, 1, 71, 71)\n"
     checked = "\nassert [x.ndim for x in maps] == [4, 4]\n"
     subprocess.run([sys.executable, "-c", before + given + "maps = " + after + checked], cwd=tmp_path, check=True)
     assert (tmp_path / "filters.png").stat().st_size > 10_000
+    subprocess.run([sys.executable, "-c", "import convdbn\n" + shipped], cwd=tmp_path, check=True)
 
 
 @pytest.mark.slow

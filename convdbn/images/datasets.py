@@ -111,8 +111,8 @@ def open_images(
     return FolderImages(data, grey=grey)
 
 
-def random_crops(batch: Batch, size: int | tuple[int, int], *, generator: torch.Generator) -> Tensor:
-    """One crop of each picture, `(B, c, height, width)`, all positions equally likely.
+def random_crops(batch: Batch, size: int | tuple[int, int], *, stride: int = 1, generator: torch.Generator) -> Tensor:
+    """One crop of each picture, `(B, c, height, width)`, all positions, multiples of `stride`, equally likely.
 
     `batch` is what `Images` hands out; `size` is a side or (height, width), in pixels. DataError when a
     picture is smaller.
@@ -127,7 +127,9 @@ def random_crops(batch: Batch, size: int | tuple[int, int], *, generator: torch.
                 f"size: a crop of {height}x{width} does not fit picture {i} of the batch, which is {h}x{w}; "
                 "crop less, leave the picture out, or enlarge it with Resize"
             )
-        top, left = int(down * (h - height + 1)), int(right * (w - width + 1))
+        top, left = (
+            stride * int(drawn * (room // stride + 1)) for drawn, room in ((down, h - height), (right, w - width))
+        )
         crops.append(picture[:, top : top + height, left : left + width])
     return torch.stack(crops)
 

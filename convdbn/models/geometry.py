@@ -38,6 +38,15 @@ def output_side(side: int, layers: Sequence[Geometry], axis: int) -> int:
     return side
 
 
+def seen(side: int, layers: Sequence[Geometry]) -> tuple[int, int]:
+    """Side of the square of pixels that a square of the highest layer's maps depends on, and how many pixels it moves
+    for each position of these maps."""
+    stride = 1
+    for kernel, pool in reversed(layers):
+        side, stride = side * pool + max(kernel) - 1, stride * pool
+    return side, stride
+
+
 def nearest_sizes(side: int, layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
     """The largest legal side up to this one (0 where none is) and the smallest above it."""
     below = next((s for s in range(side, 0, -1) if output_side(s, layers, axis)), 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
-from convdbn.models.geometry import Geometry, trimmed
+from convdbn.models.geometry import Geometry, seen, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import Layer
 
@@ -58,16 +58,21 @@ class LayerInput:
             return self.cache.index_select(0, indices.to(self.cache.device))
         if self.cache is not None:
             return [self.cache[i] for i in indices.tolist()]
-        batch = self.images[indices]
-        if isinstance(batch, Tensor):
-            return self._carried(batch)
-        return _stacked([self._carried(picture[None])[0] for picture in batch])
+        prepared = self._prepared(indices)
+        if isinstance(prepared, Tensor):
+            return self._carried(prepared)
+        return _stacked([self._carried(picture[None])[0] for picture in prepared])
 
     def batch(self, step: int) -> Tensor:
         """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
-        maps = self.maps(self._indices(step))
+        indices, generator = self._indices(step), _seeded(self.seed, self.depth, step)
+        if self.settings.crop and self.cache is None:
+            # Only what a crop sees of its picture is carried through the layers below.
+            side, stride = seen(self.settings.crop, self.stack.geometry[: self.depth])
+            return self._carried(random_crops(self._prepared(indices), side, stride=stride, generator=generator))
+        maps = self.maps(indices)
         if self.settings.crop:
-            maps = random_crops(maps, self.settings.crop, generator=_seeded(self.seed, self.depth, step))
+            return random_crops(maps, self.settings.crop, generator=generator)
         if not isinstance(maps, Tensor):
             raise DataError(
                 f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
@@ -86,9 +91,14 @@ class LayerInput:
         """`count` states of the visible layer, or a few more."""
         return torch.cat([self.batch(step) for step in range(math.ceil(count / self.settings.batch))])
 
-    def _carried(self, pictures: Tensor) -> Tensor:
-        x = self.stack.prepare(pictures)
-        x = trimmed(x, self.trim)
+    def _prepared(self, indices: Tensor) -> Maps:
+        """Pictures as layer 1 sees them: one tensor, or a list where their sizes differ."""
+        batch = self.images[indices]
+        if isinstance(batch, Tensor):
+            return trimmed(self.stack.prepare(batch), self.trim)
+        return _stacked([trimmed(self.stack.prepare(picture[None]), self.trim)[0] for picture in batch])
+
+    def _carried(self, x: Tensor) -> Tensor:
         for depth in range(self.depth):
             x = self.stack.infer(x, depth)
         return x

@@ -11,7 +11,7 @@ from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels
 from convdbn.readout.classify import _pairs, _whole, predict
-from convdbn.readout.evaluate import by_labels, compare, draw_labelled, labelled, principal_components
+from convdbn.readout.evaluate import by_labels, class_accuracy, compare, draw_labelled, labelled, principal_components
 from convdbn.readout.extract import describe
 
 KINDS = ("svm", "linear-svm", "logistic", "ridge")
@@ -189,3 +189,28 @@ def test_triangle_activations_are_those_of_the_paper():
         distance = np.linalg.norm(whitened - network.centroids.numpy(), axis=1)
         expected = np.maximum(0, distance.mean() - distance)
         np.testing.assert_allclose(maps[1, :, top, left].numpy(), expected, atol=1e-4)
+
+
+class TestClassAccuracy:
+    def test_classes_count_alike_and_the_labelled_are_not_tested(self):
+        """Rows that are their own class for class 0 alone: a large class 1 that is always wrong weighs no more."""
+        random = np.random.default_rng(0)
+        labels = np.repeat([0, 1, 2], [20, 300, 20]).astype(np.int64)
+        rows = random.normal(size=(340, 4)).astype(np.float32) * 0.01
+        rows[labels == 0, 0] += 1
+        rows[labels == 2, 1] += 1
+        rows[np.flatnonzero(labels == 1)[::2], 0] += 1  # half of class 1 looks like class 0
+        rows[np.flatnonzero(labels == 1)[1::2], 1] += 1  # the other half like class 2
+        accuracies = class_accuracy(rows, labels, 10, draws=3)
+        assert len(accuracies) == 3
+        assert 40 < np.mean(accuracies) < 100  # by pictures it would be at most 40 of 340
+
+    def test_draws_differ_and_repeat(self):
+        rows, labels = blobs(120, scale=3)
+        first, again = (class_accuracy(rows, labels, 5, draws=4, classifier="ridge") for _ in range(2))
+        assert first == again and len(set(first)) > 1
+
+    def test_a_class_without_a_picture_to_test_is_refused(self):
+        rows, labels = blobs(30)
+        with pytest.raises(UsageError, match="per_class=10: leaves no picture"):
+            class_accuracy(rows, labels, 10, draws=1)
