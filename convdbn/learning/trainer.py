@@ -13,6 +13,7 @@ from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, 
 from convdbn.errors import Diverged
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
+from convdbn.learning.initial import initialise
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
@@ -53,15 +54,13 @@ class Trainer:
         self.captured = Captured(self._update_visible, generator=generator)
 
     def initialise(self, data: Tensor) -> None:
-        """Random weights; visible biases from a sample of the data: its mean, or log-odds for Bernoulli units."""
+        """Weights by `settings.init`; visible biases from the data: its mean, or log-odds for Bernoulli units."""
+        initialise(self.machine, self.settings, data, generator=self.generator)
         with torch.no_grad():
-            for link in self.machine.links:
-                link.weight.normal_(0, self.settings.weight_std, generator=self.generator)
             typical = activation(data)
             if isinstance(self.machine.units[0], Bernoulli):
                 typical = typical.clamp(0.01, 0.99).logit()
             self.machine.units[0].bias.copy_(typical)
-            self.machine.units[1].bias.fill_(self.settings.hidden_bias)
         self.data_spread = float(data.var())
 
     def fit(

@@ -66,6 +66,9 @@ class Layer:
     """Mean activation wanted of a hidden unit."""
     strength: float = 1.0
     """Strength of the pull."""
+    init: Literal["normal", "kmeans"] = "normal"
+    """Weights at the start: noise, or centroids of the input's patches with the biases of their mixture of Gaussians
+    (Sohn et al. 2011; Gaussian visibles only)."""
     weight_std: float = 0.01
     """Standard deviation of the initial weights."""
     hidden_bias: float = 0.0
