@@ -8,6 +8,7 @@ data, persistent contrastive divergence (Tieleman 2008) keeps them between updat
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
@@ -42,19 +43,29 @@ def positive(machine: BoltzmannMachine, data: Given, *, generator: torch.Generat
 class ContrastiveDivergence:
     """CD-k (Hinton 2002): k sweeps from the data; with `noise_free` the visible layer takes its mean.
 
-    Gaussian visibles are reconstructed noise-free in the recipe of Lee et al. (2009).
+    Gaussian visibles are reconstructed noise-free in the recipe of Lee et al. (2009). The outermost `border` pixels,
+    which fewer hidden units see than the others, stay at the data (Norouzi, Ranjbar and Mori 2009): reconstructed,
+    they would pull the weights into the corners of the filters.
     """
 
-    def __init__(self, k: int = 1, *, noise_free: bool = False) -> None:
-        self.k, self.noise_free = k, noise_free
+    def __init__(self, k: int = 1, *, noise_free: bool = False, border: int = 0) -> None:
+        self.k, self.noise_free, self.border = k, noise_free, border
 
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         sampling = draw(generator)
         state = samples
+        clamp = {0: _border(samples[0], self.border)} if self.border else {}
         for step in range(self.k):
-            state = update(machine, state, 0, mean if self.noise_free else sampling)
+            state = update(machine, state, 0, mean if self.noise_free else sampling, clamp=clamp)
             state = update(machine, state, 1, mean if step == self.k - 1 else sampling)
         return state
+
+
+def _border(maps: Tensor, width: int) -> Tensor:
+    """True at the outermost `width` pixels, `(H, W)`."""
+    kept = torch.ones(maps.shape[-2:], dtype=torch.bool, device=maps.device)
+    kept[width:-width, width:-width] = False
+    return kept
 
 
 class PersistentContrastiveDivergence:

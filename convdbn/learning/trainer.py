@@ -218,7 +218,7 @@ def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
 def _negative_phase(settings: Layer) -> NegativePhase:
     if settings.phase == "pcd":
         return PersistentContrastiveDivergence(settings.k)
-    return ContrastiveDivergence(settings.k, noise_free=settings.noise_free)
+    return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)
 
 
 def _sparsity(settings: Layer) -> Sparsity | None:

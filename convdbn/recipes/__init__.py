@@ -46,6 +46,9 @@ class Layer:
     """Gibbs sweeps of the negative phase in each update."""
     noise_free: bool = False
     """Reconstruct visibles as means (CD only), as Lee et al. do for natural images."""
+    border: int = 0
+    """Outermost pixels of the input that the negative phase keeps at the data (CD only), because fewer hidden units
+    see them; the side of the filters less 1 keeps all of these."""
     optimizer: Literal["adam", "sgd"] = "sgd"
     """What takes the gradient: SGD with momentum, or Adam with second-moment decay .99."""
     rate: float = 0.01
@@ -67,10 +70,9 @@ class Layer:
     strength: float = 1.0
     """Strength of the pull."""
     init: Literal["normal", "kmeans"] = "normal"
-    """Weights at the start: noise, or centroids of the input's patches with the biases of their mixture of Gaussians
-    (Sohn et al. 2011; Gaussian visibles only)."""
+    """Weights at the start: noise, or centroids of the input's patches (Sohn et al. 2011)."""
     weight_std: float = 0.01
-    """Standard deviation of the initial weights."""
+    """Standard deviation of the initial weights, of either kind."""
     hidden_bias: float = 0.0
     """Initial hidden biases; visible biases come from the data."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
@@ -174,7 +176,7 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
 TINY, LARGE, HUGE = 1e-12, 1e12, 1e36
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("filters", "pool", "updates", "batch", "k", "log_every"), (1, LARGE)),
-    **dict.fromkeys(("kernel", "crop", "l2", "strength", "held_out", "seed"), (0, LARGE)),
+    **dict.fromkeys(("kernel", "crop", "border", "l2", "strength", "held_out", "seed"), (0, LARGE)),
     **dict.fromkeys(("rate", "bias_rate", "weight_std"), (TINY, HUGE)),
     "rate_end": (0, HUGE),
     **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),

@@ -75,7 +75,7 @@ def test_filters_of_a_conv_rbm_come_from_where_there_is_something():
 def test_noise_has_the_stated_size():
     machine = rbm(100, 100)
     initialise(machine, Layer(weight_std=0.05, hidden_bias=-2), torch.rand(5, 100), generator=seeded())
-    assert float(machine.links[0].weight.std()) == pytest.approx(0.05, rel=0.03)
+    assert float(machine.links[0].weight.detach().std()) == pytest.approx(0.05, rel=0.03)
     assert (machine.units[1].bias == -2).all()
 
 
