@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State
+from convdbn.errors import UsageError
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
 
 
@@ -63,6 +64,9 @@ class ContrastiveDivergence:
 
 def _border(maps: Tensor, width: int) -> Tensor:
     """True at the outermost `width` pixels, `(H, W)`."""
+    if 2 * width >= min(maps.shape[-2:]):
+        height, across = maps.shape[-2:]
+        raise UsageError(f"border={width}: leaves nothing of {height}x{across} pixels; take less, or larger crops")
     kept = torch.ones(maps.shape[-2:], dtype=torch.bool, device=maps.device)
     kept[width:-width, width:-width] = False
     return kept

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
-from convdbn.errors import Diverged
+from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
 from convdbn.learning.initial import initialise
@@ -216,6 +216,8 @@ def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
 
 
 def _negative_phase(settings: Layer) -> NegativePhase:
+    if settings.border and (settings.phase != "cd" or settings.kernel == 0):
+        raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":
         return PersistentContrastiveDivergence(settings.k)
     return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)

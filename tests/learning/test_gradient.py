@@ -4,7 +4,9 @@ import pytest
 import torch
 from small import DISCRETE, FALSE_ALARM, MACHINES, codes, generator, make, p_value
 
+from convdbn.errors import UsageError
 from convdbn.learning.phases import ContrastiveDivergence, PersistentContrastiveDivergence, expect, positive
+from convdbn.models.machines import conv_rbm
 from convdbn.sampling import exact
 
 RESTRICTED = ["rbm", "labelled_rbm", "conv_rbm", "pooled_rbm", "wide_block_rbm"]
@@ -158,3 +160,23 @@ def codes_and_pictures(joint, p):
     """Every visible state once, and its probability."""
     every, inverse = joint[0].unique(dim=0, return_inverse=True)
     return every, torch.zeros(len(every), dtype=p.dtype).index_add_(0, inverse, p)
+
+
+@pytest.mark.parametrize("noise_free", [False, True])
+def test_the_border_stays_at_the_data_and_the_rest_does_not(noise_free):
+    machine = conv_rbm(1, 4, 3, gaussian=True)
+    machine.links[0].weight.data.normal_(generator=generator(1))
+    data = torch.randn(5, 1, 10, 10, generator=generator(2))
+    _, samples = positive(machine, (data, None), generator=generator(3))
+    kept = ContrastiveDivergence(k=2, noise_free=noise_free, border=2)(machine, samples, generator=generator(4))[0]
+    inside = torch.zeros(10, 10, dtype=torch.bool)
+    inside[2:-2, 2:-2] = True
+    assert (kept == data)[:, 0, ~inside].all()
+    assert not (kept == data)[:, 0, inside].any()
+
+
+def test_a_border_that_leaves_nothing_is_refused():
+    machine = conv_rbm(1, 4, 3, gaussian=True)
+    _, samples = positive(machine, (torch.zeros(1, 1, 10, 10), None), generator=generator(3))
+    with pytest.raises(UsageError, match="border=5: leaves nothing of 10x10 pixels"):
+        ContrastiveDivergence(border=5)(machine, samples, generator=generator(4))

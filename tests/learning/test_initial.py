@@ -1,62 +1,35 @@
-"""Weights before the first update: noise of the stated size, or a mixture of Gaussians."""
+"""Weights before the first update: of the stated size, noise or centroids of patches."""
 
 import pytest
 import torch
-from torch.distributions import Normal
 
 from convdbn.errors import UsageError
 from convdbn.learning.initial import initialise
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import Layer
 
-SIGMA, TARGET = 0.4, 0.1
-
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def prototypes(count=3, n=16):
-    return 2 * torch.randn(count, n, generator=seeded(1))
-
-
-def noisy(centres, count=600):
-    chosen = torch.arange(count) % len(centres)
-    return centres[chosen] + 0.1 * torch.randn(count, centres.shape[1], generator=seeded(2)), chosen
-
-
 def settings(**options):
-    return Layer(**{"visible": "gaussian", "init": "kmeans", "sigma": SIGMA, "target": TARGET, **options})
+    return Layer(**{"init": "kmeans", "weight_std": 0.1, "hidden_bias": -2, **options})
 
 
-def test_centroids_are_the_prototypes_and_hidden_units_know_them():
-    centres = prototypes()
-    data, chosen = noisy(centres)
-    # All norms alike, so that none of the patches is left out as empty.
-    data = data / data.norm(dim=1, keepdim=True) * 8
-    centres = centres / centres.norm(dim=1, keepdim=True) * 8
+def test_filters_point_to_the_prototypes_of_the_data():
+    prototypes = torch.randn(3, 16, generator=seeded(1))
+    prototypes = prototypes / prototypes.norm(dim=1, keepdim=True)
+    data = prototypes[torch.arange(900) % 3] + 0.02 * torch.randn(900, 16, generator=seeded(2))
     machine = rbm(16, 3, gaussian=True)
-    machine.units[0].set_scale(SIGMA)
-    initialise(machine, settings(filters=3), torch.cat([data, data]), generator=seeded())
+    # Empty data beside them is left out; what is common to all is taken away.
+    initialise(machine, settings(), torch.cat([data, torch.zeros(50, 16)]) + 5, generator=seeded())
     weight = machine.links[0].weight.detach()
-    found = torch.cdist(centres, weight).argmin(1)
-    assert sorted(found.tolist()) == [0, 1, 2]
-    assert (torch.cdist(centres, weight).amin(1) < 0.2).all()
-    on = machine.units[1].mean(machine.field((data, None), 1))
-    assert (on.argmax(1) == found[chosen]).all() and on.amax(1).min() > 0.5
-
-
-def test_the_field_is_the_log_odds_under_the_mixture():
-    data, _ = noisy(prototypes())
-    machine = rbm(16, 3, gaussian=True)
-    machine.units[0].set_scale(SIGMA)
-    initialise(machine, settings(filters=3), data, generator=seeded())
-    weight, bias = machine.links[0].weight.detach(), machine.units[1].bias.detach()
-    field = machine.field((data, None), 1).detach() + bias
-    with_it = Normal(weight, SIGMA).log_prob(data[:, None]).sum(2)
-    without = Normal(0, SIGMA).log_prob(data).sum(1, keepdim=True)
-    expected = with_it - without + torch.tensor(TARGET).logit()
-    torch.testing.assert_close(field, expected, rtol=1e-3, atol=0.05)
+    centred = prototypes - torch.cat([data, torch.zeros(50, 16)]).mean(0)
+    cosine = torch.cosine_similarity(weight[:, None], centred[None], dim=2)
+    assert sorted(cosine.argmax(1).tolist()) == [0, 1, 2] and (cosine.amax(1) > 0.99).all()
+    torch.testing.assert_close(weight.square().mean(1).sqrt(), torch.full((3,), 0.1))
+    assert (machine.units[1].bias == -2).all()
 
 
 def test_filters_of_a_conv_rbm_come_from_where_there_is_something():
@@ -65,10 +38,11 @@ def test_filters_of_a_conv_rbm_come_from_where_there_is_something():
     for index, picture in enumerate(pictures):
         picture[0, 3 + index % 10, 4:14] = 1
     machine = conv_rbm(1, 6, 5, gaussian=True)
-    initialise(machine, settings(filters=6, kernel=5), pictures, generator=seeded())
-    assert machine.links[0].weight.flatten(1).norm(dim=1).min() > 1
+    initialise(machine, settings(), pictures, generator=seeded())
+    weight = machine.links[0].weight.detach()[:, 0]
+    assert (weight.amax((1, 2)) > 2 * weight.square().mean((1, 2)).sqrt()).all()  # a stroke, not a shade
     again = conv_rbm(1, 6, 5, gaussian=True)
-    initialise(again, settings(filters=6, kernel=5), pictures, generator=seeded())
+    initialise(again, settings(), pictures, generator=seeded())
     assert (again.links[0].weight == machine.links[0].weight).all()
 
 
@@ -79,8 +53,6 @@ def test_noise_has_the_stated_size():
     assert (machine.units[1].bias == -2).all()
 
 
-def test_refusals():
-    with pytest.raises(UsageError, match="init='kmeans': needs gaussian visibles, not bernoulli"):
-        initialise(rbm(16, 3), settings(), torch.rand(50, 16), generator=seeded())
-    with pytest.raises(UsageError, match=r"patches for 30 filters"):
-        initialise(rbm(16, 30, gaussian=True), settings(), torch.rand(20, 16), generator=seeded())
+def test_too_few_patches_are_refused():
+    with pytest.raises(UsageError, match=r"init='kmeans': \d+ patches for 30 filters"):
+        initialise(rbm(16, 30), settings(), torch.rand(20, 16), generator=seeded())

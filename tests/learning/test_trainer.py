@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from convdbn.energy import Conv, Dense
-from convdbn.errors import Diverged
+from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
 from convdbn.learning.penalties import activation
 from convdbn.learning.trainer import Trainer
@@ -466,3 +466,9 @@ def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, spars
     ends = whole.state(), second.state()
     assert ends[0].keys() == ends[1].keys()
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+@pytest.mark.parametrize("options", [{"phase": "pcd", "kernel": 3}, {"kernel": 0}])
+def test_a_border_without_contrastive_divergence_or_filters_is_refused(options):
+    with pytest.raises(UsageError, match="border=2: needs phase: cd and a convolutional layer"):
+        trainer(conv_rbm(1, 3, 3), Layer(border=2, **options))
