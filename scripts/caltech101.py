@@ -90,10 +90,10 @@ def main() -> None:
                 "pixels": accuracies("pixels", pixels),
                 "pca": accuracies("pca", principal_components(pixels, pixels)[0]),
             },
-            "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to "
-            f"{SIDE}x{SIDE}; means over pyramids of {GRID} cells a side, which overlap by half, to the power {POWER}; "
-            "ridge classifier, alpha by leaving one labelled picture out; the rest of each class, at most 50, is classified; mean over "
-            "classes; se over the draws; principal components of all pictures, without labels",
+            "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to {SIDE}x"
+            f"{SIDE}; means over pyramids of {GRID} cells a side, which overlap by half, to the power {POWER}; "
+            "ridge classifier, alpha by leaving one labelled picture out; the rest of each class, at most 50, is "
+            "classified; mean over classes; se over the draws; principal components of all pictures, without labels",
             "seed": 0,
             "seconds": ledger.close(),
         },
