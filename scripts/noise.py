@@ -57,8 +57,7 @@ def main() -> None:
     recipe = recipes.load("cdbn_mnist", **RECIPE)
     ledger = Ledger(name, fingerprint(recipe, POOLING, options.quick))
     folder = Path("runs", name)
-    if "layers" not in ledger.entries:
-        ledger.get("layers", lambda: len(GreedyTraining(recipe, train, folder=folder).run().machines))
+    ledger.get("layers", lambda: len(GreedyTraining(recipe, train, folder=folder).run().machines))
     network = stack.load(folder)
 
     def accuracies(corruption: dict[str, float]) -> dict[str, float]:
