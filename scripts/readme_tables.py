@@ -203,6 +203,7 @@ def main() -> int:
         scaling_table,
         mnist_table,
         labels_table,
+        caltech_table,
         noise_table,
     )
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
