@@ -204,6 +204,7 @@ def main() -> int:
         mnist_table,
         labels_table,
         caltech_table,
+        parts_table,
         noise_table,
     )
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
