@@ -23,8 +23,10 @@ def descend(
     """
     optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
     rates = [group["lr"] for group in groups]
+    # The schedule divides by zero where it would rise for a single step.
+    rise = max(WARM_UP, 2 / (updates + 1))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rates, total_steps=updates + 1, pct_start=WARM_UP, cycle_momentum=False
+        optimizer, rates, total_steps=updates + 1, pct_start=rise, cycle_momentum=False
     )
     for step in range(updates):
         value = loss()

@@ -33,6 +33,14 @@ def test_rates_rise_over_a_tenth_and_fall_to_nothing():
     assert steps[-1] < 1e-3
 
 
+@pytest.mark.parametrize("updates", range(1, 31))
+def test_any_number_of_updates_goes_downhill(updates):
+    point, loss = quadratic()
+    losses = list(descend([{"params": [point], "lr": 0.1}], loss, updates=updates, weight_decay=0))
+    assert len(losses) == updates
+    assert float(loss().detach()) < 5
+
+
 def test_groups_have_rates_of_their_own():
     fast, slow = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     groups = [{"params": [fast], "lr": 0.1}, {"params": [slow], "lr": 0.01}]
