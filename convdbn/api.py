@@ -153,7 +153,7 @@ def evaluate(
         labels: number of labelled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        classifier: svm (RBF kernel), linear-svm, logistic or ridge.
+        classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm or logistic.
         draws: how often the labelled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.

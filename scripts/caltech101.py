@@ -2,18 +2,21 @@
 
     python scripts/caltech101.py --data-root DIR [--quick]
 
-Pictures, grey, are stretched to one square; the maps of layers 1 and 2 of `cdbn_natural` are averaged over a spatial
-pyramid, and a ridge classifier learns from 15 or 30 pictures of each of the 101 classes (the background is left out).
-Up to 50 others of each class are classified; the accuracy is the mean over classes, then over draws. --quick: 20
-classes, one draw of 15. Writes results/caltech101.json (--quick: caltech101_quick.json); run again after an
+Pictures, grey, are stretched to squares of two sizes; the maps of layers 1 and 2 of `cdbn_natural`, brought to one
+contrast, are averaged over a spatial pyramid, and a ridge classifier with an RBF kernel learns from 15 or 30 pictures
+of each of the 101 classes (the background is left out). Up to 50 others of each class are classified; the accuracy is
+the mean over classes, then over draws. --quick: 20 classes, one draw of 15. Writes results/caltech101.json (--quick: caltech101_quick.json); run again after an
 interruption, it goes on where it stopped.
 """
 
 import argparse
+import itertools
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from reporting import Ledger, fingerprint, write
 
@@ -27,8 +30,8 @@ from convdbn.readout.evaluate import class_accuracy, principal_components
 from convdbn.readout.extract import describe
 
 MODEL = "cdbn_natural"
-SIDE = 152
-GRID, POWER = (1, 2, 3, 4, 6), 0.25
+SIDES = (104, 152)
+POOLING = Pooling((1, 2), grid=(1, 2, 3, 4, 6), power=0.5, window=3)
 MOST = 80
 """Pictures of a class that are used at all: as many as one draw of 30 needs."""
 PIXELS = 32
@@ -38,6 +41,15 @@ PIXELS = 32
 def stretched(network: Stack, side: int) -> Stack:
     """The network behind a transform that brings every picture to one square."""
     return Stack(Pipeline(Resize([side, side]), *network.transform), list(network.machines), network.picture)
+
+
+def rows_of(network: Stack, images: Images) -> Rows:
+    """Layer 1 at every size, then layer 2 at every size; each such part is scaled to a total variance of 1."""
+    parts = []
+    for side, layer in itertools.product(SIDES, POOLING.layers):
+        rows = describe(stretched(network, side), images, replace(POOLING, layers=(layer,)))
+        parts.append((layer, rows / np.sqrt(rows.var(0).sum())))
+    return np.concatenate([rows for _, rows in sorted(parts, key=lambda part: part[0])], 1)
 
 
 def few_of_each(images: Images, classes: int) -> torch.Tensor:
@@ -61,9 +73,9 @@ def main() -> None:
     images = everything.select(few_of_each(everything, classes))
     assert images.labels is not None
     labels = images.labels.numpy()
-    network = stretched(convdbn.create_model(MODEL, device="cpu"), SIDE)
+    network = convdbn.create_model(MODEL, device="cpu")
     small = Pipeline(Resize([PIXELS, PIXELS]))
-    ledger = Ledger(name, fingerprint(WEIGHTS / f"{MODEL}.safetensors", SIDE, GRID, POWER, MOST, draws, counts))
+    ledger = Ledger(name, fingerprint(WEIGHTS / f"{MODEL}.safetensors", SIDES, POOLING, MOST, draws, counts))
 
     def accuracies(kind: str, rows: Rows) -> dict[str, Any]:
         result = {}
@@ -75,9 +87,9 @@ def main() -> None:
             result[str(count)] = {"accuracy": statistics.mean(got), "se": se, "accuracies": got}
         return result
 
-    pooling, first = Pooling((1, 2), GRID, POWER), network.machines[0].units[1].n * sum(side**2 for side in GRID)
-    learned = ledger.array("learned", lambda: describe(network, images, pooling))
-    random = ledger.array("random", lambda: describe(with_random_filters(network, seed=0), images, pooling))
+    first = len(SIDES) * network.machines[0].units[1].n * sum(side**2 for side in POOLING.grid)
+    learned = ledger.array("learned", lambda: rows_of(network, images))
+    random = ledger.array("random", lambda: rows_of(with_random_filters(network, seed=0), images))
     pixels = ledger.array("pixels", lambda: describe(Pixels(small), images, Pooling(power=1)))
     write(
         Path("results", f"{name}.json"),
@@ -90,10 +102,12 @@ def main() -> None:
                 "pixels": accuracies("pixels", pixels),
                 "pca": accuracies("pca", principal_components(pixels, pixels)[0]),
             },
-            "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to {SIDE}x"
-            f"{SIDE}; means over pyramids of {GRID} cells a side, which overlap by half, to the power {POWER}; "
-            "ridge classifier, alpha by leaving one labelled picture out; the rest of each class, at most 50, is "
-            "classified; mean over classes; se over the draws; principal components of all pictures, without labels",
+            "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to squares of "
+            f"{SIDES} pixels; maps averaged over {POOLING.window}x{POOLING.window} positions, unit length over the maps, "
+            f"means over pyramids of {POOLING.grid} cells a side, which overlap by half, to the power {POOLING.power}; "
+            "every size and layer scaled to a variance of 1 over all pictures, without labels; ridge classifier with an "
+            "RBF kernel, alpha by leaving one labelled picture out; the rest of each class, at most 50, is classified; "
+            "mean over classes; se over the draws; principal components of all pictures, without labels",
             "seed": 0,
             "seconds": ledger.close(),
         },

@@ -158,7 +158,7 @@ class Classifier(nn.Module):
             build_transform(spec["transform"]),
             [Shape(below, above, (height, width), pool) for below, above, (height, width), pool in spec["shapes"]],
             classes=spec["classes"],
-            pooling=Pooling(tuple(pooling["layers"]), tuple(pooling["grid"]), pooling["power"]),
+            pooling=Pooling(**pooling | {name: tuple(pooling[name]) for name in ("layers", "grid")}),
         )
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 0.01
+"""Squared length far below which a window's responses stay weak instead of being brought to unit length."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,16 @@ class Pooling:
     """Cells along each side; several numbers make a pyramid."""
     power: float = 0.5
     """Exponent of the means: below 1 the strongest responses do not drown the others."""
+    window: int = 1
+    """Above 1 the maps are first averaged over windows of so many positions a side, which overlap by half, and what
+    all maps say of a window is brought to unit length, as in SIFT and HOG: contrast then counts no more."""
 
     def __post_init__(self) -> None:
         for name, values in (("layers", self.layers), ("grid", self.grid)):
             if not values or min(values) < 1:
                 raise ValueError(f"{name}={values}: give at least one number, each at least 1")
+        if self.window < 1:
+            raise ValueError(f"window={self.window}: must be at least 1 position")
         if not self.power > 0:
             raise ValueError(f"power={self.power}: must be positive")
 
@@ -42,10 +51,15 @@ class Pooling:
     def _parts(self, maps: Tensor) -> list[Tensor]:
         if maps.ndim == 2:
             return [maps]
+        maps = self._normalised(maps) if self.window > 1 else maps
         height, width = maps.shape[2:]
         return [
             (cells(height, side).to(maps) @ maps @ cells(width, side).to(maps).T).flatten(1) for side in self.grid
         ]
+
+    def _normalised(self, maps: Tensor) -> Tensor:
+        means = F.avg_pool2d(maps, min(self.window, *maps.shape[2:]), self.window // 2)
+        return means / (means.square().sum(1, keepdim=True) + EPSILON).sqrt()
 
 
 def cells(length: int, count: int) -> Tensor:

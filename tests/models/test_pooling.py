@@ -33,7 +33,20 @@ def test_pyramids_layers_and_vectors_follow_each_other():
     torch.testing.assert_close(rows[:, -7:], maps[2].sqrt())
 
 
-@pytest.mark.parametrize("bad", [{"layers": ()}, {"layers": (0,)}, {"grid": (0,)}, {"grid": ()}, {"power": 0}])
+def test_windows_of_strong_contrast_say_the_same_at_any_strength_and_faint_ones_less():
+    maps = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0)) + 0.5
+    strong, stronger, faint = (Pooling((1,), (1,), 1, window=3)([maps * scale]) for scale in (10, 20, 1e-3))
+    torch.testing.assert_close(strong, stronger, rtol=1e-3, atol=0)
+    assert (faint < 0.1 * strong).all()
+    # Windows of 3 begin at every position, 7 a side; each is brought to unit length over the three maps.
+    windows = torch.stack([maps[:, :, i : i + 3, j : j + 3].mean((2, 3)) for i in range(7) for j in range(7)])
+    unit = windows / (windows.square().sum(2, keepdim=True) + 0.01).sqrt()
+    torch.testing.assert_close(Pooling((1,), (1,), 1, window=3)([maps]), unit.mean(0))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"layers": ()}, {"layers": (0,)}, {"grid": (0,)}, {"grid": ()}, {"power": 0}, {"window": 0}]
+)
 def test_bad_values_are_named(bad):
     (name,) = bad
     with pytest.raises(ValueError, match=f"{name}="):

@@ -12,7 +12,7 @@ from convdbn.models.stack import WEIGHTS
 from convdbn.readout.baselines import with_random_filters
 from convdbn.sampling.gibbs import mean, start, update
 
-SHAPES = {"cdbn_mnist": (28, [256, 128]), "cdbn_natural": (100, [128, 256])}
+SHAPES = {"cdbn_mnist": (28, [256, 128]), "cdbn_natural": (100, [128, 128])}
 
 
 @pytest.mark.parametrize("name", SHAPES)
