@@ -3,10 +3,11 @@
     python scripts/caltech101.py --data-root DIR [--quick]
 
 Pictures, grey, are stretched to squares of two sizes; the maps of layers 1 and 2 of `cdbn_natural`, brought to one
-contrast, are averaged over a spatial pyramid, and a ridge classifier with an RBF kernel learns from 15 or 30 pictures
-of each of the 101 classes (the background is left out). Up to 50 others of each class are classified; the accuracy is
-the mean over classes, then over draws. --quick: 20 classes, one draw of 15. Writes results/caltech101.json (--quick: caltech101_quick.json); run again after an
-interruption, it goes on where it stopped.
+contrast, are averaged over a spatial pyramid, and a ridge classifier with an RBF kernel learns from 15 or 30
+pictures of each of the 101 classes (the background is left out). Up to 50 others of each class are classified; the
+accuracy is the mean over classes, then over draws. --quick: 20 classes, one draw of 15. Writes
+results/caltech101.json (--quick: caltech101_quick.json); run again after an interruption, it goes on where it
+stopped.
 """
 
 import argparse
@@ -103,11 +104,12 @@ def main() -> None:
                 "pca": accuracies("pca", principal_components(pixels, pixels)[0]),
             },
             "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to squares of "
-            f"{SIDES} pixels; maps averaged over {POOLING.window}x{POOLING.window} positions, unit length over the maps, "
-            f"means over pyramids of {POOLING.grid} cells a side, which overlap by half, to the power {POOLING.power}; "
-            "every size and layer scaled to a variance of 1 over all pictures, without labels; ridge classifier with an "
-            "RBF kernel, alpha by leaving one labelled picture out; the rest of each class, at most 50, is classified; "
-            "mean over classes; se over the draws; principal components of all pictures, without labels",
+            f"{SIDES} pixels; maps averaged over {POOLING.window}x{POOLING.window} positions, unit length over the "
+            f"maps, means over pyramids of {POOLING.grid} cells a side, which overlap by half, to the power "
+            f"{POOLING.power}; every size and layer scaled to a variance of 1 over all pictures, without labels; "
+            "ridge classifier with an RBF kernel, alpha by leaving one labelled picture out; the rest of each class, "
+            "at most 50, is classified; mean over classes; se over the draws; principal components of all pictures, "
+            "without labels",
             "seed": 0,
             "seconds": ledger.close(),
         },
