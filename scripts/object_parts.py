@@ -2,14 +2,14 @@
 
     python scripts/object_parts.py --data-root DIR [--quick]
 
-For faces, motorbikes and cars of Caltech-101 the `parts` recipe learns three layers, without labels, from half of the
-pictures. Every feature is then a detector: its score for a picture is a high quantile of its responses in some part
-of the map (Lee et al. 2009, section 4.4), and the figure is the area under its precision-recall curve for other
+For faces, motorbikes and cars of Caltech-101 the `parts` recipe learns three layers, without labels, from half of
+the pictures. Every feature is then a detector: its score for a picture is a high quantile of its responses in some
+part of the map (Lee et al. 2009, section 4.4), and the figure is the area under its precision-recall curve for other
 pictures of the object against four times as many of the background, averaged over the features of the layer (the
-paper does not say how many it takes: the area against as many as there are objects is given too). Parts and quantile are chosen on training pictures and other backgrounds. Also the bits that a feature of the faces' network
-says about which of the three objects a picture shows. --quick: cars alone. Writes results/object_parts.json
-(--quick: object_parts_quick.json) and docs/figures/parts.png; run again after an interruption, it goes on where it
-stopped.
+paper does not say how many it takes: the area against as many as there are objects is given too). Parts and quantile
+are chosen on training pictures and other backgrounds. Also the bits that a feature of the faces' network says about
+which of the three objects a picture shows. --quick: cars alone. Writes results/object_parts.json (--quick:
+object_parts_quick.json) and docs/figures/parts.png; run again after an interruption, it goes on where it stopped.
 """
 
 import argparse
