@@ -132,6 +132,7 @@ def evaluate(
     labels: int | list[int] = 1000,
     layers: int | list[int] = 1,
     grid: int | list[int] = 5,
+    window: int = 1,
     classifier: Literal["svm", "linear-svm", "logistic", "ridge"] = "svm",
     draws: int = 10,
     baselines: bool = False,
@@ -153,7 +154,9 @@ def evaluate(
         labels: number of labelled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm or logistic.
+        window: above 1, means over windows of so many positions a side are brought to one contrast first; 3 suits
+            photographs.
+        classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm, logistic.
         draws: how often the labelled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.
@@ -173,7 +176,7 @@ def evaluate(
         model,
         train,
         Corrupted(test, noise=noise, occlusion=occlusion, seed=seed) if noise or occlusion else test,
-        Pooling(as_tuple(layers), as_tuple(grid)),
+        Pooling(as_tuple(layers), as_tuple(grid), window=window),
         counts=as_tuple(labels),
         draws=draws,
         classifier=classifier,
