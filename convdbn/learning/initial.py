@@ -34,14 +34,24 @@ def centroids(link: Link, data: Tensor, *, generator: torch.Generator) -> Tensor
     from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
 
     count = link.weight.shape[0]
-    patches = F.unfold(data, link.weight.shape[2:]).transpose(1, 2).flatten(0, 1) if isinstance(link, Conv) else data
-    patches = patches - patches.mean(0)
-    norms = patches.square().sum(1)
-    patches = patches[norms >= norms.mean()]
-    if len(patches) < count:
-        raise UsageError(f"init='kmeans': {len(patches)} patches for {count} filters; take more pictures or fewer")
-    chosen = torch.randperm(len(patches), generator=generator, device=generator.device)[:PATCHES]
+    mean = torch.stack([_patches(link, x).mean(0) for x in data]).mean(0)
+    norms = torch.cat([(_patches(link, x) - mean).square().sum(1) for x in data])
+    strong = (norms >= norms.mean()).nonzero()[:, 0]
+    if len(strong) < count:
+        raise UsageError(f"init='kmeans': {len(strong)} patches for {count} filters; take more pictures or fewer")
+    order = torch.randperm(len(strong), generator=generator, device=generator.device)[:PATCHES]
+    chosen = strong[order.to(strong.device)]
+    picture, position = chosen // (len(norms) // len(data)), chosen % (len(norms) // len(data))
+    patches = data.new_empty(len(chosen), len(mean))
+    for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
+        here = picture == index
+        patches[here] = _patches(link, x)[position[here]] - mean
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
     means = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=5000)
-    means.fit(patches[chosen.to(patches.device)].cpu().numpy())
+    means.fit(patches.cpu().numpy())
     return torch.from_numpy(means.cluster_centers_).to(data)
+
+
+def _patches(link: Link, x: Tensor) -> Tensor:
+    """All patches of one picture or its maps, or the one vector, `(positions, inputs)`."""
+    return F.unfold(x[None], link.weight.shape[2:])[0].T if isinstance(link, Conv) else x[None]
