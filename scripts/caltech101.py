@@ -31,7 +31,7 @@ from convdbn.readout.evaluate import class_accuracy, principal_components
 from convdbn.readout.extract import describe
 
 MODEL = "cdbn_natural"
-SIDES = (104, 152)
+SIDES = (102, 154)
 POOLING = Pooling((1, 2), grid=(1, 2, 3, 4, 6), power=0.5, window=3)
 MOST = 80
 """Pictures of a class that are used at all: as many as one draw of 30 needs."""
