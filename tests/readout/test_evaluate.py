@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.kernel_ridge import KernelRidge
 
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, Pad, Pipeline, build_transform
@@ -10,7 +11,7 @@ from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels
-from convdbn.readout.classify import _pairs, _whole, predict
+from convdbn.readout.classify import ALPHA, RIDGE_GAMMA, WHOLE, _pairs, _whole, predict
 from convdbn.readout.evaluate import by_labels, class_accuracy, compare, draw_labelled, labelled, principal_components
 from convdbn.readout.extract import describe
 
@@ -51,6 +52,35 @@ class TestClassifiers:
         right = {kind: np.mean(predict(kind, rows, labels, unseen)[0] == truth) for kind in KINDS}
         assert min(right["svm"], right["ridge"]) > 0.99
         assert max(right["linear-svm"], right["logistic"]) < 0.75
+
+    def test_ridge_chooses_as_leaving_out_every_row_in_turn_would(self):
+        """And its answers are those of scikit-learn's kernel ridge with the same kernel."""
+        rows, labels = rings(40, seed=0)
+        unseen, _ = rings(40, seed=1)
+        predicted, chosen = predict("ridge", rows, labels, unseen)
+        centre, scale = rows.mean(0), 1 / np.sqrt(rows.var(0).sum())
+        rows, unseen = (rows - centre) * scale, (unseen - centre) * scale
+        targets = np.where(labels[:, None] == np.unique(labels), 1.0, -1.0)
+        targets, prior = targets - targets.mean(0), targets.mean(0)
+
+        def fitted(alpha, kept):
+            return KernelRidge(alpha=alpha, kernel="rbf", gamma=RIDGE_GAMMA).fit(rows[kept], targets[kept])
+
+        def error(alpha):
+            residuals = [
+                targets[i] - fitted(alpha, np.arange(len(rows)) != i).predict(rows[[i]])[0] for i in range(len(rows))
+            ]
+            return np.square(residuals).mean()
+
+        assert chosen == {"alpha": min(ALPHA, key=error)}
+        scores = fitted(chosen["alpha"], slice(None)).predict(unseen) + prior
+        assert (predicted == np.unique(labels)[scores.argmax(1)]).all()
+
+    def test_ridge_refuses_more_rows_than_its_kernel_has_room_for(self):
+        rows, labels = np.zeros((WHOLE + 2, 1), np.float32), np.arange(WHOLE + 2) % 2
+        rows[:, 0] = labels
+        with pytest.raises(UsageError, match="classifier='ridge': takes at most"):
+            predict("ridge", rows, labels, rows[:2])
 
     def test_the_unseen_rows_choose_nothing(self):
         """Other test pictures leave the settings and the answers for these as they were."""
