@@ -11,9 +11,7 @@ stopped.
 """
 
 import argparse
-import itertools
 import statistics
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +42,17 @@ def stretched(network: Stack, side: int) -> Stack:
     return Stack(Pipeline(Resize([side, side]), *network.transform), list(network.machines), network.picture)
 
 
+def columns(network: Stack) -> int:
+    """Numbers that layer 1 says of a picture of one size."""
+    return network.machines[0].units[1].n * sum(side**2 for side in POOLING.grid)
+
+
 def rows_of(network: Stack, images: Images) -> Rows:
     """Layer 1 at every size, then layer 2 at every size; each such part is scaled to a total variance of 1."""
-    parts = []
-    for side, layer in itertools.product(SIDES, POOLING.layers):
-        rows = describe(stretched(network, side), images, replace(POOLING, layers=(layer,)))
-        parts.append((layer, rows / np.sqrt(rows.var(0).sum())))
-    return np.concatenate([rows for _, rows in sorted(parts, key=lambda part: part[0])], 1)
+    sizes = [describe(stretched(network, side), images, POOLING) for side in SIDES]
+    first = columns(network)
+    parts = [rows[:, :first] for rows in sizes] + [rows[:, first:] for rows in sizes]
+    return np.concatenate([part / np.sqrt(part.var(0).sum()) for part in parts], 1)
 
 
 def few_of_each(images: Images, classes: int) -> torch.Tensor:
@@ -88,7 +90,7 @@ def main() -> None:
             result[str(count)] = {"accuracy": statistics.mean(got), "se": se, "accuracies": got}
         return result
 
-    first = len(SIDES) * network.machines[0].units[1].n * sum(side**2 for side in POOLING.grid)
+    first = len(SIDES) * columns(network)
     learned = ledger.array("learned", lambda: rows_of(network, images))
     random = ledger.array("random", lambda: rows_of(with_random_filters(network, seed=0), images))
     pixels = ledger.array("pixels", lambda: describe(Pixels(small), images, Pooling(power=1)))

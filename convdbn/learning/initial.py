@@ -41,7 +41,8 @@ def centroids(link: Link, data: Tensor, *, generator: torch.Generator) -> Tensor
         raise UsageError(f"init='kmeans': {len(strong)} patches for {count} filters; take more pictures or fewer")
     order = torch.randperm(len(strong), generator=generator, device=generator.device)[:PATCHES]
     chosen = strong[order.to(strong.device)]
-    picture, position = chosen // (len(norms) // len(data)), chosen % (len(norms) // len(data))
+    positions = len(norms) // len(data)
+    picture, position = chosen // positions, chosen % positions
     patches = data.new_empty(len(chosen), len(mean))
     for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
         here = picture == index
