@@ -81,9 +81,14 @@ class BoltzmannMachine(nn.Module):
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
         total: Any = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
+        return total + _scaled(self.coupling(state), beta)
+
+    def coupling(self, state: State) -> Tensor:
+        """What the links add to the energy, before it is scaled by beta, `(B,)`."""
+        total: Any = 0.0
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = self.units[a].coupled(state[a]), self.units[b].coupled(state[b])
-            total = total - _scaled((link.up(below) * above).flatten(1).sum(1), beta)
+            total = total - (link.up(below) * above).flatten(1).sum(1)
         return total
 
     def free_energy(self, state: Given, colour: int = 0, beta: float | Tensor = 1.0) -> Tensor:

@@ -67,6 +67,10 @@ class Unit(nn.Module, ABC):
         return self.mean(field)
 
     @abstractmethod
+    def field_for(self, mean: Tensor) -> Tensor:
+        """The inverse of `mean`: a field in which the expected state is this one, inside the units' range."""
+
+    @abstractmethod
     def mode(self, field: Tensor) -> Tensor:
         """Most probable state, same shape as the field."""
 
@@ -120,6 +124,9 @@ class Bernoulli(Unit):
         if fast.usable(field):
             return fast.logistic(field, self.bias, None)[0]
         return self.biased(field).sigmoid_()
+
+    def field_for(self, mean: Tensor) -> Tensor:
+        return mean.logit() - self.per_unit(self.bias, mean)
 
     def mode(self, field: Tensor) -> Tensor:
         return (self.biased(field) > 0).to(field.dtype)
@@ -179,6 +186,9 @@ class Gaussian(Unit):
     def mean(self, field: Tensor) -> Tensor:
         return self.biased(field * self.scale.square())
 
+    def field_for(self, mean: Tensor) -> Tensor:
+        return (mean - self.per_unit(self.bias, mean)) / self.scale.square()
+
     def mode(self, field: Tensor) -> Tensor:
         return self.mean(field)
 
@@ -199,6 +209,9 @@ class Categorical(Unit):
 
     def mean(self, field: Tensor) -> Tensor:
         return self.biased(field).softmax(1)
+
+    def field_for(self, mean: Tensor) -> Tensor:
+        return mean.log() - self.per_unit(self.bias, mean)
 
     def mode(self, field: Tensor) -> Tensor:
         return _one_hot(self.biased(field).argmax(1), self.n, field)
@@ -258,6 +271,12 @@ class BlockSoftmax(Unit):
         if self._by_kernel(field):
             return fast.pooling_mean(field, self.bias, self.block)
         return pooled(self.mean(field), self.block)
+
+    def field_for(self, mean: Tensor) -> Tensor:
+        members = self._members(mean)
+        off = 1 - sum(members[1:], members[0])
+        logits = [(member, off) for member in members]
+        return self._assemble(mean, torch.div, logits).log() - self.per_unit(self.bias, mean)
 
     def mode(self, field: Tensor) -> Tensor:
         members = self._members(self.biased(field))

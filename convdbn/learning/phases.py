@@ -2,9 +2,12 @@
 
 The gradient of the log-likelihood is a contrast of statistics (Hinton 2002). The positive phase takes the hidden
 layers given the data. The methods differ only in the negative phase: contrastive divergence starts its chains at the
-data, persistent contrastive divergence (Tieleman 2008) keeps them between updates.
+data, persistent contrastive divergence (Tieleman 2008) keeps them between updates, fast weights (Tieleman and Hinton
+2009) drive them away from where they were, and parallel tempering swaps them with chains at other temperatures.
 """
 
+import copy
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.errors import UsageError
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
+from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
 
 @torch.no_grad()
@@ -41,7 +45,28 @@ def positive(machine: BoltzmannMachine, data: Given, *, generator: torch.Generat
     return expect(machine, data, generator=generator)
 
 
-class ContrastiveDivergence:
+class NegativePhase(ABC):
+    """The model's state, with means in its hidden colour, after `k` sweeps of its chains."""
+
+    def __init__(self, k: int = 1) -> None:
+        self.k = k
+
+    @abstractmethod
+    def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
+        """The state of the model; `samples` is that of the data."""
+
+    def follow(self, machine: BoltzmannMachine) -> None:  # noqa: B027 - nothing unless a phase says otherwise
+        """Learn from the gradients of an update, where the phase has something to learn."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What the phase carries from update to update."""
+        return {}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027
+        """The inverse of `state`."""
+
+
+class ContrastiveDivergence(NegativePhase):
     """CD-k (Hinton 2002): k sweeps from the data; with `noise_free` the visible layer takes its mean.
 
     Gaussian visibles are reconstructed noise-free in the recipe of Lee et al. (2009). The outermost `border` pixels,
@@ -50,7 +75,8 @@ class ContrastiveDivergence:
     """
 
     def __init__(self, k: int = 1, *, noise_free: bool = False, border: int = 0) -> None:
-        self.k, self.noise_free, self.border = k, noise_free, border
+        super().__init__(k)
+        self.noise_free, self.border = noise_free, border
 
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         sampling = draw(generator)
@@ -72,14 +98,14 @@ def _border(maps: Tensor, width: int) -> Tensor:
     return kept
 
 
-class PersistentContrastiveDivergence:
+class PersistentContrastiveDivergence(NegativePhase):
     """PCD-k (Tieleman 2008): chains that go on from update to update, k sweeps each; they begin at the data.
 
     `chains` is the state of the fantasy particles, one for each element of the first batch.
     """
 
     def __init__(self, k: int = 1) -> None:
-        self.k = k
+        super().__init__(k)
         self.chains: State | None = None
 
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
@@ -93,5 +119,68 @@ class PersistentContrastiveDivergence:
             kept.copy_(new)
         return means
 
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.chains is None else {f"chains.{layer}": x for layer, x in enumerate(self.chains)}
 
-NegativePhase = ContrastiveDivergence | PersistentContrastiveDivergence
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        names = sorted((name for name in tensors if name.startswith("chains.")), key=lambda name: int(name[7:]))
+        self.chains = tuple(tensors[name] for name in names) or None
+
+
+class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
+    """Fast PCD (Tieleman and Hinton 2009): the chains see fast parameters on top of the machine's own.
+
+    These learn from the same gradients at `rate`, and 1 - `decay` of them is forgotten at every update: where the
+    chains stay, energy rises at once, and they move on.
+    """
+
+    def __init__(self, k: int = 1, *, rate: float, decay: float = 0.95) -> None:
+        super().__init__(k)
+        self.rate, self.decay = rate, decay
+        self.fast: list[Tensor] | None = None
+
+    @torch.no_grad()
+    def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
+        if self.fast is None:
+            self.fast = [torch.zeros_like(parameter) for parameter in machine.parameters()]
+        seen = copy.deepcopy(machine)
+        for parameter, fast in zip(seen.parameters(), self.fast, strict=True):
+            parameter.add_(fast)
+        return super().__call__(seen, samples, generator=generator)
+
+    @torch.no_grad()
+    def follow(self, machine: BoltzmannMachine) -> None:
+        assert self.fast is not None
+        for parameter, fast in zip(machine.parameters(), self.fast, strict=True):
+            if parameter.grad is not None:
+                fast.mul_(self.decay).sub_(parameter.grad, alpha=self.rate)
+
+    def state(self) -> dict[str, Tensor]:
+        return super().state() | {f"fast.{index}": x for index, x in enumerate(self.fast or [])}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        super().load_state(tensors)
+        count = sum(name.startswith("fast.") for name in tensors)
+        self.fast = [tensors[f"fast.{index}"] for index in range(count)] or None
+
+
+class ParallelTempering(PersistentContrastiveDivergence):
+    """Persistent chains with replicas at `temperatures` values of beta from 1 to 0, which swap places (Desjardins et
+    al. 2010); the replicas at beta 1 are the model's state."""
+
+    def __init__(self, k: int = 1, *, temperatures: int = 10) -> None:
+        super().__init__(k)
+        self.temperatures = temperatures
+
+    @torch.no_grad()
+    def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
+        if self.chains is None:
+            self.chains = replicas(samples, self.temperatures)
+        betas, chains = ladder(self.temperatures, like=self.chains[0]), self.chains
+        for _ in range(self.k):
+            for odd in (False, True):
+                chains = tempered_sweep(machine, chains, betas, generator=generator, odd=odd)
+        for kept, new in zip(self.chains, chains, strict=True):
+            kept.copy_(new)
+        count = len(chains[0]) // self.temperatures
+        return expect(machine, tuple(x[:count] for x in chains), generator=generator)[0]

@@ -13,12 +13,15 @@ from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, 
 from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
+from convdbn.learning.centring import Centring
 from convdbn.learning.initial import initialise
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
     ContrastiveDivergence,
+    FastPersistentContrastiveDivergence,
     NegativePhase,
+    ParallelTempering,
     PersistentContrastiveDivergence,
     positive,
 )
@@ -47,6 +50,7 @@ class Trainer:
         self.data_spread = math.inf
         self.negative = _negative_phase(settings)
         self.sparsity = _sparsity(settings)
+        self.centring = None if settings.centring == "none" else Centring(settings.centring)
         # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
         machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
         self.parameters = list(machine.parameters())
@@ -86,7 +90,14 @@ class Trainer:
                     on_metrics(self._metrics(states, before, watched))
 
     def _update_visible(self, visible: Tensor) -> State:
-        return self.update((visible, *[None] * (len(self.machine.units) - 1)))
+        return self.update((self._presented(visible), *[None] * (len(self.machine.units) - 1)))
+
+    def _presented(self, visible: Tensor) -> Tensor:
+        """The input as it is, or the bits that `binarise` makes of it at this presentation."""
+        if self.settings.binarise == "sample":
+            uniform = torch.rand(visible.shape, generator=self.generator, device=visible.device, dtype=visible.dtype)
+            return uniform.lt_(visible)
+        return (visible > 0.5).to(visible.dtype) if self.settings.binarise == "threshold" else visible
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
@@ -99,11 +110,15 @@ class Trainer:
         for parameter in self.parameters:
             parameter.grad = None
         loss.backward()
-        self.optimizer.step()
+        self.negative.follow(self.machine)
+        if self.centring is None:
+            self.optimizer.step()
+        else:
+            self.centring.step(self.machine, self.optimizer, means, model)
         return means
 
-    def _schedule(self) -> float:
-        """Set learning rate, momentum and sigma for this step; the momentum, the only one that is no tensor."""
+    def _schedule(self) -> tuple[float, int]:
+        """Set learning rate, momentum, sigma and sweeps for this step; those that are no tensors."""
         s, progress = self.settings, self.step / max(1, self.settings.updates)
         rate = s.rate + (s.rate_end - s.rate) * progress
         momentum = s.momentum if progress < MOMENTUM_SWITCH else s.momentum_end
@@ -119,7 +134,9 @@ class Trainer:
         visible = self.machine.units[0]
         if isinstance(visible, Gaussian):
             visible.set_scale(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
-        return momentum
+        if s.k_end:
+            self.negative.k = round(s.k + (s.k_end - s.k) * progress)
+        return momentum, self.negative.k
 
     @torch.no_grad()
     def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
@@ -172,8 +189,9 @@ class Trainer:
         }
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
-        if isinstance(self.negative, PersistentContrastiveDivergence) and self.negative.chains is not None:
-            tensors |= {f"chains.{layer}": x for layer, x in enumerate(self.negative.chains)}
+        tensors |= {f"negative.{name}": x for name, x in self.negative.state().items()}
+        if self.centring is not None:
+            tensors |= {f"offset.{layer}": x for layer, x in enumerate(self.centring.offsets or [])}
         if isinstance(self.sparsity, DecayedSparsity) and self.sparsity.average is not None:
             tensors["sparsity.average"] = self.sparsity.average
         return tensors
@@ -190,11 +208,16 @@ class Trainer:
                 _, index, slot = name.split(".")
                 slots.setdefault(int(index), {})[slot] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
-        chains = [tensors[name].to(device) for name in sorted(tensors) if name.startswith("chains.")]
-        if isinstance(self.negative, PersistentContrastiveDivergence) and chains:
-            self.negative.chains = tuple(chains)
+        self.negative.load_state(_of("negative.", tensors, device))
+        if self.centring is not None:
+            offsets = _of("offset.", tensors, device)
+            self.centring.offsets = [offsets[str(layer)] for layer in range(len(offsets))] or None
         if isinstance(self.sparsity, DecayedSparsity) and "sparsity.average" in tensors:
             self.sparsity.average = tensors["sparsity.average"].to(device)
+
+
+def _of(prefix: str, tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): x.to(device) for name, x in tensors.items() if name.startswith(prefix)}
 
 
 _REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of the pictures"
@@ -220,6 +243,10 @@ def _negative_phase(settings: Layer) -> NegativePhase:
         raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":
         return PersistentContrastiveDivergence(settings.k)
+    if settings.phase == "fast-pcd":
+        return FastPersistentContrastiveDivergence(settings.k, rate=settings.rate)
+    if settings.phase == "tempering":
+        return ParallelTempering(settings.k, temperatures=settings.temperatures)
     return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)
 
 

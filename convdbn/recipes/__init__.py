@@ -40,10 +40,18 @@ class Layer:
     """Number of parameter updates."""
     batch: int = 20
     """Pictures or crops in an update."""
-    phase: Literal["cd", "pcd"] = "cd"
-    """Negative phase: contrastive divergence, or persistent chains."""
+    binarise: Literal["none", "sample", "threshold"] = "none"
+    """Inputs in [0, 1] as they are, drawn as bits anew at every presentation, or cut at a half."""
+    phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
+    """Negative phase: contrastive divergence, persistent chains, these with fast weights, or parallel tempering."""
     k: int = 1
-    """Gibbs sweeps of the negative phase in each update."""
+    """Gibbs sweeps of the negative phase in each update (tempering: pairs of sweeps)."""
+    k_end: int = 0
+    """Sweeps at the last update; the number moves there linearly. 0 stays at k."""
+    temperatures: int = 10
+    """Replicas of each chain in parallel tempering, at as many temperatures."""
+    centring: Literal["none", "data", "model", "both"] = "none"
+    """Learn as if units were their differences from their means in the data, the model, or both (halfway)."""
     noise_free: bool = False
     """Reconstruct visibles as means (CD only), as Lee et al. do for natural images."""
     border: int = 0
@@ -175,8 +183,8 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
 # Smallest and largest value of each number.
 TINY, LARGE, HUGE = 1e-12, 1e12, 1e36
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("filters", "pool", "updates", "batch", "k", "log_every"), (1, LARGE)),
-    **dict.fromkeys(("kernel", "crop", "border", "l2", "strength", "held_out", "seed"), (0, LARGE)),
+    **dict.fromkeys(("filters", "pool", "updates", "batch", "k", "temperatures", "log_every"), (1, LARGE)),
+    **dict.fromkeys(("kernel", "crop", "border", "k_end", "l2", "strength", "held_out", "seed"), (0, LARGE)),
     **dict.fromkeys(("rate", "bias_rate", "weight_std"), (TINY, HUGE)),
     "rate_end": (0, HUGE),
     **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),

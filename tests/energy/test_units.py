@@ -44,6 +44,14 @@ def test_mean_is_the_derivative_of_log_norm(name):
     torch.testing.assert_close(unit.mean(field), gradient)
 
 
+@pytest.mark.parametrize("name", UNITS)
+@torch.no_grad()
+def test_field_for_is_the_inverse_of_the_mean(name):
+    unit, field = unit_and_field(name)
+    mean = unit.mean(field)
+    torch.testing.assert_close(unit.mean(unit.field_for(mean)), mean)
+
+
 @pytest.mark.parametrize("name", DISCRETE)
 def test_log_norm_sums_over_all_states(name):
     unit, field = unit_and_field(name)

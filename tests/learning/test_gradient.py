@@ -1,11 +1,20 @@
 """The contrast's gradient against the exact log-likelihood, the phases against exact starts, and learning itself."""
 
+import copy
+
 import pytest
 import torch
 from small import DISCRETE, FALSE_ALARM, MACHINES, codes, generator, make, p_value
 
 from convdbn.errors import UsageError
-from convdbn.learning.phases import ContrastiveDivergence, PersistentContrastiveDivergence, expect, positive
+from convdbn.learning.phases import (
+    ContrastiveDivergence,
+    FastPersistentContrastiveDivergence,
+    ParallelTempering,
+    PersistentContrastiveDivergence,
+    expect,
+    positive,
+)
 from convdbn.models.machines import conv_rbm
 from convdbn.sampling import exact
 
@@ -93,12 +102,20 @@ def test_positive_phase_is_the_exact_posterior(name):
     torch.testing.assert_close(means[1].flatten(), (p[fits] / p[fits].sum()) @ joint[1][fits].flatten(1))
 
 
+PERSISTENT = {
+    "pcd": PersistentContrastiveDivergence(k=2),
+    "fast-pcd": FastPersistentContrastiveDivergence(k=2, rate=0.1),
+}
+
+
 @pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("phase", PERSISTENT)
 @torch.no_grad()
-def test_persistent_chains_leave_an_exact_start_alone(name):
+def test_persistent_chains_leave_an_exact_start_alone(name, phase):
+    """Fast weights too, before there is a gradient to learn from."""
     machine, shapes = make(name)
     joint, p = exact.probabilities(machine, shapes)
-    negative = PersistentContrastiveDivergence(k=2)
+    negative = copy.deepcopy(PERSISTENT[phase])
     start = exact.sample(machine, shapes, 40_000, generator=generator(4))
     source = generator(5)
     for _ in range(2):
@@ -107,6 +124,41 @@ def test_persistent_chains_leave_an_exact_start_alone(name):
     # The statistics use the means given these chains' visibles, of which the chains hold samples.
     expected, _ = expect(machine, negative.chains, generator=generator(6))
     assert torch.equal(means[1], expected[1])
+
+
+@pytest.mark.parametrize("name", ["rbm", "labelled_pooled_rbm", "conv_dbm"])
+@torch.no_grad()
+def test_tempering_leaves_an_exact_start_alone(name):
+    """Every replica begins at the exact distribution of its own temperature."""
+    machine, shapes = make(name)
+    joint, _ = exact.probabilities(machine, shapes)
+    negative = ParallelTempering(k=2, temperatures=3)
+    laws = [exact.probabilities(machine, shapes, beta)[1] for beta in (1.0, 0.5, 0.0)]
+    index = torch.cat([torch.multinomial(law, 20_000, replacement=True, generator=generator(4)) for law in laws])
+    negative.chains = tuple(x[index] for x in joint)
+    means = negative(machine, (), generator=generator(5))
+    assert len(means[0]) == 20_000
+    for drawn, law in zip(codes(negative.chains).split(20_000), laws, strict=True):
+        assert p_value(drawn, codes(joint), law) > FALSE_ALARM
+
+
+@torch.no_grad()
+def test_fast_weights_learn_forget_and_drive_the_chains_alone():
+    machine, shapes = make("rbm")
+    negative = FastPersistentContrastiveDivergence(rate=0.5, decay=0.9)
+    samples = exact.sample(machine, shapes, 10, generator=generator(1))
+    before = [x.clone() for x in machine.parameters()]
+    negative(machine, samples, generator=generator(2))
+    for parameter in machine.parameters():
+        parameter.grad = torch.full_like(parameter, 2.0)
+    negative.follow(machine)
+    negative.follow(machine)
+    for parameter, old, fast in zip(machine.parameters(), before, negative.fast, strict=True):
+        assert torch.equal(parameter, old)
+        torch.testing.assert_close(fast, torch.full_like(fast, -1.9))  # -1, then .9 of it and another -1
+    for fast in negative.fast:
+        fast.fill_(-50.0)
+    assert not negative(machine, samples, generator=generator(3))[0].any()
 
 
 @pytest.mark.parametrize("name", RESTRICTED)
@@ -127,7 +179,7 @@ def marginal(joint, p):
 
 
 @pytest.mark.parametrize("name", ["rbm", "pooled_rbm"])
-@pytest.mark.parametrize("phase", ["cd", "pcd"])
+@pytest.mark.parametrize("phase", ["cd", "pcd", "fast-pcd", "tempering"])
 def test_a_student_learns_its_teacher(name, phase):
     """Learning from data drawn from a known machine lowers the exact KL divergence by 90 %."""
     teacher, shapes = make(name, seed=3, scale=1.5)
@@ -142,7 +194,12 @@ def test_a_student_learns_its_teacher(name, phase):
             return float(law @ (law.log() - exact.log_likelihood(student, every, shapes)))
 
     before = divergence()
-    negative = ContrastiveDivergence(k=5) if phase == "cd" else PersistentContrastiveDivergence(k=5)
+    negative = {
+        "cd": ContrastiveDivergence(k=5),
+        "pcd": PersistentContrastiveDivergence(k=5),
+        "fast-pcd": FastPersistentContrastiveDivergence(k=1, rate=0.01),
+        "tempering": ParallelTempering(k=1, temperatures=3),
+    }[phase]
     optimizer = torch.optim.Adam(student.parameters(), lr=0.03)
     source = generator(10)
     steps = 600
@@ -152,6 +209,7 @@ def test_a_student_learns_its_teacher(name, phase):
         means, samples = positive(student, (batch, None), generator=source)
         optimizer.zero_grad()
         student(means, negative(student, samples, generator=source)).backward()
+        negative.follow(student)
         optimizer.step()
     assert divergence() < 0.1 * before
 

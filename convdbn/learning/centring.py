@@ -1,0 +1,71 @@
+"""Centring: learning as if every unit were its difference from an offset (Montavon and Müller 2012).
+
+A machine whose links see x - o has the energy of an ordinary one with other biases,
+
+    b_above = b'_above - W o_below        b_below = b'_below - W^T o_above
+
+so centring needs no other machine, only other coordinates for the gradient: the step is taken in (W, b') and carried
+over to (W, b) (Melchior, Fischer and Wiskott 2016, section 3). For convolutional links an offset is one number for
+each map, and W o sums over the filter, as it does away from the border.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, Conv, Link, State
+from convdbn.learning.penalties import activation
+
+SLIDE = 0.01
+"""Share of the latest means in the offsets, which are moving averages."""
+
+
+class Centring:
+    """Offsets from the positive states (`data`), the negative (`model`), or the mean of the two (`both`)."""
+
+    def __init__(self, source: Literal["data", "model", "both"]) -> None:
+        self.source = source
+        self.offsets: list[Tensor] | None = None
+
+    @torch.no_grad()
+    def step(
+        self, machine: BoltzmannMachine, optimizer: torch.optim.Optimizer, positive: State, negative: State
+    ) -> None:
+        """The optimizer's step in centred coordinates; gradients are those of the ordinary ones."""
+        self._slide(positive, negative)
+        assert self.offsets is not None
+        offsets = [unit.coupled(o[None])[0] for unit, o in zip(machine.units, self.offsets, strict=True)]
+        edges = list(zip(machine.edges, machine.links, strict=True))
+        before = [link.weight.clone() for link in machine.links]
+        for (a, b), link in edges:
+            assert link.weight.grad is not None
+            for gradient in self._carried(machine, link, a, b, offsets):
+                link.weight.grad -= gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
+        optimizer.step()
+        for ((a, b), link), old in zip(edges, before, strict=True):
+            moved = (link.weight - old).flatten(2).sum(2) if isinstance(link, Conv) else link.weight - old
+            if machine.units[b].bias.requires_grad:
+                machine.units[b].bias.sub_(moved @ offsets[a] * _copies(link))
+            if machine.units[a].bias.requires_grad:
+                machine.units[a].bias.sub_(offsets[b] @ moved)
+
+    def _slide(self, positive: State, negative: State) -> None:
+        data, model = ([activation(x) for x in state] for state in (positive, negative))
+        if self.offsets is None:
+            self.offsets = [x.clone() for x in data]
+        for offset, x, y in zip(self.offsets, data, model, strict=True):
+            offset.lerp_({"data": x, "model": y, "both": (x + y) / 2}[self.source], SLIDE)
+
+    @staticmethod
+    def _carried(machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor]) -> list[Tensor]:
+        """What the biases' gradients take from that of the weight, `(above, below)`, by the chain rule; a bias that
+        does not learn takes nothing."""
+        below, above = machine.units[a].bias.grad, machine.units[b].bias.grad
+        carried = [] if above is None else [torch.outer(above, offsets[a]) * _copies(link)]
+        return carried if below is None else [*carried, torch.outer(offsets[b], below)]
+
+
+def _copies(link: Link) -> int:
+    """Units of the lower layer in the sum that one weight sees."""
+    return link.pool**2 if isinstance(link, Conv) else 1

@@ -1,0 +1,51 @@
+"""Parallel tempering: replicas of every chain at several temperatures, which change places now and then.
+
+beta scales the links alone, so a ladder of temperatures is one batch, and replica r of chain c is its row r * C + c.
+"""
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, State
+from convdbn.sampling.gibbs import draw, sweep
+
+
+def ladder(temperatures: int, *, like: Tensor) -> Tensor:
+    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`."""
+    return torch.linspace(1, 0, temperatures, device=like.device, dtype=like.dtype)
+
+
+def replicas(state: State, temperatures: int) -> State:
+    """Every chain, once for each temperature."""
+    return tuple(x.repeat(temperatures, *[1] * (x.ndim - 1)) for x in state)
+
+
+@torch.no_grad()
+def tempered_sweep(
+    machine: BoltzmannMachine, state: State, betas: Tensor, *, generator: torch.Generator, odd: bool
+) -> State:
+    """A sweep of every replica at its own beta, then one round of swaps between neighbouring ones."""
+    chains = len(state[0]) // len(betas)
+    state = sweep(machine, state, draw(generator), beta=betas.repeat_interleave(chains))
+    return swap(machine, state, betas, generator=generator, odd=odd)
+
+
+@torch.no_grad()
+def swap(machine: BoltzmannMachine, state: State, betas: Tensor, *, generator: torch.Generator, odd: bool) -> State:
+    """Swap replicas (0, 1), (2, 3), ... or, where `odd`, (1, 2), (3, 4), ... of each chain by Metropolis' rule.
+
+    With probability min(1, exp((beta_i - beta_j) (C_i - C_j))), C the coupling, which leaves the joint distribution
+    of all replicas as it is (Desjardins et al. 2010).
+    """
+    chains = len(state[0]) // len(betas)
+    coupling = machine.coupling(state).view(-1, chains)
+    first = torch.arange(int(odd), len(betas) - 1, 2, device=betas.device)
+    warmer = coupling[first] - coupling[first + 1]
+    ratio = (betas[first] - betas[first + 1])[:, None] * warmer
+    uniform = torch.rand(ratio.shape, generator=generator, device=ratio.device, dtype=ratio.dtype)
+    accepted = uniform.log() < ratio
+    rows = torch.arange(len(state[0]), device=betas.device).view(-1, chains)
+    order = rows.clone()
+    order[first] = torch.where(accepted, rows[first + 1], rows[first])
+    order[first + 1] = torch.where(accepted, rows[first], rows[first + 1])
+    return tuple(x[order.flatten()] for x in state)
