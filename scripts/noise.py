@@ -29,8 +29,11 @@ RECIPE: dict[str, Any] = {
     "filters": [128],
     "kernel": 9,
     "visible": "gaussian",
+    "init": "normal",
+    "border": 0,
     "updates": 800,
     "rate": 0.003,
+    "l2": 0,
     "weight_std": 0.01,
 }
 """One layer of larger filters, chosen on 2,000 other training pictures: 7x7 with epsilon .1 bear noise less well."""

@@ -18,6 +18,7 @@ __all__ = [
     "ZCA",
     "Binarize",
     "Grey",
+    "Invert",
     "LocalContrast",
     "Pad",
     "Pipeline",
@@ -104,8 +105,17 @@ class Binarize(Transform):
         return (x > self.threshold).to(x.dtype)
 
 
+class Invert(Transform):
+    """Black for white: 1 - x."""
+
+    kind = "invert"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - x
+
+
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.kind: transform for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize)
+    transform.kind: transform for transform in (Grey, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize, Invert)
 }
 
 

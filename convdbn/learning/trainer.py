@@ -90,14 +90,9 @@ class Trainer:
                     on_metrics(self._metrics(states, before, watched))
 
     def _update_visible(self, visible: Tensor) -> State:
-        return self.update((self._presented(visible), *[None] * (len(self.machine.units) - 1)))
-
-    def _presented(self, visible: Tensor) -> Tensor:
-        """The input as it is, or the bits that `binarise` makes of it at this presentation."""
-        if self.settings.binarise == "sample":
-            uniform = torch.rand(visible.shape, generator=self.generator, device=visible.device, dtype=visible.dtype)
-            return uniform.lt_(visible)
-        return (visible > 0.5).to(visible.dtype) if self.settings.binarise == "threshold" else visible
+        if self.settings.sample_input:
+            visible = drawn_bits(visible, generator=self.generator)
+        return self.update((visible, *[None] * (len(self.machine.units) - 1)))
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
@@ -214,6 +209,12 @@ class Trainer:
             self.centring.offsets = [offsets[str(layer)] for layer in range(len(offsets))] or None
         if isinstance(self.sparsity, DecayedSparsity) and "sparsity.average" in tensors:
             self.sparsity.average = tensors["sparsity.average"].to(device)
+
+
+def drawn_bits(probabilities: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Zeros and ones with these probabilities of a one."""
+    p = probabilities
+    return torch.rand(p.shape, generator=generator, device=p.device, dtype=p.dtype).lt_(p)
 
 
 def _of(prefix: str, tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class Layer:
     """Number of parameter updates."""
     batch: int = 20
     """Pictures or crops in an update."""
-    binarise: Literal["none", "sample", "threshold"] = "none"
-    """Inputs in [0, 1] as they are, drawn as bits anew at every presentation, or cut at a half."""
+    sample_input: bool = False
+    """Draw bits from an input in [0, 1], anew at every presentation, instead of taking it as it is."""
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
     """Negative phase: contrastive divergence, persistent chains, these with fast weights, or parallel tempering."""
     k: int = 1

@@ -38,6 +38,7 @@ EVERY = [
     {"kind": "local_contrast", "size": 5, "epsilon": 0.2},
     {"kind": "zca", "epsilon": 0.05},
     {"kind": "binarize", "threshold": 0.3},
+    {"kind": "invert"},
 ]
 
 

@@ -1,0 +1,67 @@
+"""Probability of data under a machine or a stack: the variational lower bound, which is exact where inference is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, Given, Unit
+from convdbn.sampling.gibbs import mean_field, start
+
+
+@torch.no_grad()
+def unnormalised(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) -> Tensor:
+    """Lower bound of log sum exp(-E) over the layers that are None, `(B,)`; less log Z, of the log-likelihood.
+
+    The bound of Salakhutdinov and Hinton (2009, section 2.2) at the fixed point of mean field. With q independent
+    units in fields f and means m the energies of their own cancel, and what remains holds for every kind of unit:
+
+        sum_links <m, W m> - sum_hidden <f, m> + sum_hidden log_norm(f) - sum_given U(x)
+
+    Exact for restricted machines, whose hidden layers are independent of each other.
+    """
+    layers = [layer for layer, x in enumerate(given) if x is None]
+    deep = any(machine.colours[layer] == 0 for layer in layers)
+    clamp = {layer: True for layer, x in enumerate(given) if x is not None}
+    state = start(machine, given)
+    if deep:
+        state = mean_field(machine, state, sweeps=sweeps, clamp=clamp)
+    total: Any = sum(-unit.energy(x) for unit, x in zip(machine.units, given, strict=True) if x is not None)
+    # Fields and the means that they make, once more for one colour after the other, so that q is what f says.
+    for colour in (0, 1):
+        fields = {layer: machine.field(state, layer) for layer in layers if machine.colours[layer] == colour}
+        state = tuple(
+            machine.units[layer].mean(fields[layer]) if layer in fields else x for layer, x in enumerate(state)
+        )
+        for layer, field in fields.items():
+            total = total + machine.units[layer].log_norm(field) - (field * state[layer]).flatten(1).sum(1)
+    return total - machine.coupling(state)
+
+
+@torch.no_grad()
+def unnormalised_stack(
+    machines: Sequence[BoltzmannMachine], visible: Tensor, *, generator: torch.Generator
+) -> Tensor:
+    """`unnormalised` for a deep belief network, whose layers below the top machine are generated downwards, `(B,)`.
+
+    One draw x_l from each q(x_l | x_{l-1}), the recognition that the stack uses: an unbiased estimate of the bound
+
+        E_q [sum_l log p(x_{l-1} | x_l) - log q(x_l | x_{l-1}) + log p*(x_top)]
+
+    of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v).
+    """
+    total: Any = 0.0
+    x = visible
+    for machine in machines[:-1]:
+        below, above = machine.units
+        up = machine.field((x, None), 1)
+        hidden = above.sample(up, generator=generator)
+        down = machine.field((None, hidden), 0)
+        total = total + _log_density(below, down, x) - _log_density(above, up, hidden)
+        x = hidden
+    return total + unnormalised(machines[-1], (x, *[None] * (len(machines[-1].units) - 1)))
+
+
+def _log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:
+    return (field * x).flatten(1).sum(1) - unit.energy(x) - unit.log_norm(field)
