@@ -58,7 +58,7 @@ def main() -> None:
         {
             **figures,
             "protocol": "mean over the 10,000 test pictures, nats; rbm16: pixels cut at .5, log Z exact; others: "
-            f"pixels drawn once, log Z by {ais.RUNS} runs of {steps} temperatures, forwards from a base with the means "
+            f"pixels drawn once, log Z by {ais.RUNS} runs of {steps} temperatures, forwards from a base with means "
             "of 10,000 training pictures, in reverse from parallel tempering",
             "seed": 0,
             "seconds": ledger.close(),
