@@ -255,7 +255,7 @@ def finetune(
     train, test = labelled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:
         train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
-    chosen = len(model.machines) if layers is None else layers
+    chosen = len(model.layers) if layers is None else layers
     pooling = Pooling(as_tuple(chosen), as_tuple(grid))
 
     def trained(stack: "Stack") -> classifier.Classifier:
@@ -291,7 +291,7 @@ def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None =
     model = load(checkpoint, device="cpu")
     from convdbn.visual import figures, project
 
-    layers = range(1, len(model.machines) + 1) if layer is None else [layer]
+    layers = range(1, len(model.layers) + 1) if layer is None else [layer]
     pictures = [project.linear_combination(model, number) for number in layers]
     titles = [f"layer {number}: {len(x)} filters" for number, x in zip(layers, pictures, strict=True)]
     return figures.save(figures.filter_grids(pictures, titles), output)
@@ -305,10 +305,11 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
     model, metadata, trainer = stack.load_run(checkpoint)
     if missing := {"data", "progress", "recipe"} - set(metadata):
         raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
+    stages = 1 if metadata["recipe"].get("joint") else len(metadata["recipe"]["layers"])
     return {
         "file": str(stack.model_file(checkpoint)),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "finished": not trainer and metadata["progress"]["layer"] == len(metadata["recipe"]["layers"]),
+        "finished": not trainer and metadata["progress"]["layer"] == stages,
         "picture": list(model.picture),
         "layers": [info._asdict() for info in model.feature_info],
         "scales": [float(m.units[0].scale) if isinstance(m.units[0], Gaussian) else None for m in model.machines],

@@ -14,15 +14,17 @@ PATCHES = 50_000
 
 @torch.no_grad()
 def initialise(machine: BoltzmannMachine, settings: Layer, data: Tensor, *, generator: torch.Generator) -> None:
-    """Weights of standard deviation `weight_std`, noise or centroids of patches of `data`, and `hidden_bias`."""
-    for link in machine.links:
-        if settings.init == "kmeans":
+    """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
+    be centroids of its patches."""
+    for (below, _), link in zip(machine.edges, machine.links, strict=True):
+        if settings.init == "kmeans" and below == 0:
             found = centroids(link, data, generator=generator)
             scale = settings.weight_std / found.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)
             link.weight.copy_((scale * found).view_as(link.weight))
         else:
             link.weight.normal_(0, settings.weight_std, generator=generator)
-    machine.units[1].bias.fill_(settings.hidden_bias)
+    for unit in machine.units[1:]:
+        unit.bias.fill_(settings.hidden_bias)
 
 
 def centroids(link: Link, data: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -34,14 +34,16 @@ def expect(machine: BoltzmannMachine, state: Given, *, generator: torch.Generato
     return tuple(means), tuple(samples)
 
 
-def positive(machine: BoltzmannMachine, data: Given, *, generator: torch.Generator) -> tuple[State, State]:
+def positive(
+    machine: BoltzmannMachine, data: Given, *, generator: torch.Generator, sweeps: int = 30
+) -> tuple[State, State]:
     """Means and samples of the hidden layers given the data; layers that are None in `data` are hidden.
 
-    Exact where the hidden layers are all of one colour, else mean field (Salakhutdinov and Hinton 2009).
+    Exact where the hidden layers are all of one colour, else `sweeps` of mean field (Salakhutdinov and Hinton 2009).
     """
     given = {layer: True for layer, x in enumerate(data) if x is not None}
     if any(c == 0 and layer not in given for layer, c in enumerate(machine.colours)):
-        data = mean_field(machine, start(machine, data), clamp=given)
+        data = mean_field(machine, start(machine, data), sweeps=sweeps, tolerance=0, clamp=given)
     return expect(machine, data, generator=generator)
 
 

@@ -27,6 +27,7 @@ from convdbn.learning.phases import (
 )
 from convdbn.recipes import Layer
 from convdbn.sampling.gibbs import mean, start, update
+from convdbn.sampling.likelihood import unnormalised
 
 ANNEAL = 0.7
 """Share of the updates over which sigma falls from its first to its last value."""
@@ -37,7 +38,7 @@ EXPLODED = 1e3
 
 
 class Trainer:
-    """Fits one machine, whose layer 0 is visible and layer 1 hidden, to batches of visible states.
+    """Fits one machine, whose layer 0 is visible and the others hidden, to batches of visible states.
 
     Everything that decides the next update is in here and in the machine; `state` and `load_state` carry it through
     a checkpoint, after which the run goes on exactly as if it had not stopped.
@@ -96,7 +97,7 @@ class Trainer:
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
-        means, samples = positive(self.machine, data, generator=self.generator)
+        means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
         loss = self.machine(means, model) / means[1][0, 0].numel()
@@ -137,7 +138,8 @@ class Trainer:
     def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
         """What the practical guide says to watch; two passes on the pictures of this batch."""
         data, hidden = states[0], states[1]
-        reconstruction = update(self.machine, start(self.machine, (data, None)), 0, mean)[0]
+        rest = [None] * (len(self.machine.units) - 1)
+        reconstruction = update(self.machine, start(self.machine, (data, *rest)), 0, mean)[0]
         on = pooled(hidden, getattr(self.machine.units[1], "block", 1))
         typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
@@ -156,7 +158,7 @@ class Trainer:
         if isinstance(self.machine.units[0], Gaussian):
             metrics["sigma"] = float(self.machine.units[0].scale)
         if watched is not None:
-            seen, unseen = (self.machine.free_energy((x, None)).mean() for x in watched)
+            seen, unseen = (-unnormalised(self.machine, (x, *rest)).mean() for x in watched)
             metrics["free_energy_gap"] = float(unseen - seen)
         self._refuse_metrics(metrics)
         return metrics
@@ -245,7 +247,7 @@ def _negative_phase(settings: Layer) -> NegativePhase:
     if settings.phase == "pcd":
         return PersistentContrastiveDivergence(settings.k)
     if settings.phase == "fast-pcd":
-        return FastPersistentContrastiveDivergence(settings.k, rate=settings.rate)
+        return FastPersistentContrastiveDivergence(settings.k, rate=settings.fast_rate)
     if settings.phase == "tempering":
         return ParallelTempering(settings.k, temperatures=settings.temperatures)
     return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)

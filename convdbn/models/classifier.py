@@ -12,7 +12,7 @@ from convdbn.energy import BoltzmannMachine, Gaussian, pooled
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
-from convdbn.models.geometry import Geometry, geometry, trimmed
+from convdbn.models.geometry import Geometry, trimmed
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 
@@ -100,10 +100,15 @@ class Classifier(nn.Module):
         Its linear map is 0: every class is as likely as any other.
         """
         depth = max(pooling.layers)
-        if depth > len(stack.machines):
-            raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.machines)}")
+        if depth > len(stack.layers):
+            raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
+        if any(len(machine.units) > 2 for machine in stack.machines):
+            raise UsageError("checkpoint: layers trained together have no single pass upwards; evaluate them instead")
         machines = stack.machines[:depth]
-        shapes = [Shape(machine.units[0].n, machine.units[1].n, *geometry(machine)) for machine in machines]
+        shapes = [
+            Shape(machine.units[0].n, machine.units[1].n, *shape)
+            for machine, shape in zip(machines, stack.geometry[:depth], strict=True)
+        ]
         network = Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         network.to(machines[0].units[0].bias)
         for layer, machine in zip(network.layers, machines, strict=True):

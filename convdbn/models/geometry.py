@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from convdbn.energy import BlockSoftmax, BoltzmannMachine, Conv
+from convdbn.energy import BlockSoftmax, Conv, Link, Unit
 from convdbn.errors import DataError
 
 
@@ -17,9 +17,8 @@ class Geometry(NamedTuple):
     pool: int
 
 
-def geometry(machine: BoltzmannMachine) -> Geometry:
-    """Filters and blocks of a machine."""
-    link, hidden = machine.links[0], machine.units[1]
+def geometry(link: Link, hidden: Unit) -> Geometry:
+    """Filters and blocks of a hidden layer and the link below it."""
     if not isinstance(link, Conv):
         return Geometry((0, 0), 1)
     height, width = link.weight.shape[2:]

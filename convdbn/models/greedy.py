@@ -16,7 +16,7 @@ from convdbn.learning.metrics import MetricsLog, cut
 from convdbn.learning.trainer import Trainer
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
-from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.machines import conv_dbm, dbm
 from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import Layer, Recipe
 
@@ -67,7 +67,7 @@ class GreedyTraining:
         if not self.stack.picture:
             self._fit_transform()
         self.stack.to(self.device)
-        for depth in range(self.first_layer, len(self.recipe.layers)):
+        for depth in range(self.first_layer, 1 if self.recipe.joint else len(self.recipe.layers)):
             self._train_layer(depth, self.recipe.layers[depth])
             self._save(depth + 1, 0, None)
         return self.stack.eval()
@@ -78,7 +78,7 @@ class GreedyTraining:
         self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
         first = self.stack.prepare(self.images[[0]][0][None])
         channels, *size = first.shape[1:]
-        check_plan(self.recipe.layers, size)
+        check_plan(self.recipe.layers, size, joint=self.recipe.joint)
         crop = self.recipe.layers[0].crop
         self.stack.picture = (channels, *((crop, crop) if crop else size))
 
@@ -119,7 +119,8 @@ class GreedyTraining:
             trainer.load_state(self.saved_trainer)
             return trainer
         sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
-        machine = _machine(settings, sample.shape[1]).to(self.device)
+        layers = self.recipe.layers if self.recipe.joint else [settings]
+        machine = _machine(layers, sample.shape[1]).to(self.device)
         machine.units[0].check(sample, f"input of layer {depth + 1}")
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
@@ -173,12 +174,14 @@ class _Pictures:
             yield from [batch] if isinstance(batch, Tensor) else (picture[None] for picture in batch)
 
 
-def check_plan(layers: Sequence[Layer], size: Sequence[int]) -> None:
+def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = False) -> None:
     """Refuse pictures of a (height, width), after the transform, that some layer of the recipe could not take."""
     dense = next((number for number, layer in enumerate(layers, start=1) if layer.kernel == 0), len(layers) + 1)
     if any(layer.kernel for layer in layers[dense:]):
         kernels = [layer.kernel for layer in layers]
         raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
+    if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
+        raise UsageError("joint=True: layers trained together are all convolutional or all connected, without crops")
     shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
     cropped = any(layer.crop for layer in layers)
     deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
@@ -197,11 +200,12 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int]) -> None:
             )
 
 
-def _machine(settings: Layer, channels: int) -> BoltzmannMachine:
-    gaussian = settings.visible == "gaussian"
-    if settings.kernel == 0:
-        return rbm(channels, settings.filters, gaussian=gaussian)
-    return conv_rbm(channels, settings.filters, settings.kernel, pool=settings.pool, gaussian=gaussian)
+def _machine(layers: Sequence[Layer], channels: int) -> BoltzmannMachine:
+    gaussian, filters = layers[0].visible == "gaussian", [layer.filters for layer in layers]
+    if layers[0].kernel == 0:
+        return dbm(channels, filters, gaussian=gaussian)
+    kernels, pools = [layer.kernel for layer in layers], [layer.pool for layer in layers]
+    return conv_dbm(channels, filters, kernels, pools, gaussian=gaussian)
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:

@@ -100,7 +100,7 @@ class LayerInput:
 
     def _carried(self, x: Tensor) -> Tensor:
         for depth in range(self.depth):
-            x = self.stack.infer(x, depth)
+            x = self.stack.infer(x, depth)[-1]
         return x
 
     def _indices(self, step: int) -> Tensor:

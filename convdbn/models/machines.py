@@ -1,5 +1,8 @@
 """Named machines are constructors: the same `BoltzmannMachine` in the shapes that the field has names for."""
 
+import itertools
+from collections.abc import Sequence
+
 from convdbn.energy import Bernoulli, BlockSoftmax, BoltzmannMachine, Conv, Dense, Gaussian, Unit
 
 
@@ -9,7 +12,7 @@ def rbm(visible: int, hidden: int, *, gaussian: bool = False) -> BoltzmannMachin
     >>> rbm(784, 500).shapes((784,))
     [(784,), (500,)]
     """
-    return BoltzmannMachine([_visible(visible, gaussian), Bernoulli(hidden)], [(0, 1, Dense(visible, hidden))])
+    return dbm(visible, [hidden], gaussian=gaussian)
 
 
 def conv_rbm(
@@ -24,6 +27,38 @@ def conv_rbm(
     """
     units = [_visible(channels, gaussian), BlockSoftmax(filters, pool)]
     return BoltzmannMachine(units, [(0, 1, Conv(channels, filters, kernel))])
+
+
+def dbm(visible: int, hidden: Sequence[int], *, gaussian: bool = False) -> BoltzmannMachine:
+    """Deep Boltzmann machine (Salakhutdinov and Hinton 2009): a chain of fully connected layers, trained together.
+
+    >>> dbm(784, [500, 1000]).shapes((784,))
+    [(784,), (500,), (1000,)]
+    """
+    sizes = [visible, *hidden]
+    units = [_visible(visible, gaussian), *map(Bernoulli, hidden)]
+    links = [Dense(below, above) for below, above in itertools.pairwise(sizes)]
+    return BoltzmannMachine(units, [(layer, layer + 1, link) for layer, link in enumerate(links)])
+
+
+def conv_dbm(
+    channels: int, filters: Sequence[int], kernels: Sequence[int], pools: Sequence[int], *, gaussian: bool = False
+) -> BoltzmannMachine:
+    """Convolutional deep Boltzmann machine with probabilistic max-pooling, all layers trained together.
+
+    Every layer sees the pooling units of the one below, and the field from above reaches all units of a block alike
+    (Lee et al. 2009, section 3.6).
+
+    >>> conv_dbm(1, [8, 16], [5, 3], [2, 1]).shapes((1, 28, 28))
+    [(1, 28, 28), (8, 24, 24), (16, 10, 10)]
+    """
+    below = [channels, *filters]
+    links = [
+        Conv(below[layer], above, kernel, pool=pool)
+        for layer, (above, kernel, pool) in enumerate(zip(filters, kernels, [1, *pools], strict=False))
+    ]
+    units = [_visible(channels, gaussian), *(BlockSoftmax(n, pool) for n, pool in zip(filters, pools, strict=True))]
+    return BoltzmannMachine(units, [(layer, layer + 1, link) for layer, link in enumerate(links)])
 
 
 def _visible(n: int, gaussian: bool) -> Unit:

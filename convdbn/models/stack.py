@@ -1,4 +1,4 @@
-"""A stack of two-layer machines, each seeing the pooled maps of the one below: RBM, DBN and convolutional DBN."""
+"""A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
 from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine
+from convdbn.energy import BoltzmannMachine, Conv, Given, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
+from convdbn.sampling.gibbs import mean_field, start
 
 MODEL_FILE = "model.safetensors"
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -57,12 +58,11 @@ class Stack(nn.Module):
     def feature_info(self) -> list[FeatureInfo]:
         """Channels, reduction and receptive field of each layer's features; 0 pixels for fully connected layers."""
         info, reduction, field = [], 1, 1
-        for layer, machine in enumerate(self.machines, start=1):
-            kernel, pool = geometry(machine)
+        for layer, ((_, unit), (kernel, pool)) in enumerate(zip(self.layers, self.geometry, strict=True), start=1):
             field += (max(kernel) - 1 + pool - 1) * reduction
             reduction *= pool
             dense = max(kernel) == 0
-            info.append(FeatureInfo(layer, machine.units[1].n, 0 if dense else reduction, 0 if dense else field))
+            info.append(FeatureInfo(layer, unit.n, 0 if dense else reduction, 0 if dense else field))
         return info
 
     def features(self, images: Tensor, *, depth: int | None = None, trim: bool = False) -> list[Tensor]:
@@ -73,35 +73,48 @@ class Stack(nn.Module):
         With `trim` the transformed pictures lose the centred border that the pooling blocks do not divide; without
         it such sizes raise `DataError`, naming the nearest legal ones.
         """
-        depth = len(self.machines) if depth is None else depth
-        if not 1 <= depth <= len(self.machines):
-            raise UsageError(f"depth={depth}: the model has layers 1 to {len(self.machines)}")
+        depth = len(self.layers) if depth is None else depth
+        if not 1 <= depth <= len(self.layers):
+            raise UsageError(f"depth={depth}: the model has layers 1 to {len(self.layers)}")
         x, layers = self.prepare(images), self.geometry[:depth]
         x = trimmed(x, layers) if trim else x
         check_size(x.shape[2:], layers, "pictures (after the transform)")
         maps: list[Tensor] = []
-        for layer in range(depth):
-            x = self.infer(x, layer)
-            maps.append(x)
-        return maps
+        for index in range(len(self.machines)):
+            if len(maps) < depth:
+                maps += self.infer(maps[-1] if maps else x, index)
+        return maps[:depth]
 
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
         return self.transform.prepare(images, like=next(self.parameters(), torch.zeros(())))
 
     @torch.no_grad()
-    def infer(self, x: Tensor, depth: int) -> Tensor:
-        """Pooled maps of machine `depth`, from the maps below it."""
-        machine, (kernel, _) = self.machines[depth], geometry(self.machines[depth])
-        x = x.flatten(1) if kernel == (0, 0) else x
-        machine.units[0].check(x, "images" if depth == 0 else f"input of layer {depth + 1}")
+    def infer(self, x: Tensor, index: int) -> list[Tensor]:
+        """Pooled maps of each hidden layer of machine `index`, from the maps below it: exact where the machine is
+        restricted, else by mean field."""
+        machine = self.machines[index]
+        x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
+        machine.units[0].check(x, "images" if index == 0 else f"input of machine {index + 1}")
+        state: Given = (x, *[None] * (len(machine.units) - 1))
+        if len(machine.units) > 2:
+            state = mean_field(machine, start(machine, state), clamp={0: True})
         # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
-        return machine.units[1].pooling_mean(machine.field((x, None), 1)).clamp_(max=1)
+        return [
+            unit.pooling_mean(machine.field(state, layer)).clamp_(max=1)
+            for layer, unit in enumerate(machine.units)
+            if layer > 0
+        ]
+
+    @property
+    def layers(self) -> list[tuple[Link, Unit]]:
+        """Every hidden layer from the lowest, with the link below it."""
+        return [pair for machine in self.machines for pair in zip(machine.links, machine.units[1:], strict=True)]
 
     @property
     def geometry(self) -> list[Geometry]:
-        """Filters and blocks of every layer."""
-        return [geometry(machine) for machine in self.machines]
+        """Filters and blocks of every hidden layer."""
+        return [geometry(link, unit) for link, unit in self.layers]
 
 
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:

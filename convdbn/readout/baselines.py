@@ -20,8 +20,9 @@ def with_random_filters(network: Stack, *, seed: int) -> Stack:
     generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
     random = copy.deepcopy(network)
     for machine in random.machines:
-        weight: Tensor = machine.links[0].weight.data
-        weight.normal_(0, float(weight.std()), generator=generator)
+        for link in machine.links:
+            weight: Tensor = link.weight.data
+            weight.normal_(0, float(weight.std()), generator=generator)
     return random
 
 

@@ -29,8 +29,8 @@ def extract(stack: Stack, images: Images, layer: int, *, trim: bool = False) -> 
 
     Layers count from 1. Only the result grows with the number of pictures.
     """
-    if not 1 <= layer <= len(stack.machines):
-        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.machines)}")
+    if not 1 <= layer <= len(stack.layers):
+        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
     return _streamed(images, lambda batch: stack.features(batch, depth=layer, trim=trim)[-1])
 
 

@@ -44,6 +44,8 @@ class Layer:
     """Draw bits from an input in [0, 1], anew at every presentation, instead of taking it as it is."""
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
     """Negative phase: contrastive divergence, persistent chains, these with fast weights, or parallel tempering."""
+    fast_rate: float = 0.01
+    """Learning rate of the fast weights (fast-pcd), of which a twentieth is forgotten at every update."""
     k: int = 1
     """Gibbs sweeps of the negative phase in each update (tempering: pairs of sweeps)."""
     k_end: int = 0
@@ -57,6 +59,8 @@ class Layer:
     border: int = 0
     """Outermost pixels of the input that the negative phase keeps at the data (CD only), because fewer hidden units
     see them; the side of the filters less 1 keeps all of these."""
+    mean_field: int = 10
+    """Sweeps of mean field in the positive phase of layers that are trained together."""
     optimizer: Literal["adam", "sgd"] = "sgd"
     """What takes the gradient: SGD with momentum, or Adam with second-moment decay .99."""
     rate: float = 0.01
@@ -96,6 +100,8 @@ class Recipe:
     """What pictures go through before layer 1: a list such as [{kind: pad, size: 2}]."""
     layers: tuple[Layer, ...] = (Layer(),)
     """The layers, from the lowest."""
+    joint: bool = False
+    """Train all layers together as one deep Boltzmann machine, the first layer's settings serving for all."""
     colour: bool = False
     """Take pictures in colour, three channels; otherwise grey."""
     mirror: bool = False
@@ -183,9 +189,11 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
 # Smallest and largest value of each number.
 TINY, LARGE, HUGE = 1e-12, 1e12, 1e36
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("filters", "pool", "updates", "batch", "k", "temperatures", "log_every"), (1, LARGE)),
+    **dict.fromkeys(
+        ("filters", "pool", "updates", "batch", "k", "temperatures", "mean_field", "log_every"), (1, LARGE)
+    ),
     **dict.fromkeys(("kernel", "crop", "border", "k_end", "l2", "strength", "held_out", "seed"), (0, LARGE)),
-    **dict.fromkeys(("rate", "bias_rate", "weight_std"), (TINY, HUGE)),
+    **dict.fromkeys(("rate", "bias_rate", "fast_rate", "weight_std"), (TINY, HUGE)),
     "rate_end": (0, HUGE),
     **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),
     **dict.fromkeys(("momentum", "momentum_end"), (0, 1 - TINY)),

@@ -101,15 +101,24 @@ def mean_field(
     *,
     sweeps: int = 30,
     tolerance: float = 1e-4,
+    damping: float = 0.0,
     clamp: Clamp | None = None,
 ) -> State:
     """Sweeps of means until no unit moves by more than `tolerance`, or `sweeps` are done.
+
+    `damping` is the share of its old mean that a unit keeps at every sweep. A tolerance of 0 never stops early, nor
+    does it wait for the device to say how far the units moved.
 
     Each update of a colour is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
     2.2), so the bound never falls. Where the free layers are all of one colour, the first sweep is exact.
     """
     for _ in range(sweeps):
         new = sweep(machine, state, mean, clamp=clamp)
+        if damping:
+            new = tuple(torch.lerp(x, y, damping) for x, y in zip(new, state, strict=True))
+        if not tolerance:
+            state = new
+            continue
         moved = max(float((x - y).abs().max()) for x, y in zip(new, state, strict=True))
         state = new
         if moved <= tolerance:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.models.geometry import geometry, output_side
+from convdbn.models.geometry import output_side
 from convdbn.models.stack import Stack
 
 
@@ -15,8 +15,8 @@ def linear_combination(stack: Stack, layer: int) -> Tensor:
     `(n, c, h, w)` for layer 1, 2, ... of the stack. Each weight of an upper layer scales the picture of the unit
     below that it leads to, at the place it leads to: negative weights are cut, maps enlarged by the pooling ratio.
     """
-    if not 1 <= layer <= len(stack.machines):
-        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.machines)}")
+    if not 1 <= layer <= len(stack.layers):
+        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
     pictures = _laid_out(stack, layer - 1, _weights(stack, layer - 1))
     for depth in range(layer - 2, -1, -1):
         pictures = _laid_out(stack, depth, _through(stack, depth, pictures.clamp(min=0)))
@@ -24,24 +24,24 @@ def linear_combination(stack: Stack, layer: int) -> Tensor:
 
 
 def _weights(stack: Stack, depth: int) -> Tensor:
-    return stack.machines[depth].links[0].weight.detach().clone()
+    return stack.layers[depth][0].weight.detach().clone()
 
 
 def _laid_out(stack: Stack, depth: int, maps: Tensor) -> Tensor:
-    """Input maps of machine `depth`, vectors given their height and width back where they have one."""
+    """Input maps of layer `depth` (from 0), vectors given their height and width back where they have one."""
     if maps.ndim == 4:
         return maps
     if depth == 0:
         return maps.view(-1, *stack.picture)
-    channels, below = stack.machines[depth - 1].units[1].n, stack.geometry[:depth]
+    channels, below = stack.layers[depth - 1][1].n, stack.geometry[:depth]
     if below[-1].kernel == (0, 0):
         return maps
     return maps.view(-1, channels, *(output_side(side, below, axis) for axis, side in enumerate(stack.picture[1:])))
 
 
 def _through(stack: Stack, depth: int, maps: Tensor) -> Tensor:
-    """Pooled maps of machine `depth`, painted with its filters."""
-    weight, (kernel, block) = _weights(stack, depth), geometry(stack.machines[depth])
+    """Pooled maps of layer `depth` (from 0), painted with its filters."""
+    weight, (kernel, block) = _weights(stack, depth), stack.geometry[depth]
     if kernel == (0, 0):
         return maps @ weight
     # One unit of each block is on, nobody knows which: each has its share.

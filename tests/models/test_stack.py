@@ -250,7 +250,7 @@ def test_trim_comes_after_the_transform():
     """The border of the transformed picture goes, so no artificial edge is made inside the picture."""
     stack, x = conv_stack(CONTRAST, gaussian=True), pictures(2, 1, 17, 17)  # 19 after padding, 16 left
     prepared = stack.prepare(x)
-    expected = stack.infer(prepared[:, :, 1:17, 1:17], 0)
+    (expected,) = stack.infer(prepared[:, :, 1:17, 1:17], 0)
     assert torch.equal(stack.features(x, trim=True)[0], expected)
 
 
