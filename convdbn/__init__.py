@@ -17,6 +17,7 @@ __all__ = [
     "inspect",
     "load",
     "load_classifier",
+    "sample",
     "train",
     "visualize",
 ]

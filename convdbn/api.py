@@ -26,7 +26,7 @@ def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
 
 
 def create_model(name: str, *, pretrained: bool = True, device: str = "auto") -> "Stack":
-    """One of the package's models, `cdbn_mnist` or `cdbn_natural`, trained unless `pretrained` is False.
+    """One of the package's models, `cdbn_mnist`, `cdbn_natural` or `rbm500_mnist`, trained unless `pretrained` is False.
 
     Wherever a checkpoint is asked for, the name does as well.
     """
@@ -96,7 +96,7 @@ def features(
     """Features of every picture of a data set: pooled maps of one layer, `(N, channels, h, w)`.
 
     Args:
-        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
+        checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`.
         layer: 1 is the lowest.
         split: train or test, for data sets that have one.
@@ -133,7 +133,7 @@ def evaluate(
     layers: int | list[int] = 1,
     grid: int | list[int] = 5,
     window: int = 1,
-    classifier: Literal["svm", "linear-svm", "logistic", "ridge"] = "svm",
+    classifier: Literal["svm", "linear-svm", "logistic", "ridge", "labels"] = "svm",
     draws: int = 10,
     baselines: bool = False,
     noise: float = 0.0,
@@ -150,14 +150,15 @@ def evaluate(
     a folder with a sub-folder for each class a fifth of every class is the test set.
 
     Args:
-        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
+        checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`, with labels.
         labels: number of labelled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
         window: above 1, means over windows of so many positions a side are brought to one contrast first; 3 suits
             photographs.
-        classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm, logistic.
+        classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm, logistic, or
+            labels: the model's own label units, for models that were trained with them.
         draws: how often the labelled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.
@@ -179,6 +180,10 @@ def evaluate(
         from convdbn.readout import likelihood as nats
 
         return nats.likelihood(model, train, test, seed=seed)
+    if classifier == "labels":
+        from convdbn.readout.labels import label_error
+
+        return {"error": label_error(model, test)}
     return compare(
         model,
         train,
@@ -220,7 +225,7 @@ def finetune(
     network in `output_dir`, an ordinary torch module.
 
     Args:
-        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
+        checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`, with labels.
         output_dir: folder for the classifier; None writes nothing.
         labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
@@ -284,7 +289,7 @@ def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None =
     """Draw the filters of the layers in the space of pictures; the written file.
 
     Args:
-        checkpoint: run folder, model file, cdbn_mnist or cdbn_natural.
+        checkpoint: run folder, model file, or the name of a model of the package.
         output: picture to write, .png, .pdf or .svg.
         layer: one layer alone, 1 being the lowest; all of them otherwise.
     """
@@ -295,6 +300,63 @@ def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None =
     pictures = [project.linear_combination(model, number) for number in layers]
     titles = [f"layer {number}: {len(x)} filters" for number, x in zip(layers, pictures, strict=True)]
     return figures.save(figures.filter_grids(pictures, titles), output)
+
+
+def sample(
+    *,
+    checkpoint: str | Path,
+    output: str | Path,
+    count: int = 64,
+    sweeps: int = 200,
+    frames: int = 30,
+    data: str | Path | None = None,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Draw what the model would draw: a grid of samples, or a GIF of the generator running; the written file.
+
+    Gibbs sampling in the top layers, then one pass down. Pictures are those that layer 1 sees, after the transform.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package.
+        output: picture to write; a .gif shows all frames, other formats (.png) the last.
+        count: chains, each of which is one picture of the grid.
+        sweeps: Gibbs sweeps from one frame of a GIF to the next; before the first, and for a grid, as many times 10.
+        frames: frames of a GIF.
+        data: pictures to begin at, as for `train`; otherwise chains begin at noise and are cooled.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of the chains.
+        device: auto, cpu, cuda, ...
+    """
+    for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):
+        if value < 1:
+            raise UsageError(f"{name}={value}: must be at least 1")
+    model = load(checkpoint, device=device)
+    import torch
+
+    from convdbn.images import open_images
+    from convdbn.models.generate import generate
+    from convdbn.visual import figures
+
+    begin = None
+    if data is not None:
+        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
+        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(count)]))
+    moving = Path(output).suffix.lower() == ".gif"
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    drawn = generate(
+        model,
+        count,
+        burn_in=10 * sweeps,
+        sweeps=sweeps,
+        frames=frames if moving else 1,
+        generator=generator,
+        begin=begin,
+    )
+    return figures.save_frames([figures.sheet(pictures.cpu()) for pictures in drawn], output)
 
 
 def inspect(checkpoint: str | Path) -> dict[str, Any]:

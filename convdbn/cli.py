@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "evaluate": api.evaluate,
     "finetune": api.finetune,
     "visualize": api.visualize,
+    "sample": api.sample,
     "inspect": api.inspect,
 }
 # What a Python caller may leave out, but a command without it would lose its result.
@@ -51,7 +52,7 @@ def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
         return api.inspect(chosen["output_dir"])
     if verb == "features":
         return {"output": str(chosen["output"]), "shape": list(result.shape)}
-    return {"output": str(result)} if verb == "visualize" else result
+    return {"output": str(result)} if verb in ("visualize", "sample") else result
 
 
 def _parser() -> ArgumentParser:

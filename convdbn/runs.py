@@ -57,7 +57,8 @@ def saved_run(
     if model.exists() and resume:
         saved = read_metadata(model)
         changed = {**recipe.as_dict(), **origin}.items()
-        before = {**saved["recipe"], **saved["data"]}
+        # Fields that came later have their defaults.
+        before = {**recipes.Recipe.from_dict(saved["recipe"]).as_dict(), **saved["data"]}
         different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
         if different:
             raise UsageError(

@@ -170,6 +170,20 @@ class TestVerbs:
         code, _, _ = convdbn_("visualize", "--checkpoint", "finished", "--output", "2.pdf", "--layer", "2")
         assert code == 0 and (place / "2.pdf").read_bytes().startswith(b"%PDF")
 
+    def test_sample(self, place, convdbn_):
+        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2", "--frames", "3"]
+        code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--json")
+        assert code == 0 and json.loads(out) == {"output": "drawn.gif"}
+        with Image.open(place / "drawn.gif") as film:
+            assert film.n_frames == 3 and film.size == (
+                50,
+                50,
+            )  # 2 x 2 pictures of 12x12, a line between, twice as wide
+        assert convdbn_(*words, "--output", "drawn.png", "--data", "pictures")[0] == 0
+        assert (place / "drawn.png").is_file()
+        code, _, err = convdbn_("sample", "--checkpoint", "finished", "--output", "x.png", "--count", "0")
+        assert code == 2 and "count=0: must be at least 1" in err
+
     @pytest.mark.parametrize("path", ["finished", "finished/model.safetensors"])
     def test_inspect(self, place, convdbn_, path):
         code, out, _ = convdbn_("inspect", path, "--json")
@@ -178,7 +192,7 @@ class TestVerbs:
         assert result["finished"] is True and result["picture"] == [1, 12, 12]
         assert {"layers", "transform", "recipe", "data", "progress", "parameters"} <= set(result)
 
-    @pytest.mark.parametrize("verb", ["demo", "train", "features", "visualize", "inspect"])
+    @pytest.mark.parametrize("verb", ["demo", "train", "features", "visualize", "sample", "inspect"])
     def test_help(self, convdbn_, verb):
         code, out, _ = convdbn_(verb, "--help")
         assert code == 0

@@ -23,7 +23,7 @@ def initialise(machine: BoltzmannMachine, settings: Layer, data: Tensor, *, gene
             link.weight.copy_((scale * found).view_as(link.weight))
         else:
             link.weight.normal_(0, settings.weight_std, generator=generator)
-    for unit in machine.units[1:]:
+    for unit in machine.units[1:]:  # those of labels come from the data
         unit.bias.fill_(settings.hidden_bias)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from convdbn.energy import Bernoulli, BoltzmannMachine, Gaussian, Given, State, pooled
+from convdbn.energy import BoltzmannMachine, Gaussian, Given, State, pooled
 from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
@@ -27,6 +28,7 @@ from convdbn.learning.phases import (
 )
 from convdbn.recipes import Layer
 from convdbn.sampling.gibbs import mean, start, update
+from convdbn.sampling.labels import label_logits
 from convdbn.sampling.likelihood import unnormalised
 
 ANNEAL = 0.7
@@ -49,6 +51,7 @@ class Trainer:
         keep_freed_memory()
         self.step = 0
         self.data_spread = math.inf
+        self.labelled = any(unit.kind == "categorical" for unit in machine.units)
         self.negative = _negative_phase(settings)
         self.sparsity = _sparsity(settings)
         self.centring = None if settings.centring == "none" else Centring(settings.centring)
@@ -62,10 +65,13 @@ class Trainer:
         """Weights by `settings.init`; visible biases from the data: its mean, or log-odds for Bernoulli units."""
         initialise(self.machine, self.settings, data, generator=self.generator)
         with torch.no_grad():
-            typical = activation(data)
-            if isinstance(self.machine.units[0], Bernoulli):
-                typical = typical.clamp(0.01, 0.99).logit()
-            self.machine.units[0].bias.copy_(typical)
+            for unit, x in zip(self.machine.units, self._given(data), strict=True):
+                if x is not None:
+                    unit.bias.zero_()
+                    typical = activation(x)
+                    if not isinstance(unit, Gaussian):
+                        typical = unit.field_for(typical.clamp(0.01, 0.99)[None])[0]
+                    unit.bias.copy_(typical)
         self.data_spread = float(data.var())
 
     def fit(
@@ -93,14 +99,26 @@ class Trainer:
     def _update_visible(self, visible: Tensor) -> State:
         if self.settings.sample_input:
             visible = drawn_bits(visible, generator=self.generator)
-        return self.update((visible, *[None] * (len(self.machine.units) - 1)))
+        return self.update(self._given(visible))
+
+    def _given(self, visible: Tensor) -> Given:
+        """A state with the visible layer alone, or with the labels that stand behind its units."""
+        if not self.labelled:
+            return visible, *[None] * (len(self.machine.units) - 1)
+        pixels, labels = visible.split([self.machine.units[0].n, self.machine.units[2].n], 1)
+        return pixels, None, labels
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        loss = self.machine(means, model) / means[1][0, 0].numel()
+        loss = self.settings.generative * self.machine(means, model) / means[1][0, 0].numel()
+        if self.settings.discriminative:
+            pixels, _, labels = data
+            assert pixels is not None and labels is not None
+            classified = F.cross_entropy(label_logits(self.machine, pixels), labels)
+            loss = loss + self.settings.discriminative * classified
         if self.sparsity is not None:
             loss = loss + self.sparsity(self.machine, means)
         for parameter in self.parameters:
@@ -158,7 +176,7 @@ class Trainer:
         if isinstance(self.machine.units[0], Gaussian):
             metrics["sigma"] = float(self.machine.units[0].scale)
         if watched is not None:
-            seen, unseen = (-unnormalised(self.machine, (x, *rest)).mean() for x in watched)
+            seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
             metrics["free_energy_gap"] = float(unseen - seen)
         self._refuse_metrics(metrics)
         return metrics

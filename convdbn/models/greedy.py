@@ -16,7 +16,7 @@ from convdbn.learning.metrics import MetricsLog, cut
 from convdbn.learning.trainer import Trainer
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
-from convdbn.models.machines import conv_dbm, dbm
+from convdbn.models.machines import conv_dbm, dbm, labelled_rbm
 from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import Layer, Recipe
 
@@ -120,8 +120,9 @@ class GreedyTraining:
             return trainer
         sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
         layers = self.recipe.layers if self.recipe.joint else [settings]
-        machine = _machine(layers, sample.shape[1]).to(self.device)
-        machine.units[0].check(sample, f"input of layer {depth + 1}")
+        classes = len(self.images.classes) if settings.labels else 0
+        machine = _machine(layers, sample.shape[1] - classes, classes).to(self.device)
+        machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
         trainer.initialise(sample)
@@ -180,6 +181,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
     if any(layer.kernel for layer in layers[dense:]):
         kernels = [layer.kernel for layer in layers]
         raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
+    if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and (layers[-1].kernel or joint)):
+        raise UsageError("labels=True: for the highest layer alone, fully connected (kernel: 0) and not joint")
+    if layers[-1].discriminative and not layers[-1].labels:
+        raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
     if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
         raise UsageError("joint=True: layers trained together are all convolutional or all connected, without crops")
     shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
@@ -200,8 +205,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
             )
 
 
-def _machine(layers: Sequence[Layer], channels: int) -> BoltzmannMachine:
+def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannMachine:
     gaussian, filters = layers[0].visible == "gaussian", [layer.filters for layer in layers]
+    if classes:
+        return labelled_rbm(channels, layers[0].filters, classes, gaussian=gaussian)
     if layers[0].kernel == 0:
         return dbm(channels, filters, gaussian=gaussian)
     kernels, pools = [layer.kernel for layer in layers], [layer.pool for layer in layers]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
@@ -78,7 +79,14 @@ class LayerInput:
                 f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
                 "random crops, or add {kind: resize, size: 64} to its transform"
             )
-        return maps.flatten(1) if self.settings.kernel == 0 else maps
+        maps = maps.flatten(1) if self.settings.kernel == 0 else maps
+        return torch.cat([maps, self._labels(indices).to(maps)], 1) if self.settings.labels else maps
+
+    def _labels(self, indices: Tensor) -> Tensor:
+        """One-hot labels of these pictures, which the trainer takes beside their pixels."""
+        if self.images.labels is None:
+            raise DataError(f"labels=True: {self.images.name} has no classes; put the pictures of each into a folder")
+        return F.one_hot(self.images.labels[indices], len(self.images.classes))
 
     def batches(self, start: int) -> Iterator[Tensor]:
         """The batches of updates `start` and on."""

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from convdbn.energy import Bernoulli, BlockSoftmax, BoltzmannMachine, Conv, Dense, Gaussian, Unit
+from convdbn.energy import Bernoulli, BlockSoftmax, BoltzmannMachine, Categorical, Conv, Dense, Gaussian, Unit
 
 
 def rbm(visible: int, hidden: int, *, gaussian: bool = False) -> BoltzmannMachine:
@@ -13,6 +13,16 @@ def rbm(visible: int, hidden: int, *, gaussian: bool = False) -> BoltzmannMachin
     [(784,), (500,)]
     """
     return dbm(visible, [hidden], gaussian=gaussian)
+
+
+def labelled_rbm(visible: int, hidden: int, classes: int, *, gaussian: bool = False) -> BoltzmannMachine:
+    """Classification RBM (Larochelle and Bengio 2008): one-hot labels `(B, classes)` beside the visible layer.
+
+    >>> labelled_rbm(784, 500, 10).shapes((784,))
+    [(784,), (500,), (10,)]
+    """
+    units = [_visible(visible, gaussian), Bernoulli(hidden), Categorical(classes)]
+    return BoltzmannMachine(units, [(0, 1, Dense(visible, hidden)), (2, 1, Dense(classes, hidden))])
 
 
 def conv_rbm(

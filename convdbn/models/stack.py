@@ -101,15 +101,20 @@ class Stack(nn.Module):
             state = mean_field(machine, start(machine, state), clamp={0: True})
         # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
         return [
-            unit.pooling_mean(machine.field(state, layer)).clamp_(max=1)
-            for layer, unit in enumerate(machine.units)
-            if layer > 0
+            machine.units[layer].pooling_mean(machine.field(state, layer)).clamp_(max=1)
+            for below, layer in machine.edges
+            if below < layer
         ]
 
     @property
     def layers(self) -> list[tuple[Link, Unit]]:
         """Every hidden layer from the lowest, with the link below it."""
-        return [pair for machine in self.machines for pair in zip(machine.links, machine.units[1:], strict=True)]
+        return [
+            (link, machine.units[above])
+            for machine in self.machines
+            for (below, above), link in zip(machine.edges, machine.links, strict=True)
+            if below < above  # labels are linked downwards
+        ]
 
     @property
     def geometry(self) -> list[Geometry]:

@@ -31,7 +31,7 @@ def extract(stack: Stack, images: Images, layer: int, *, trim: bool = False) -> 
     """
     if not 1 <= layer <= len(stack.layers):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
-    return _streamed(images, lambda batch: stack.features(batch, depth=layer, trim=trim)[-1])
+    return streamed(images, lambda batch: stack.features(batch, depth=layer, trim=trim)[-1])
 
 
 def describe(network: Network, images: Images, pooling: Pooling) -> NDArray[np.float32]:
@@ -39,10 +39,10 @@ def describe(network: Network, images: Images, pooling: Pooling) -> NDArray[np.f
 
     Only the rows grow with the number of pictures: the maps themselves are never held.
     """
-    return _streamed(images, lambda batch: pooling(network.features(batch, depth=max(pooling.layers))))
+    return streamed(images, lambda batch: pooling(network.features(batch, depth=max(pooling.layers))))
 
 
-def _streamed(images: Images, function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+def streamed(images: Images, function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
     """`function` of every picture, by batches, or picture by picture where their sizes differ."""
     keep_freed_memory()
     result: NDArray[np.float32] | None = None

@@ -61,6 +61,13 @@ class Layer:
     see them; the side of the filters less 1 keeps all of these."""
     mean_field: int = 10
     """Sweeps of mean field in the positive phase of layers that are trained together."""
+    labels: bool = False
+    """Join label units, one for each class of the data, to the hidden layer (the highest layer alone, and fully
+    connected)."""
+    generative: float = 1.0
+    """Weight of the likelihood in what is learned."""
+    discriminative: float = 0.0
+    """Weight of log p(label | input), with its exact gradient (Larochelle and Bengio 2008); needs labels."""
     optimizer: Literal["adam", "sgd"] = "sgd"
     """What takes the gradient: SGD with momentum, or Adam with second-moment decay .99."""
     rate: float = 0.01
@@ -192,7 +199,10 @@ RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(
         ("filters", "pool", "updates", "batch", "k", "temperatures", "mean_field", "log_every"), (1, LARGE)
     ),
-    **dict.fromkeys(("kernel", "crop", "border", "k_end", "l2", "strength", "held_out", "seed"), (0, LARGE)),
+    **dict.fromkeys(
+        ("kernel", "crop", "border", "k_end", "generative", "discriminative", "l2", "strength", "held_out", "seed"),
+        (0, LARGE),
+    ),
     **dict.fromkeys(("rate", "bias_rate", "fast_rate", "weight_std"), (TINY, HUGE)),
     "rate_end": (0, HUGE),
     **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),

@@ -44,6 +44,39 @@ def filter_grids(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
     return figure
 
 
+def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
+    """Pictures `(n, c, h, w)` side by side in one `(H, W)` or `(H, W, 3)` of bytes.
+
+    Values in [0, 1] are shown as they are, others scaled by the largest magnitude of all, grey meaning 0.
+    """
+    low, high = (float(extreme) for extreme in pictures.aminmax())
+    if low < 0 or high > 1:
+        pictures = pictures / max(-low, high) / 2 + 0.5
+    n, channels, height, width = pictures.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    out = torch.ones(channels, math.ceil(n / columns) * (height + 1) - 1, columns * (width + 1) - 1)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + 1), index % columns * (width + 1)
+        out[:, top : top + height, left : left + width] = picture
+    return (255 * _shown(out.permute(1, 2, 0))).round().byte()
+
+
+def save_frames(frames: Sequence[Tensor], path: str | Path, *, scale: int = 2, milliseconds: int = 80) -> Path:
+    """Write pictures of bytes, each pixel `scale` wide: a .gif shows all in turn, any other format the last alone."""
+    from PIL import Image
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = [
+        Image.fromarray(frame.numpy()).resize((frame.shape[1] * scale, frame.shape[0] * scale), 0) for frame in frames
+    ]
+    if path.suffix.lower() == ".gif":
+        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=milliseconds, loop=0)
+    else:
+        drawn[-1].save(path)
+    return path
+
+
 def save(figure: Figure, path: str | Path) -> Path:
     """Write the figure in the format of the file's name; its folder is made where needed."""
     path = Path(path)

@@ -1,0 +1,95 @@
+"""What a model would draw: Gibbs sampling in its top machine, then one pass down through the layers below it."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, State
+from convdbn.models.geometry import output_side
+from convdbn.models.stack import Stack
+from convdbn.sampling.gibbs import draw, gibbs, start, update
+from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
+
+TEMPERATURES = 20
+
+
+@torch.no_grad()
+def generate(
+    stack: Stack,
+    count: int,
+    *,
+    burn_in: int,
+    sweeps: int,
+    frames: int,
+    generator: torch.Generator,
+    begin: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """After `burn_in` sweeps, `frames` times and `sweeps` apart, a mean picture of each chain, `(count, c, h, w)`.
+
+    The chains are those of the generator of Hinton, Osindero and Teh (2006, section 7): the top machine at thermal
+    equilibrium, everything below from the top down. They begin at `begin`, pictures as layer 1 sees them, or else at
+    infinite temperature, and the burn-in is parallel tempering. Pictures are in the space of the transformed ones.
+    """
+    top = stack.machines[-1]
+    if begin is not None:
+        x = begin
+        for index in range(len(stack.machines) - 1):
+            x = stack.infer(x, index)[-1]
+        x = x.flatten(1) if len(top.shapes(_visible(stack))[0]) == 1 else x
+        state = update(top, start(top, (x, *[None] * (len(top.units) - 1))), 1, draw(generator))
+        state = gibbs(top, state, burn_in, generator=generator)
+    else:
+        state = _cooled(top, _independent(top, _visible(stack), count, generator), burn_in, generator)
+    for _ in range(frames):
+        if len(stack.machines) == 1:
+            yield top.units[0].mean(top.field(state, 0)).view(count, *stack.picture)
+        else:
+            yield _down(stack, state[0], generator)
+        state = gibbs(top, state, sweeps, generator=generator)
+
+
+def _independent(
+    machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator
+) -> State:
+    """States at beta 0."""
+    like = machine.units[0].bias
+    return tuple(
+        unit.sample(torch.zeros(count, *shape, device=like.device, dtype=like.dtype), generator=generator)
+        for unit, shape in zip(machine.units, machine.shapes(visible), strict=True)
+    )
+
+
+def _cooled(machine: BoltzmannMachine, state: State, sweeps: int, generator: torch.Generator) -> State:
+    count, betas = len(state[0]), ladder(TEMPERATURES, like=state[0])
+    state = replicas(state, TEMPERATURES)
+    for step in range(sweeps):
+        state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1)
+    return tuple(x[:count] for x in state)
+
+
+def _visible(stack: Stack) -> tuple[int, ...]:
+    """Shape of the visible layer of the top machine, over pictures of the trained size."""
+    below = stack.geometry[: len(stack.machines) - 1]
+    channels = stack.machines[-1].units[0].n
+    if stack.geometry[-1].kernel == (0, 0):
+        return (channels,)
+    return channels, *(output_side(side, below, axis) for axis, side in enumerate(stack.picture[1:]))
+
+
+def _down(stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Layer after layer drawn given the one above, and the mean of the lowest, below the top machine's visible layer.
+
+    One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share.
+    """
+    for index in range(len(stack.machines) - 2, -1, -1):
+        machine, (kernel, block) = stack.machines[index], stack.geometry[index]
+        if kernel != (0, 0) and x.ndim == 2:
+            sides = [
+                output_side(side, stack.geometry[: index + 1], axis) for axis, side in enumerate(stack.picture[1:])
+            ]
+            x = x.view(len(x), machine.units[1].n, *sides)
+        hidden = x.repeat_interleave(block, -2).repeat_interleave(block, -1) / block**2 if block > 1 else x
+        field = machine.field((None, hidden), 0)
+        x = machine.units[0].sample(field, generator=generator) if index else machine.units[0].mean(field)
+    return x.view(len(x), *stack.picture)
