@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
-from convdbn.models.geometry import output_side
+from convdbn.models.geometry import output_side, trimmed, trimmed_size
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -29,11 +29,12 @@ def generate(
 
     The chains are those of the generator of Hinton, Osindero and Teh (2006, section 7): the top machine at thermal
     equilibrium, everything below from the top down. They begin at `begin`, pictures as layer 1 sees them, or else at
-    infinite temperature, and the burn-in is parallel tempering. Pictures are in the space of the transformed ones.
+    infinite temperature, and the burn-in is parallel tempering. Pictures are in the space of the transformed ones, of
+    the size of layer 1's training less the border that the pooling blocks do not divide.
     """
     top = stack.machines[-1]
     if begin is not None:
-        x = begin
+        x = trimmed(begin, stack.geometry)
         for index in range(len(stack.machines) - 1):
             x = stack.infer(x, index)[-1]
         x = x.flatten(1) if len(top.shapes(_visible(stack))[0]) == 1 else x
@@ -43,7 +44,7 @@ def generate(
         state = _cooled(top, _independent(top, _visible(stack), count, generator), burn_in, generator)
     for _ in range(frames):
         if len(stack.machines) == 1:
-            yield top.units[0].mean(top.field(state, 0)).view(count, *stack.picture)
+            yield top.units[0].mean(top.field(state, 0)).view(count, *_picture(stack))
         else:
             yield _down(stack, state[0], generator)
         state = gibbs(top, state, sweeps, generator=generator)
@@ -74,7 +75,12 @@ def _visible(stack: Stack) -> tuple[int, ...]:
     channels = stack.machines[-1].units[0].n
     if stack.geometry[-1].kernel == (0, 0):
         return (channels,)
-    return channels, *(output_side(side, below, axis) for axis, side in enumerate(stack.picture[1:]))
+    return channels, *(output_side(side, below, axis) for axis, side in enumerate(_picture(stack)[1:]))
+
+
+def _picture(stack: Stack) -> tuple[int, ...]:
+    channels, *size = stack.picture
+    return channels, *trimmed_size(size, stack.geometry)
 
 
 def _down(stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -86,10 +92,10 @@ def _down(stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
         machine, (kernel, block) = stack.machines[index], stack.geometry[index]
         if kernel != (0, 0) and x.ndim == 2:
             sides = [
-                output_side(side, stack.geometry[: index + 1], axis) for axis, side in enumerate(stack.picture[1:])
+                output_side(side, stack.geometry[: index + 1], axis) for axis, side in enumerate(_picture(stack)[1:])
             ]
             x = x.view(len(x), machine.units[1].n, *sides)
         hidden = x.repeat_interleave(block, -2).repeat_interleave(block, -1) / block**2 if block > 1 else x
         field = machine.field((None, hidden), 0)
         x = machine.units[0].sample(field, generator=generator) if index else machine.units[0].mean(field)
-    return x.view(len(x), *stack.picture)
+    return x.view(len(x), *_picture(stack))

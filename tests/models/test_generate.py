@@ -50,9 +50,12 @@ def test_every_kind_of_stack_draws_pictures_of_its_own_size():
         model(conv_rbm(1, 3, 3, pool=2), picture=(1, 8, 8)),
         model(conv_rbm(1, 3, 3, pool=2), conv_rbm(3, 4, 2, pool=1), picture=(1, 8, 8)),
         model(conv_rbm(1, 3, 3, pool=2), rbm(27, 5), picture=(1, 8, 8)),
+        model(conv_rbm(1, 3, 3, pool=2), conv_rbm(3, 4, 2, pool=2), picture=(1, 10, 10)),
     ]
-    for stack in stacks:
+    for stack, side in zip(stacks, (3, 8, 8, 8, 8), strict=True):  # the last: 10 does not divide
         first, second = drawn(stack, frames=2)
-        assert first.shape == second.shape == (8, *stack.picture)
+        assert first.shape == second.shape == (8, 1, side, side)
+        (begun,) = drawn(stack, begin=torch.rand(8, *stack.picture, generator=generator(5)))
+        assert begun.shape == first.shape
         assert first.min() >= 0 and first.max() <= 1 and not torch.equal(first, second)
         assert torch.equal(first, drawn(stack)[0]) and not torch.equal(first, drawn(stack, seed=1)[0])
