@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
 from convdbn.errors import CheckpointError, UsageError
-from convdbn.runs import TEST_SPLIT, as_tuple, checked_device, labelled_data, saved_run, stop_on_signal
+from convdbn.runs import TEST_SPLIT, as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,11 +175,11 @@ def evaluate(
     from convdbn.models.pooling import Pooling
     from convdbn.readout.evaluate import compare
 
-    train, test = labelled_data(model, data, data_root, download)
     if likelihood:
         from convdbn.readout import likelihood as nats
 
-        return nats.likelihood(model, train, test, seed=seed)
+        return nats.likelihood(model, *parted_data(model, data, data_root, download), seed=seed)
+    train, test = labelled_data(model, data, data_root, download)
     if classifier == "labels":
         from convdbn.readout.labels import label_error
 

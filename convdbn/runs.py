@@ -85,6 +85,22 @@ def labelled_data(
     return stratified(whole, "train"), stratified(whole, "test")
 
 
+def parted_data(
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images"]:
+    """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
+    if str(data) in TEST_SPLIT:
+        return labelled_data(model, data, data_root, download)
+    from convdbn.images import open_images
+    from convdbn.models.greedy import hold_out
+
+    whole = open_images(data, data_root=data_root, grey=model.picture[0] == 1)
+    train, test = hold_out(whole, len(whole), seed=0)
+    if test is None:
+        raise UsageError(f"data={str(data)!r}: {len(whole)} pictures, of which a tenth are tested; take at least 10")
+    return train, test
+
+
 def as_tuple(numbers: int | list[int]) -> tuple[int, ...]:
     return (numbers,) if isinstance(numbers, int) else tuple(numbers)
 

@@ -2,9 +2,9 @@
 
     python scripts/classify_rbm.py --data-root DIR [--quick]
 
-Each is trained on all 60,000 pictures, the pixels taken as they are, and its own label units answer. --quick: a tenth
-of the updates. Writes results/classify_rbm.json (--quick: classify_rbm_quick.json); run again after an interruption, it
-goes on where it stopped.
+Each is trained on all 60,000 pictures, the pixels taken as they are, and its own label units answer. --quick: a
+tenth of the updates. Writes results/classify_rbm.json (--quick: classify_rbm_quick.json); run again after an
+interruption, it goes on where it stopped.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
         Path("results", f"{name}.json"),
         {
             **figures,
-            "protocol": "60,000 training pictures, 10,000 test pictures, pixels in [0, 1] as they are, no early stopping",
+            "protocol": "60,000 training, 10,000 test pictures, pixels in [0, 1] as they are, no early stopping",
             "seed": 0,
             "seconds": ledger.close(),
         },

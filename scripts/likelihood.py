@@ -3,9 +3,10 @@
     python scripts/likelihood.py --data-root DIR [--quick]
 
 rbm16, rbm16_flipped and rbm500_10_epochs are trained here, a minute or two each; rbm500 comes with the package,
-`python scripts/pretrain.py rbm500_mnist` having made it. log Z is exact for 16 hidden units, and otherwise by annealed
-importance sampling forwards and in reverse. --quick: a tenth of the updates and of the temperatures. Writes
-results/likelihood.json (--quick: likelihood_quick.json); run again after an interruption, it goes on where it stopped.
+`python scripts/pretrain.py rbm500_mnist` having made it. log Z is exact for 16 hidden units, and otherwise by
+annealed importance sampling forwards and in reverse. --quick: a tenth of the updates and of the temperatures. Writes
+results/likelihood.json (--quick: likelihood_quick.json); run again after an interruption, it goes on where it
+stopped.
 """
 
 import argparse
@@ -73,8 +74,8 @@ def main() -> None:
             **figures,
             "protocol": "mean over the 10,000 test pictures, nats; rbm16: pixels cut at .5, log Z exact; others: "
             "training pixels drawn anew at every presentation, test pixels drawn once, log Z by "
-            f"{ais.RUNS} runs of {len(betas) - 1} temperatures, forwards from a base with the means of 10,000 training "
-            "pictures, and in reverse from states of parallel tempering",
+            f"{ais.RUNS} runs of {len(betas) - 1} temperatures, forwards from a base with the means of 10,000 "
+            "training pictures, and in reverse from states of parallel tempering",
             "seed": 0,
             "seconds": ledger.close(),
         },

@@ -57,6 +57,12 @@ NOISE_PAPER = {
     "softmax (there)": ("87.7", "83.2", "74.7"),
 }
 PARTS_PAPER = {"faces": (".39", ".86", ".95"), "motorbikes": (".44", ".69", ".81"), "cars": (".43", ".72", ".87")}
+NATS = {
+    "rbm16": ("RBM, 16 hidden units, pixels cut at .5", "-142.6 (Melchior et al. 2016)"),
+    "rbm16_flipped": ("the same on flipped pictures", "-142.1 (there)"),
+    "rbm500_10_epochs": ("RBM, 500 hidden units, 10 epochs", ""),
+    "rbm500": ("RBM, 500 hidden units, 300 epochs: `rbm500_mnist`", "-86.3 (CD-25; Salakhutdinov and Murray 2008)"),
+}
 CALTECH_PAPER = ("57.7", "65.4")
 PEERS = {"rbm": "RBM 784-500, 60,000 pictures", "conv1": "conv RBM, 40 filters 9x9, 10,000 pictures"}
 
@@ -183,6 +189,17 @@ def parts_table() -> str:
     return "\n".join([*head, *rows, "", source(figures)])
 
 
+def likelihood_table() -> str:
+    figures = results("likelihood")
+    rows = []
+    for name, (label, published) in NATS.items():
+        row = figures[name]
+        reverse = "exact" if row["exact"] else f"{row['test_ll_reverse']:.2f}"
+        rows.append(line(label, f"{row['test_ll']:.2f}", reverse, published))
+    head = [line("MNIST test log-likelihood, nats", "forward AIS", "reverse AIS", "published"), "|---" * 4 + "|"]
+    return "\n".join([*head, *rows, "", source(figures)])
+
+
 def noise_table() -> str:
     figures = results("noise")
     accuracy = figures["accuracy"]
@@ -207,6 +224,7 @@ def main() -> int:
         caltech_table,
         parts_table,
         noise_table,
+        likelihood_table,
     )
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"

@@ -102,7 +102,7 @@ class Classifier(nn.Module):
         depth = max(pooling.layers)
         if depth > len(stack.layers):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
-        if any(len(machine.units) > 2 for machine in stack.machines):
+        if len(stack.layers) > len(stack.machines):
             raise UsageError("checkpoint: layers trained together have no single pass upwards; evaluate them instead")
         machines = stack.machines[:depth]
         shapes = [
@@ -193,7 +193,7 @@ def _layer(shape: Shape) -> nn.Sequential:
 @torch.no_grad()
 def _copy(machine: BoltzmannMachine, layer: nn.Module) -> None:
     """The machine's weights and hidden biases, with the 1/s^2 of Gaussian visibles multiplied in."""
-    visible, hidden = machine.units
+    visible, hidden = machine.units[:2]
     scale = visible.scale if isinstance(visible, Gaussian) else 1
     weight, bias = layer.parameters()
     weight.copy_(machine.links[0].weight / scale**2)

@@ -1,6 +1,5 @@
 """How probable pictures are under a model, in nats: exactly where that can be had, else by AIS from two sides."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -97,11 +96,13 @@ def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, genera
 
 def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[Tensor, str]:
     """Visible states of all pictures, and what became of their pixels."""
-    indices: Sequence[Tensor] = torch.arange(len(images)).split(CHUNK)
-    batches = [images[part] for part in indices]
-    if not all(isinstance(batch, Tensor) for batch in batches):
+    prepared: list[Tensor] = []
+    for part in torch.arange(len(images)).split(CHUNK):
+        batch = images[part]
+        prepared += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
+    if len({x.shape[1:] for x in prepared}) > 1:
         raise UsageError(f"data: pictures of {images.name} have several sizes; resize them in the model's transform")
-    x = torch.cat([stack.prepare(batch) for batch in batches if isinstance(batch, Tensor)])
+    x = torch.cat(prepared)
     x = x.flatten(1) if stack.geometry[0].kernel == (0, 0) else x
     stack.machines[0].units[0].check(x, "images")
     if not isinstance(stack.machines[0].units[0], Bernoulli):

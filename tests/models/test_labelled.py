@@ -6,7 +6,9 @@ import torch
 import convdbn
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages
+from convdbn.models.classifier import Classifier
 from convdbn.models.greedy import GreedyTraining
+from convdbn.models.pooling import Pooling
 from convdbn.models.stack import load
 from convdbn.readout.labels import label_error
 from convdbn.recipes import Layer, Recipe
@@ -50,6 +52,14 @@ def test_labels_in_the_top_of_a_deep_belief_network(tmp_path):
     assert [x.shape for x in again.features(images)] == [(4, 15), (4, 20)]
     for one, other in zip(stack.features(images), again.features(images), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_labelled_top_becomes_a_classifier_like_any_other():
+    stack = GreedyTraining(recipe(TOP), halves()).run()
+    network = Classifier.from_stack(stack, ["a", "b", "c"], Pooling(power=1))
+    images = halves(5)[range(5)]
+    field = stack.machines[0].field((images.flatten(1), None, None), 1)
+    torch.testing.assert_close(network.maps(images)[0], stack.machines[0].units[1].mean(field))
 
 
 def test_what_is_refused(tmp_path):

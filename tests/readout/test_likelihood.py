@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from PIL import Image
 from small import generator
 
+import convdbn
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.models.machines import conv_rbm, rbm
@@ -80,6 +82,19 @@ def test_pixels_between_are_drawn_and_that_is_said():
     assert "drawn once" in found["pixels"]
     assert nats.likelihood(stack, pictures(), pictures(seed=1)) == found
     assert nats.likelihood(stack, pictures(), pictures(seed=1), seed=1)["test_ll"] != found["test_ll"]
+
+
+def test_pictures_of_a_folder_need_no_classes(tmp_path):
+    for index, picture in enumerate(torch.rand(20, 12, 12, generator=generator())):
+        Image.fromarray((255 * picture).byte().numpy()).save(tmp_path / f"{index}.png")
+    run = {"recipe": "rbm", "filters": [4], "updates": 5, "batch": 4, "held_out": 0}
+    convdbn.train(data=tmp_path, output_dir=tmp_path / "run", **run)
+    found = convdbn.evaluate(checkpoint=tmp_path / "run", data=tmp_path, likelihood=True)
+    assert found["pictures"] == 2 and found["exact"] and -144 < found["test_ll"] < 0
+    (tmp_path / "one").mkdir()
+    Image.new("L", (12, 12)).save(tmp_path / "one" / "a.png")
+    with pytest.raises(UsageError, match="1 pictures, of which a tenth are tested"):
+        convdbn.evaluate(checkpoint=tmp_path / "run", data=tmp_path / "one", likelihood=True)
 
 
 def test_a_stack_of_convolutions_is_refused():
