@@ -2,9 +2,9 @@
 
 from convdbn.energy.links import Conv, Dense, Link, pooled
 from convdbn.energy.machine import BoltzmannMachine, Given, State
-from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Gaussian, Unit
+from convdbn.energy.units import UNITS, Bernoulli, BlockSoftmax, Categorical, Gaussian, Unit
 
 __all__ = [
-    "Bernoulli", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian", "Given", "Link",
-    "State", "Unit", "pooled",
+    "UNITS", "Bernoulli", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian", "Given",
+    "Link", "State", "Unit", "pooled",
 ]  # fmt: skip

@@ -27,6 +27,32 @@ def initialise(machine: BoltzmannMachine, settings: Layer, data: Tensor, *, gene
         unit.bias.fill_(settings.hidden_bias)
 
 
+@torch.no_grad()
+def turn_round(
+    machine: BoltzmannMachine, settings: Layer, below: BoltzmannMachine | None, *, generator: torch.Generator
+) -> None:
+    """Begin as `below` turned upside down (Hinton, Osindero and Teh 2006, section 4).
+
+    What the two then say of the data is what `below` alone said of it, but for hidden units in excess, which begin as
+    noise. UsageError unless both are fully connected and the layers fit.
+    """
+    old = below.links[0].weight if below is not None else None
+    new, (_, hidden, *_) = machine.links[0].weight, machine.units
+    if below is None or old is None or old.ndim > 2 or new.ndim > 2 or hidden.n < old.shape[1]:
+        raise UsageError(
+            "init='transposed': for a fully connected layer on another, with at least as many hidden units as the "
+            "one below has visible ones"
+        )
+    if hidden.kind != below.units[0].kind:
+        raise UsageError(
+            f"init='transposed': hidden={hidden.kind!r}, the layer below has {below.units[0].kind} units"
+        )
+    initialise(machine, settings, new, generator=generator)
+    new[: old.shape[1]] = old.T
+    hidden.bias[: old.shape[1]] = below.units[0].bias
+    machine.units[0].bias.copy_(below.units[1].bias)
+
+
 def centroids(link: Link, data: Tensor, *, generator: torch.Generator) -> Tensor:
     """K-means centroids of what the link's units see of `data`, less their mean, `(above, inputs)`.
 

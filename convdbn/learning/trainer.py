@@ -15,7 +15,7 @@ from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
 from convdbn.learning.centring import Centring
-from convdbn.learning.initial import initialise
+from convdbn.learning.initial import initialise, turn_round
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
@@ -61,8 +61,14 @@ class Trainer:
         self.optimizer = _optimizer(machine, settings)
         self.captured = Captured(self._update_visible, generator=generator)
 
-    def initialise(self, data: Tensor) -> None:
-        """Weights by `settings.init`; visible biases from the data: its mean, or log-odds for Bernoulli units."""
+    def initialise(self, data: Tensor, *, below: BoltzmannMachine | None = None) -> None:
+        """Weights by `settings.init`; visible biases from the data: its mean, or log-odds for Bernoulli units.
+
+        `below` is the machine whose hidden layer is visible here, where there is one.
+        """
+        self.data_spread = float(data.var())
+        if self.settings.init == "transposed":
+            return turn_round(self.machine, self.settings, below, generator=self.generator)
         initialise(self.machine, self.settings, data, generator=self.generator)
         with torch.no_grad():
             for unit, x in zip(self.machine.units, self._given(data), strict=True):
@@ -72,7 +78,6 @@ class Trainer:
                     if not isinstance(unit, Gaussian):
                         typical = unit.field_for(typical.clamp(0.01, 0.99)[None])[0]
                     unit.bias.copy_(typical)
-        self.data_spread = float(data.var())
 
     def fit(
         self,

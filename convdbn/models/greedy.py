@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine
+from convdbn.energy import UNITS, BoltzmannMachine
 from convdbn.errors import DataError, Diverged, Interrupted, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.metrics import MetricsLog, cut
@@ -125,7 +125,7 @@ class GreedyTraining:
         machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
-        trainer.initialise(sample)
+        trainer.initialise(sample, below=self.stack.machines[depth - 1] if depth else None)
         if depth == 0:
             self._clear_folder()
         return trainer
@@ -183,6 +183,9 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
         raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
     if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and (layers[-1].kernel or joint)):
         raise UsageError("labels=True: for the highest layer alone, fully connected (kernel: 0) and not joint")
+    for layer in layers:
+        if layer.hidden != "bernoulli" and layer.kernel:
+            raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
     if layers[-1].discriminative and not layers[-1].labels:
         raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
     if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
@@ -206,13 +209,14 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
 
 
 def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannMachine:
-    gaussian, filters = layers[0].visible == "gaussian", [layer.filters for layer in layers]
+    visible = UNITS[layers[0].visible](channels)
+    hidden = [UNITS[layer.hidden](layer.filters) for layer in layers]
     if classes:
-        return labelled_rbm(channels, layers[0].filters, classes, gaussian=gaussian)
+        return labelled_rbm(visible, hidden[0], classes)
     if layers[0].kernel == 0:
-        return dbm(channels, filters, gaussian=gaussian)
-    kernels, pools = [layer.kernel for layer in layers], [layer.pool for layer in layers]
-    return conv_dbm(channels, filters, kernels, pools, gaussian=gaussian)
+        return dbm(visible, hidden)
+    filters, kernels, pools = zip(*((layer.filters, layer.kernel, layer.pool) for layer in layers), strict=True)
+    return conv_dbm(visible, filters, kernels, pools)
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.models.geometry import Geometry, seen, trimmed
@@ -28,9 +29,10 @@ Maps = Tensor | list[Tensor]
 class LayerInput:
     """Batches for layer `depth` of a stack, a function of the seed and the step alone, so that a run can resume.
 
-    The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than once; else each
-    batch is computed anew from the pictures, and memory does not grow with their number. Where crops are taken, here
-    or (`trim`) in another layer, whole pictures lose the border that the pooling blocks do not divide.
+    With `sample_input` the layers below are drawn anew for each batch, from the pictures up; the trainer draws the
+    last of them. The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than
+    once; else each batch is computed anew from the pictures, and memory does not grow with their number. Where crops
+    are taken, here or (`trim`) in another layer, whole pictures lose the border that the blocks do not divide.
     """
 
     def __init__(
@@ -48,18 +50,24 @@ class LayerInput:
         # The layers that see whole pictures now; the one in training does unless it takes crops.
         own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
         self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
+        self.drawn = settings.sample_input and depth > 0
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
         if cache_bytes and self.settings.updates * self.settings.batch > len(images):
             self._fill_cache(cache_bytes)
 
     def maps(self, indices: Tensor) -> Maps:
-        """Input maps of whole pictures: one tensor, or a list where their sizes differ."""
+        """Input maps of whole pictures: one tensor, or a list where their sizes differ.
+
+        Where the layers below are drawn anew for each batch, these are the pictures as layer 1 sees them.
+        """
         if isinstance(self.cache, Tensor):
             return self.cache.index_select(0, indices.to(self.cache.device))
         if self.cache is not None:
             return [self.cache[i] for i in indices.tolist()]
         prepared = self._prepared(indices)
+        if self.drawn:
+            return prepared
         if isinstance(prepared, Tensor):
             return self._carried(prepared)
         return _stacked([self._carried(picture[None])[0] for picture in prepared])
@@ -67,10 +75,11 @@ class LayerInput:
     def batch(self, step: int) -> Tensor:
         """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
         indices, generator = self._indices(step), _seeded(self.seed, self.depth, step)
-        if self.settings.crop and self.cache is None:
+        if self.settings.crop and (self.cache is None or self.drawn):
             # Only what a crop sees of its picture is carried through the layers below.
             side, stride = seen(self.settings.crop, self.stack.geometry[: self.depth])
-            return self._carried(random_crops(self._prepared(indices), side, stride=stride, generator=generator))
+            pictures = self._prepared(indices) if self.cache is None else self.maps(indices)
+            return self._carried(random_crops(pictures, side, stride=stride, generator=generator), generator)
         maps = self.maps(indices)
         if self.settings.crop:
             return random_crops(maps, self.settings.crop, generator=generator)
@@ -79,6 +88,7 @@ class LayerInput:
                 f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
                 "random crops, or add {kind: resize, size: 64} to its transform"
             )
+        maps = self._carried(maps, generator) if self.drawn else maps
         maps = maps.flatten(1) if self.settings.kernel == 0 else maps
         return torch.cat([maps, self._labels(indices).to(maps)], 1) if self.settings.labels else maps
 
@@ -106,8 +116,12 @@ class LayerInput:
             return trimmed(self.stack.prepare(batch), self.trim)
         return _stacked([trimmed(self.stack.prepare(picture[None]), self.trim)[0] for picture in batch])
 
-    def _carried(self, x: Tensor) -> Tensor:
+    def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
         for depth in range(self.depth):
+            if self.drawn and isinstance(self.stack.machines[depth].units[0], Bernoulli):
+                # One generator for each batch, on the CPU, whatever the device.
+                x = torch.rand(x.shape, generator=generator).to(x).lt(x).to(x.dtype)
             x = self.stack.infer(x, depth)[-1]
         return x
 

@@ -30,6 +30,8 @@ class Layer:
     """Side C of the pooling blocks of a convolutional layer; 1 leaves it without pooling."""
     visible: Literal["bernoulli", "gaussian"] = "bernoulli"
     """Units of the layer's input."""
+    hidden: Literal["bernoulli", "gaussian"] = "bernoulli"
+    """Units of a fully connected layer; gaussian of variance 1 makes a linear code."""
     sigma: float = 1.0
     """Standard deviation of Gaussian visibles at the start, in the units of the transformed data."""
     sigma_end: float = 1.0
@@ -41,7 +43,8 @@ class Layer:
     batch: int = 20
     """Pictures or crops in an update."""
     sample_input: bool = False
-    """Draw bits from an input in [0, 1], anew at every presentation, instead of taking it as it is."""
+    """Draw bits from an input in [0, 1], anew at every presentation, instead of taking it as it is; above the first
+    layer the states of all layers below are drawn, from the pictures up."""
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
     """Negative phase: contrastive divergence, persistent chains, these with fast weights, or parallel tempering."""
     fast_rate: float = 0.01
@@ -88,8 +91,9 @@ class Layer:
     """Mean activation wanted of a hidden unit."""
     strength: float = 1.0
     """Strength of the pull."""
-    init: Literal["normal", "kmeans"] = "normal"
-    """Weights at the start: noise, or centroids of the input's patches (Sohn et al. 2011)."""
+    init: Literal["normal", "kmeans", "transposed"] = "normal"
+    """Weights at the start: noise, centroids of the input's patches (Sohn et al. 2011), or those of the fully
+    connected layer below, turned round, and noise for hidden units in excess (Hinton et al. 2006)."""
     weight_std: float = 0.01
     """Standard deviation of the initial weights, of either kind."""
     hidden_bias: float = 0.0

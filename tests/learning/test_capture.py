@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from convdbn.energy import Gaussian
 from convdbn.learning.capture import WARM_UP, Captured
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, rbm
@@ -11,7 +12,7 @@ from convdbn.recipes import Layer
 MACHINES = {
     "rbm": (lambda: rbm(36, 20), (50, 36)),
     "conv": (lambda: conv_rbm(1, 8, 3), (20, 1, 10, 10)),
-    "gaussian": (lambda: conv_rbm(2, 8, 3, gaussian=True), (20, 2, 10, 10)),
+    "gaussian": (lambda: conv_rbm(Gaussian(2), 8, 3), (20, 2, 10, 10)),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from convdbn.energy import BoltzmannMachine
+from convdbn.energy import BoltzmannMachine, Gaussian
 from convdbn.errors import CheckpointError
 from convdbn.images import build_transform
 from convdbn.learning import checkpoint
@@ -31,7 +31,7 @@ def tensors():
 
 
 def small_stack():
-    stack = Stack(build_transform([{"kind": "pad", "size": 1}]), [conv_rbm(1, 3, 3, gaussian=True)], (1, 8, 8))
+    stack = Stack(build_transform([{"kind": "pad", "size": 1}]), [conv_rbm(Gaussian(1), 3, 3)], (1, 8, 8))
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.normal_(generator=seeded(5))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from small import DISCRETE, FALSE_ALARM, MACHINES, codes, generator, make, p_value
 
+from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
 from convdbn.learning.phases import (
     ContrastiveDivergence,
@@ -222,7 +223,7 @@ def codes_and_pictures(joint, p):
 
 @pytest.mark.parametrize("noise_free", [False, True])
 def test_the_border_stays_at_the_data_and_the_rest_does_not(noise_free):
-    machine = conv_rbm(1, 4, 3, gaussian=True)
+    machine = conv_rbm(Gaussian(1), 4, 3)
     machine.links[0].weight.data.normal_(generator=generator(1))
     data = torch.randn(5, 1, 10, 10, generator=generator(2))
     _, samples = positive(machine, (data, None), generator=generator(3))
@@ -234,7 +235,7 @@ def test_the_border_stays_at_the_data_and_the_rest_does_not(noise_free):
 
 
 def test_a_border_that_leaves_nothing_is_refused():
-    machine = conv_rbm(1, 4, 3, gaussian=True)
+    machine = conv_rbm(Gaussian(1), 4, 3)
     _, samples = positive(machine, (torch.zeros(1, 1, 10, 10), None), generator=generator(3))
     with pytest.raises(UsageError, match="border=5: leaves nothing of 10x10 pixels"):
         ContrastiveDivergence(border=5)(machine, samples, generator=generator(4))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from convdbn.energy import Conv, Dense
+from convdbn.energy import Conv, Dense, Gaussian
 from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
 from convdbn.learning.penalties import activation
@@ -66,7 +66,7 @@ class TestSchedules:
         assert all(group["betas"] == (0.9, 0.99) for group in groups(run))
 
     def test_sigma_falls_geometrically_until_70_percent(self):
-        run = trainer(rbm(3, 2, gaussian=True), Layer(**SETTINGS, sigma=0.8, sigma_end=0.2))
+        run = trainer(rbm(Gaussian(3), 2), Layer(**SETTINGS, sigma=0.8, sigma_end=0.2))
         sigma = {step: scheduled(run, step)[3] for step in (0, 350, 700, 850, 999)}
         assert sigma == pytest.approx({0: 0.8, 350: 0.4, 700: 0.2, 850: 0.2, 999: 0.2}, rel=0.01)
 
@@ -76,13 +76,13 @@ class TestSchedules:
     def test_the_loop_follows_the_schedule(self):
         """What the metrics report of a run is what the schedule says of its steps."""
         settings = Layer(updates=20, rate=0.1, rate_end=0.05, visible="gaussian", sigma=0.9, sigma_end=0.3)
-        run = trainer(rbm(4, 3, gaussian=True), settings)
+        run = trainer(rbm(Gaussian(4), 3), settings)
         data = batches(lambda g: torch.randn(6, 4, generator=g), 20)
         run.initialise(data[0])
         found = []
         run.fit(data, on_metrics=found.append, log_every=1)
         assert [row["step"] for row in found] == list(range(1, 21))
-        other = trainer(rbm(4, 3, gaussian=True), settings)
+        other = trainer(rbm(Gaussian(4), 3), settings)
         for step, row in enumerate(found):
             rate, _, _, sigma = scheduled(other, step)
             assert row["rate"] == pytest.approx(rate)
@@ -110,7 +110,7 @@ class TestInitialise:
 
     def test_mean_for_gaussian_visibles_and_it_stays(self):
         data = torch.randn(200, 4, generator=seeded()) + torch.tensor([0.0, 1.0, -2.0, 30.0])
-        run = trainer(rbm(4, 3, gaussian=True), Layer(updates=5, visible="gaussian", sigma=1.0, rate=1e-4))
+        run = trainer(rbm(Gaussian(4), 3), Layer(updates=5, visible="gaussian", sigma=1.0, rate=1e-4))
         run.initialise(data)
         torch.testing.assert_close(run.machine.units[0].bias.detach(), data.mean(0), rtol=1e-4, atol=1e-4)
         before = run.machine.units[0].bias.detach().clone()
@@ -171,7 +171,7 @@ def products(monkeypatch):
 MACHINES = {
     "dense": (lambda: rbm(6, 4), (5, 6)),
     "conv": (lambda: conv_rbm(1, 4, 3), (5, 1, 8, 8)),
-    "gaussian conv": (lambda: conv_rbm(2, 4, 3, gaussian=True), (5, 2, 8, 8)),
+    "gaussian conv": (lambda: conv_rbm(Gaussian(2), 4, 3), (5, 2, 8, 8)),
 }
 
 
@@ -416,7 +416,7 @@ class TestMetrics:
 
 class TestDivergence:
     def run(self, data, **fields):
-        run = trainer(rbm(4, 3, gaussian=True), Layer(updates=30, visible="gaussian", **fields))
+        run = trainer(rbm(Gaussian(4), 3), Layer(updates=30, visible="gaussian", **fields))
         run.initialise(torch.randn(50, 4, generator=seeded()))
         run.fit(data, log_every=1)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from convdbn.energy import BlockSoftmax
+from convdbn.energy import BlockSoftmax, Gaussian
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import build_transform
 from convdbn.models import classifier
@@ -30,7 +30,7 @@ def randomised(stack):
 def conv_stack():
     """Gaussian pixels of scale .7, two convolutional layers, one fully connected."""
     machines = [
-        conv_rbm(1, 4, 3, pool=2, gaussian=True),
+        conv_rbm(Gaussian(1), 4, 3, pool=2),
         conv_rbm(4, 5, (2, 3), pool=1),
         rbm(5 * 4 * 3, 6),
     ]

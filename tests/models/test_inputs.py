@@ -263,3 +263,25 @@ def test_an_error_in_a_batch_made_ahead_reaches_the_training():
 
     with pytest.raises(DataError, match="picture 0"):
         list(ahead(batch, range(3)))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 2**20])
+def test_layers_below_are_drawn_from_the_pictures_up(cache_bytes):
+    """A layer that copies its input in black and white sees grey pixels as bits with their probability."""
+    machine = rbm(16, 16)
+    with torch.no_grad():
+        machine.links[0].weight.copy_(60 * torch.eye(16))
+        machine.units[1].bias.fill_(-30)
+    stack, grey = Stack(build_transform([]), [machine], (1, 4, 4)), torch.full((40, 1, 4, 4), 77, dtype=torch.uint8)
+    images = ArrayImages(grey, name="grey")
+
+    def inputs(**options):
+        settings = Layer(filters=3, batch=40, updates=100, **options)
+        return LayerInput(stack, images, settings, 1, seed=2, cache_bytes=cache_bytes)
+
+    assert float(inputs().batch(0).max()) < 1e-4
+    drawn = torch.stack([inputs(sample_input=True).batch(step) for step in range(20)])
+    assert ((drawn < 1e-4) | (drawn > 1 - 1e-4)).all()
+    # 12,800 bits: false alarm 1e-4 at 3.9 standard errors of sqrt(.3 * .7 / 12800) = .004.
+    assert abs(float(drawn.mean()) - 77 / 255) < 0.016
+    assert torch.equal(inputs(sample_input=True).batch(3), drawn[3]) and not torch.equal(drawn[3], drawn[4])

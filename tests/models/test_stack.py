@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from convdbn.energy import Gaussian
 from convdbn.errors import DataError
 from convdbn.images import build_transform
 from convdbn.models import stack as stacks
@@ -25,10 +26,10 @@ def randomised(stack, seed=0, scale=1.0):
     return stack.eval()
 
 
-def conv_stack(transform=(), channels=1, gaussian=False, picture=(1, 16, 16)):
+def conv_stack(transform=(), visible=1, picture=(1, 16, 16)):
     """Layer 1: 4 filters 3x3, blocks of 2; layer 2: 5 filters 2x2, blocks of 3."""
     machines = [
-        conv_rbm(channels, 4, 3, pool=2, gaussian=gaussian),
+        conv_rbm(visible, 4, 3, pool=2),
         conv_rbm(4, 5, 2, pool=3),
     ]
     return randomised(Stack(build_transform(transform), machines, picture))
@@ -44,9 +45,9 @@ WHITE = [{"kind": "whiten", "cutoff": 0.4}, {"kind": "local_contrast", "size": 3
 
 def stacks_and_pictures():
     yield "plain", conv_stack(), pictures(9, 1, 16, 22)
-    yield "colour", conv_stack(channels=3), pictures(9, 3, 16, 16)
-    yield "contrast", conv_stack(CONTRAST, gaussian=True), pictures(9, 1, 20, 14)
-    yield "white", conv_stack(WHITE, gaussian=True), pictures(9, 1, 16, 22)
+    yield "colour", conv_stack(visible=3), pictures(9, 3, 16, 16)
+    yield "contrast", conv_stack(CONTRAST, visible=Gaussian(1)), pictures(9, 1, 20, 14)
+    yield "white", conv_stack(WHITE, visible=Gaussian(1)), pictures(9, 1, 16, 22)
     dense = [rbm(60, 7), rbm(7, 3)]
     yield "dense", randomised(Stack(build_transform([]), dense, (1, 6, 10))), pictures(9, 1, 6, 10)
     mixed = Stack(build_transform([]), [conv_rbm(1, 4, 3), rbm(4 * 2 * 4, 6)], (1, 6, 10))
@@ -154,7 +155,7 @@ def test_features_by_hand():
 
 
 def test_dense_features_by_hand():
-    stack = randomised(Stack(build_transform([]), [rbm(12, 5, gaussian=True), rbm(5, 3)], (1, 3, 4)))
+    stack = randomised(Stack(build_transform([]), [rbm(Gaussian(12), 5), rbm(5, 3)], (1, 3, 4)))
     stack.machines[0].units[0].set_scale(0.5)
     x = pictures(4, 1, 3, 4)
     first, second = stack.machines
@@ -248,7 +249,7 @@ def test_trim_takes_the_centre():
 
 def test_trim_comes_after_the_transform():
     """The border of the transformed picture goes, so no artificial edge is made inside the picture."""
-    stack, x = conv_stack(CONTRAST, gaussian=True), pictures(2, 1, 17, 17)  # 19 after padding, 16 left
+    stack, x = conv_stack(CONTRAST, visible=Gaussian(1)), pictures(2, 1, 17, 17)  # 19 after padding, 16 left
     prepared = stack.prepare(x)
     (expected,) = stack.infer(prepared[:, :, 1:17, 1:17], 0)
     assert torch.equal(stack.features(x, trim=True)[0], expected)
@@ -260,7 +261,7 @@ def test_values_outside_the_unit_interval_with_bernoulli_visibles(value):
     x[1, 0, 2, 2] = value
     with pytest.raises(DataError, match=rf"images has values from .*{value:.4g}.*\[0, 1\]: scale the pictures"):
         conv_stack().features(x)
-    assert conv_stack(gaussian=True).features(x)[1].isfinite().all()
+    assert conv_stack(visible=Gaussian(1)).features(x)[1].isfinite().all()
 
 
 def test_dense_stacks_take_one_size():
@@ -270,7 +271,7 @@ def test_dense_stacks_take_one_size():
 
 
 def test_a_fitted_transform_travels_in_the_checkpoint(tmp_path):
-    stack = conv_stack([{"kind": "zca", "epsilon": 0.1}], gaussian=True)
+    stack = conv_stack([{"kind": "zca", "epsilon": 0.1}], visible=Gaussian(1))
     with pytest.raises(RuntimeError, match="not fitted"):
         stack.features(pictures(1, 1, 16, 16))
     stack.transform.fit([pictures(50, 1, 16, 16)])
@@ -281,7 +282,7 @@ def test_a_fitted_transform_travels_in_the_checkpoint(tmp_path):
 
 
 def test_the_scale_of_gaussian_visibles_travels_in_the_checkpoint(tmp_path):
-    stack = conv_stack(gaussian=True)
+    stack = conv_stack(visible=Gaussian(1))
     stack.machines[0].units[0].set_scale(0.37)
     stacks.save(tmp_path / "m.safetensors", stack, {})
     assert float(stacks.load(tmp_path / "m.safetensors").machines[0].units[0].scale) == pytest.approx(0.37)

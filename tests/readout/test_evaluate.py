@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.kernel_ridge import KernelRidge
 
+from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, Pad, Pipeline, build_transform
 from convdbn.models.machines import conv_rbm, rbm
@@ -159,7 +160,7 @@ def stripes(count, seed):
 
 def stripe_network():
     """Layer 1 has the two stripes as filters, by hand."""
-    machine = conv_rbm(1, 2, 3, gaussian=True)
+    machine = conv_rbm(Gaussian(1), 2, 3)
     with torch.no_grad():
         weight = machine.links[0].weight.fill_(-2.0)
         weight[0, 0, 1], weight[1, 0, :, 1] = 4.0, 4.0

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, FolderImages, build_transform
 from convdbn.models.machines import conv_rbm, rbm
@@ -44,7 +45,7 @@ def test_all_pictures_in_their_order(n, layer):
 
 def test_a_picture_alone_has_the_same_features():
     stack, images = conv_stack([{"kind": "local_contrast", "size": 3}]), ArrayImages(noise(130, 1, 10, 10))
-    stack.machines[0].units[0] = conv_rbm(1, 4, 3, gaussian=True).units[0]
+    stack.machines[0].units[0] = conv_rbm(Gaussian(1), 4, 3).units[0]
     together = extract(stack, images, 2)
     for i in (0, 99, 100, 129):
         np.testing.assert_allclose(extract(stack, images.select([i]), 2)[0], together[i], rtol=1e-4, atol=1e-5)

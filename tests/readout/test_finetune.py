@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform, open_images
 from convdbn.models.classifier import Classifier
@@ -14,7 +15,7 @@ from convdbn.readout.finetune import FineTuning, _split, error, finetune, logits
 
 
 def network(classes, transform=()):
-    machine = conv_rbm(1, 8, 3, pool=2, gaussian=True)
+    machine = conv_rbm(Gaussian(1), 8, 3, pool=2)
     generator = torch.Generator().manual_seed(0)
     machine.links[0].weight.data.normal_(0, 0.3, generator=generator)
     return Classifier.from_stack(

@@ -7,6 +7,7 @@ import torch
 from matplotlib.image import imread
 from torch.nn import functional as F
 
+from convdbn.energy import Gaussian
 from convdbn.images import build_transform
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
@@ -250,7 +251,7 @@ class TestLinearCombination:
 
 
 def test_whole_path_from_stack_to_file(tmp_path):
-    stack = stack_of(conv_rbm(1, 6, 5, gaussian=True), conv_rbm(6, 5, 3), picture=(1, 20, 20))
+    stack = stack_of(conv_rbm(Gaussian(1), 6, 5), conv_rbm(6, 5, 3), picture=(1, 20, 20))
     pictures = [project.linear_combination(stack, layer) for layer in (1, 2)]
     assert all(math.isfinite(float(x.sum())) and not x.requires_grad for x in pictures)
     path = figures.save(figures.filter_grids(pictures, ["1", "2"]), tmp_path / "a.png")
