@@ -5,6 +5,7 @@ model = convdbn.load("run")
 maps = model.features(images)       # a list, one tensor per layer
 """
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
@@ -17,20 +18,16 @@ __all__ = [
     "inspect",
     "load",
     "load_classifier",
+    "refine",
     "sample",
     "train",
     "visualize",
 ]
+_ELSEWHERE = {"demo": "demonstration", "finetune": "further", "load_classifier": "further", "refine": "further"}
 
 
 def __getattr__(name: str) -> Any:
     """The verbs, loaded when first used, so that the command line answers at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "demo":
-        from convdbn.demonstration import demo
-
-        return demo
-    from convdbn import api
-
-    return getattr(api, name)
+    return getattr(import_module(f"convdbn.{_ELSEWHERE.get(name, 'api')}"), name)

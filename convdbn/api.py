@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
 
@@ -139,6 +138,7 @@ def evaluate(
     noise: float = 0.0,
     occlusion: float = 0.0,
     likelihood: bool = False,
+    reconstruction: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
@@ -165,6 +165,8 @@ def evaluate(
         occlusion: share of each test picture that a black square covers.
         likelihood: instead of all this, mean log-likelihood of the test pictures in nats, for fully connected models
             and single convolutional layers, with log Z by annealed importance sampling in both directions.
+        reconstruction: instead of all this, squared error of a test picture, summed over its pixels, as it comes back
+            from the highest layer, beside that from as many principal components; for fully connected models.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
         seed: seed of the draws and the baselines.
@@ -179,6 +181,10 @@ def evaluate(
         from convdbn.readout import likelihood as nats
 
         return nats.likelihood(model, *parted_data(model, data, data_root, download), seed=seed)
+    if reconstruction:
+        from convdbn.readout import reconstruct
+
+        return reconstruct.reconstruction(model, *parted_data(model, data, data_root, download))
     train, test = labelled_data(model, data, data_root, download)
     if classifier == "labels":
         from convdbn.readout.labels import label_error
@@ -195,94 +201,6 @@ def evaluate(
         baselines=baselines,
         seed=seed,
     )
-
-
-def finetune(
-    *,
-    checkpoint: str | Path,
-    data: str | Path,
-    output_dir: str | Path | None = None,
-    labels: int | None = None,
-    layers: int | list[int] | None = None,
-    grid: int | list[int] = 5,
-    dropout: float = 0.5,
-    epochs: int = 60,
-    batch: int = 50,
-    rate: float = 1e-3,
-    distort: float = 1.0,
-    mirror: bool = False,
-    held_out: float = 0.1,
-    baseline: bool = False,
-    overwrite: bool = False,
-    data_root: str | Path | None = None,
-    download: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Train the layers further, with labels, as a classifier; its error on the test pictures.
-
-    Of a folder with a sub-folder for each class a fifth of every class is the test set. `load_classifier` gives the
-    network in `output_dir`, an ordinary torch module.
-
-    Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`, with labels.
-        output_dir: folder for the classifier; None writes nothing.
-        labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
-        layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
-        grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        dropout: share of the averages that each update leaves out.
-        epochs: passes over the labelled pictures.
-        batch: pictures in an update.
-        rate: highest learning rate of the layers.
-        distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
-        mirror: mirror pictures at random; not for letters and digits.
-        held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
-        baseline: train the same network from random filters as well, for comparison.
-        overwrite: replace a classifier that the folder holds already.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of everything random.
-        device: auto, cpu, cuda, ...
-    """
-    from convdbn.models import classifier
-
-    folder = None if output_dir is None else Path(output_dir)
-    if folder is not None and (folder / classifier.CLASSIFIER_FILE).exists() and not overwrite:
-        raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
-    from convdbn.models.pooling import Pooling
-    from convdbn.readout import finetune as tuning
-    from convdbn.readout.baselines import with_random_filters
-    from convdbn.readout.evaluate import labelled
-
-    model = load(checkpoint, device=device)
-    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, mirror, held_out, seed)
-    train, test = labelled_data(model, data, data_root, download)
-    if labels is not None and train.labels is not None:
-        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
-    chosen = len(model.layers) if layers is None else layers
-    pooling = Pooling(as_tuple(chosen), as_tuple(grid))
-
-    def trained(stack: "Stack") -> classifier.Classifier:
-        network = classifier.Classifier.from_stack(stack, train.classes, pooling)
-        return tuning.finetune(network, train, settings)
-
-    network = trained(model)
-    result: dict[str, Any] = {"labels": len(train), "error": tuning.error(network, test)}
-    if baseline:
-        result["error_from_random_weights"] = tuning.error(trained(with_random_filters(model, seed=seed)), test)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        classifier.save(folder / classifier.CLASSIFIER_FILE, network, {"data": str(data), "labels": len(train)})
-        result["output"] = str(folder / classifier.CLASSIFIER_FILE)
-    return result
-
-
-def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
-    """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
-    from convdbn.models import classifier
-
-    return classifier.load(path).to(checked_device(device))
 
 
 def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:

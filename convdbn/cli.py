@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demonstration, recipes
+from convdbn import __version__, api, demonstration, further, recipes
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
@@ -21,13 +21,19 @@ VERBS: dict[str, Callable[..., Any]] = {
     "train": api.train,
     "features": api.features,
     "evaluate": api.evaluate,
-    "finetune": api.finetune,
+    "finetune": further.finetune,
+    "refine": further.refine,
     "visualize": api.visualize,
     "sample": api.sample,
     "inspect": api.inspect,
 }
 # What a Python caller may leave out, but a command without it would lose its result.
-REQUIRED = {"train": {"data", "output_dir"}, "features": {"output"}, "finetune": {"output_dir"}}
+REQUIRED = {
+    "train": {"data", "output_dir"},
+    "features": {"output"},
+    "finetune": {"output_dir"},
+    "refine": {"output_dir"},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
     """What a command prints of what its function returns."""
-    if verb == "train":
+    if verb in ("train", "refine"):
         return api.inspect(chosen["output_dir"])
     if verb == "features":
         return {"output": str(chosen["output"]), "shape": list(result.shape)}

@@ -2,10 +2,9 @@
 
     python scripts/classify_rbm.py --data-root DIR [--quick]
 
-Each is trained on all 60,000 pictures, their bits drawn anew at every presentation; its own label units answer, from the
-pixels as they are. --quick: a
-tenth of the updates. Writes results/classify_rbm.json (--quick: classify_rbm_quick.json); run again after an
-interruption, it goes on where it stopped.
+Each is trained on all 60,000 pictures, their bits drawn anew at every presentation; its own label units answer, from
+the pixels as they are. --quick: a tenth of the updates. Writes results/classify_rbm.json (--quick:
+classify_rbm_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
 import argparse
@@ -51,8 +50,8 @@ def main() -> None:
         Path("results", f"{name}.json"),
         {
             **figures,
-            "protocol": "60,000 training pictures, bits drawn anew at every presentation, 10,000 test pictures with pixels as "
-            "they are, no early stopping",
+            "protocol": "60,000 training pictures, bits drawn anew at every presentation; 10,000 test pictures, "
+            "pixels as they are; no early stopping",
             "seed": 0,
             "seconds": ledger.close(),
         },

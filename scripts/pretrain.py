@@ -30,7 +30,6 @@ def main() -> None:
     )
     model, metadata, _ = stack.load_run(run)
     metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
-    del metadata["model"]
     model = model.half() if options.name in HALF else model
     stack.save(stack.WEIGHTS / f"{options.name}.safetensors", model, metadata)
     convdbn.visualize(checkpoint=run, output=f"docs/figures/{options.name}.png")

@@ -27,10 +27,11 @@ BELOW = {
 }
 BELOW["runs"] = {*BELOW}
 BELOW["api"] = {*BELOW}
+BELOW["further"] = {*BELOW}
 BELOW["demonstration"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 BELOW["__main__"] = {"cli"}
-BELOW["__init__"] = {"api", "demonstration"}
+BELOW["__init__"] = set()
 
 
 def part(path):

@@ -258,9 +258,9 @@ class BlockSoftmax(Unit):
         # One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
         b = self.per_unit(self.bias, field)
         members = [member + b for member in self._members(field)]
-        peak = members[0].clamp(min=0)
+        peak = members[0].detach().clamp(min=0)  # cancels, so no gradient goes through it
         for member in members[1:]:
-            peak = torch.maximum(peak, member)
+            peak = torch.maximum(peak, member.detach())
         total = (-peak).exp_()
         for member in members:
             total = total + member.sub_(peak).exp_()
@@ -269,8 +269,10 @@ class BlockSoftmax(Unit):
 
     def pooling_mean(self, field: Tensor) -> Tensor:
         if self._by_kernel(field):
-            return fast.pooling_mean(field, self.bias, self.block)
-        return pooled(self.mean(field), self.block)
+            on = fast.pooling_mean(field, self.bias, self.block)
+        else:
+            on = pooled(self.mean(field), self.block)
+        return on.clamp(max=1)  # rounding can carry the sum above 1, which Bernoulli units of the next layer refuse
 
     def field_for(self, mean: Tensor) -> Tensor:
         members = self._members(mean)

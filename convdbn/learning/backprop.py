@@ -13,6 +13,13 @@ WARM_UP = 0.1
 """Share of the updates over which the rates rise."""
 
 
+def shuffled(count: int, batch: int, *, seed: int) -> Iterator[Tensor]:
+    """Indices of one update after the other: each epoch goes through all whole batches of an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=generator)[: count // batch * batch].split(batch)
+
+
 def descend(
     groups: list[dict[str, Any]], loss: Callable[[], Tensor], *, updates: int, weight_decay: float
 ) -> Iterator[float]:

@@ -15,6 +15,7 @@ from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
 from convdbn.learning.centring import Centring
+from convdbn.learning.denoising import denoising_loss
 from convdbn.learning.initial import initialise, turn_round
 from convdbn.learning.metrics import Metrics
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
@@ -115,6 +116,14 @@ class Trainer:
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
+        if self.settings.objective == "denoising":
+            assert data[0] is not None
+            loss, means = denoising_loss(
+                self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
+            )
+            self._descend(loss / means[1][0, 0].numel(), means)
+            self.optimizer.step()
+            return means
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
@@ -124,17 +133,21 @@ class Trainer:
             assert pixels is not None and labels is not None
             classified = F.cross_entropy(label_logits(self.machine, pixels), labels)
             loss = loss + self.settings.discriminative * classified
-        if self.sparsity is not None:
-            loss = loss + self.sparsity(self.machine, means)
-        for parameter in self.parameters:
-            parameter.grad = None
-        loss.backward()
+        self._descend(loss, means)
         self.negative.follow(self.machine)
         if self.centring is None:
             self.optimizer.step()
         else:
             self.centring.step(self.machine, self.optimizer, means, model)
         return means
+
+    def _descend(self, loss: Tensor, means: State) -> None:
+        """Gradients of the loss, and of sparsity where it is asked for."""
+        if self.sparsity is not None:
+            loss = loss + self.sparsity(self.machine, means)
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss.backward()
 
     def _schedule(self) -> tuple[float, int]:
         """Set learning rate, momentum, sigma and sweeps for this step; those that are no tensors."""

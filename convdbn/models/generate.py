@@ -89,7 +89,7 @@ def _down(stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
     One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share.
     """
     for index in range(len(stack.machines) - 2, -1, -1):
-        machine, (kernel, block) = stack.machines[index], stack.geometry[index]
+        machine, (kernel, block) = stack.downward(index), stack.geometry[index]
         if kernel != (0, 0) and x.ndim == 2:
             sides = [
                 output_side(side, stack.geometry[: index + 1], axis) for axis, side in enumerate(_picture(stack)[1:])

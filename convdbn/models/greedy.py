@@ -17,7 +17,7 @@ from convdbn.learning.trainer import Trainer
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
 from convdbn.models.machines import conv_dbm, dbm, labelled_rbm
-from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
+from convdbn.models.stack import MODEL_FILE, Stack, load, load_run, save
 from convdbn.recipes import Layer, Recipe
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,27 @@ class GreedyTraining:
         first = self.stack.prepare(self.images[[0]][0][None])
         channels, *size = first.shape[1:]
         check_plan(self.recipe.layers, size, joint=self.recipe.joint)
+        if self.recipe.initial and not self.recipe.joint:
+            self._clear_folder()
+            self.stack.machines.extend(self._initial().machines)
+            self.first_layer = len(self.stack.machines)
         crop = self.recipe.layers[0].crop
         self.stack.picture = (channels, *((crop, crop) if crop else size))
+
+    def _initial(self) -> Stack:
+        """The trained model to begin with; UsageError unless its layers are the lowest of the recipe's."""
+        model, name = load(self.recipe.initial), self.recipe.initial
+        found = [
+            (unit.n, kernel, pool) for (_, unit), (kernel, pool) in zip(model.layers, model.geometry, strict=True)
+        ]
+        wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in self.recipe.layers]
+        if found != wanted[: len(found)] or len(model.machines) < len(found):
+            raise UsageError(f"initial={name!r}: has layers {found}, the recipe {wanted} (units, kernel, pool)")
+        if model.transform.spec() != self.stack.transform.spec():
+            raise UsageError(
+                f"initial={name!r}: was trained with another transform, {model.transform.spec()}; take it"
+            )
+        return model
 
     def _clear_folder(self) -> None:
         """Begin a run: only now, with the pictures looked at, is one that may stand in the folder given up."""
@@ -126,6 +145,8 @@ class GreedyTraining:
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
         trainer.initialise(sample, below=self.stack.machines[depth - 1] if depth else None)
+        if self.recipe.joint and self.recipe.initial:
+            _begin_with(machine, self._initial())
         if depth == 0:
             self._clear_folder()
         return trainer
@@ -186,6 +207,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
     for layer in layers:
         if layer.hidden != "bernoulli" and layer.kernel:
             raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
+        if layer.objective == "denoising" and (joint or layer.labels or layer.centring != "none" or layer.border):
+            raise UsageError(
+                "objective='denoising': not with joint, labels, centring or border, which it has no use for"
+            )
     if layers[-1].discriminative and not layers[-1].labels:
         raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
     if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
@@ -217,6 +242,16 @@ def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannM
         return dbm(visible, hidden)
     filters, kernels, pools = zip(*((layer.filters, layer.kernel, layer.pool) for layer in layers), strict=True)
     return conv_dbm(visible, filters, kernels, pools)
+
+
+@torch.no_grad()
+def _begin_with(machine: BoltzmannMachine, model: Stack) -> None:
+    """The lowest layers of a deep machine as `model` has them; further links stay as they are, noise, so that the two
+    say nearly the same."""
+    machine.units[0].load_state_dict(model.machines[0].units[0].state_dict())
+    for layer, (link, unit) in enumerate(model.layers):
+        machine.links[layer].load_state_dict(link.state_dict())
+        machine.units[layer + 1].load_state_dict(unit.state_dict())
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:

@@ -153,6 +153,20 @@ class LayerInput:
         log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
 
 
+def prepared(stack: Stack, images: Images) -> Tensor:
+    """All pictures as layer 1 sees them, vectors where it is fully connected."""
+    parts: list[Tensor] = []
+    for indices in torch.arange(len(images)).split(CHUNK):
+        batch = images[indices]
+        parts += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
+    if len({x.shape[1:] for x in parts}) > 1:
+        raise DataError(f"images={images.name!r}: pictures of several sizes; resize them in the model's transform")
+    x = torch.cat(parts)
+    x = x.flatten(1) if stack.geometry[0].kernel == (0, 0) else x
+    stack.machines[0].units[0].check(x, "images")
+    return x
+
+
 def ahead(batch: Callable[[int], Tensor], steps: range) -> Iterator[Tensor]:
     """`map(batch, steps)`, with the next one made in another thread meanwhile: reading files and copying to a device
     overlap with the updates."""

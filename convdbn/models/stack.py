@@ -30,14 +30,26 @@ class FeatureInfo(NamedTuple):
 
 
 class Stack(nn.Module):
-    """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on."""
+    """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on.
+
+    The machines infer upwards. Downwards the same weights serve, but for the lowest layers that have a machine of
+    their own in `generative`: untied by up-down learning, or the decoder of an autoencoder.
+    """
 
     machines: MutableSequence[BoltzmannMachine]
+    generative: MutableSequence[BoltzmannMachine]
 
-    def __init__(self, transform: Pipeline, machines: Sequence[BoltzmannMachine], picture: Sequence[int]) -> None:
+    def __init__(
+        self,
+        transform: Pipeline,
+        machines: Sequence[BoltzmannMachine],
+        picture: Sequence[int],
+        generative: Sequence[BoltzmannMachine] = (),
+    ) -> None:
         super().__init__()
         self.transform = transform
         self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
+        self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
 
     def spec(self) -> dict[str, Any]:
@@ -46,13 +58,17 @@ class Stack(nn.Module):
             "transform": self.transform.spec(),
             "machines": [machine.spec() for machine in self.machines],
             "picture": list(self.picture),
+            "untied": len(self.generative),
         }
 
     @staticmethod
     def build(spec: Mapping[str, Any]) -> "Stack":
         """The stack that `spec` describes, its parameters still zero."""
-        machines = [BoltzmannMachine.build(machine) for machine in spec["machines"]]
-        return Stack(build_transform(spec["transform"]), machines, spec["picture"])
+        machines, generative = (
+            [BoltzmannMachine.build(machine) for machine in specs]
+            for specs in (spec["machines"], spec["machines"][: spec.get("untied", 0)])
+        )
+        return Stack(build_transform(spec["transform"]), machines, spec["picture"], generative)
 
     @property
     def feature_info(self) -> list[FeatureInfo]:
@@ -99,12 +115,15 @@ class Stack(nn.Module):
         state: Given = (x, *[None] * (len(machine.units) - 1))
         if len(machine.units) > 2:
             state = mean_field(machine, start(machine, state), clamp={0: True})
-        # Rounding can carry the sum of a block above 1, which Bernoulli units of the next layer would refuse.
         return [
-            machine.units[layer].pooling_mean(machine.field(state, layer)).clamp_(max=1)
+            machine.units[layer].pooling_mean(machine.field(state, layer))
             for below, layer in machine.edges
             if below < layer
         ]
+
+    def downward(self, index: int) -> BoltzmannMachine:
+        """The machine that generates the visible layer of machine `index` from its hidden one."""
+        return self.generative[index] if index < len(self.generative) else self.machines[index]
 
     @property
     def layers(self) -> list[tuple[Link, Unit]]:
@@ -125,7 +144,7 @@ class Stack(nn.Module):
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:
     """Write the stack with its transforms and `metadata` (recipe, data, progress), and what resuming needs."""
     tensors = stack.state_dict() | {f"trainer.{name}": value for name, value in (trainer or {}).items()}
-    checkpoint.write(path, tensors, {"model": stack.spec(), **metadata})
+    checkpoint.write(path, tensors, {**metadata, "model": stack.spec()})
 
 
 def load(path: str | Path) -> Stack:

@@ -3,7 +3,6 @@
 import copy
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Grey, Images, Pipeline, Resize
 from convdbn.images.augment import distorted
-from convdbn.learning.backprop import descend
+from convdbn.learning.backprop import descend, shuffled
 from convdbn.models.classifier import Classifier
 
 log = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
     labels, device = images.labels.to(pictures.device), pictures.device
     train, held = _split(images.labels, settings)
     batch = min(settings.batch, len(train))
-    per_epoch, batches = len(train) // batch, _batches(len(train), batch, seed=settings.seed)
+    per_epoch, batches = len(train) // batch, shuffled(len(train), batch, seed=settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
 
     def loss() -> Tensor:
@@ -147,10 +146,3 @@ def _split(labels: Tensor, settings: FineTuning) -> tuple[Tensor, Tensor]:
             f"({problem}); label more, or hold out 0"
         ) from problem
     return train, judge
-
-
-def _batches(count: int, batch: int, *, seed: int) -> Iterator[Tensor]:
-    """Indices of one update after the other: each epoch goes through all whole batches of an order of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield from torch.randperm(count, generator=generator)[: count // batch * batch].split(batch)

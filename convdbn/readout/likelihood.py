@@ -9,6 +9,7 @@ from convdbn.energy import Bernoulli, BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.learning.trainer import drawn_bits
+from convdbn.models.inputs import prepared
 from convdbn.models.stack import Stack
 from convdbn.sampling import ais, exact, tempering
 from convdbn.sampling.gibbs import draw, start, update
@@ -43,12 +44,14 @@ def likelihood(
     data, _ = _visible(stack, train.select(range(min(len(train), FITTED))), generator)
     unseen, pixels = _visible(stack, test, generator)
     rows = unseen.split(CHUNK)
-    numerator = torch.cat([unnormalised_stack(machines, x, generator=generator) for x in rows]).double().mean()
+    numerators = [unnormalised_stack(machines, x, generator=generator, downward=stack.generative) for x in rows]
     for machine in machines[:-1]:
         data = machine.units[1].sample(machine.field((data, None), 1), generator=generator)
     bound = len(machines) > 1 or len(machines[-1].units) > 2
     described = {"pictures": len(unseen), "pixels": pixels, "bound": bound}
-    return described | _log_z(machines[-1], data, float(numerator), runs, betas, generator)
+    return described | _log_z(
+        machines[-1], data, float(torch.cat(numerators).double().mean()), runs, betas, generator
+    )
 
 
 def _log_z(
@@ -96,15 +99,7 @@ def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, genera
 
 def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[Tensor, str]:
     """Visible states of all pictures, and what became of their pixels."""
-    prepared: list[Tensor] = []
-    for part in torch.arange(len(images)).split(CHUNK):
-        batch = images[part]
-        prepared += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
-    if len({x.shape[1:] for x in prepared}) > 1:
-        raise UsageError(f"data: pictures of {images.name} have several sizes; resize them in the model's transform")
-    x = torch.cat(prepared)
-    x = x.flatten(1) if stack.geometry[0].kernel == (0, 0) else x
-    stack.machines[0].units[0].check(x, "images")
+    x = prepared(stack, images)
     if not isinstance(stack.machines[0].units[0], Bernoulli):
         return x, "real values: a density, whose nats depend on the scale"
     if bool(((x == 0) | (x == 1)).all()):

@@ -45,6 +45,11 @@ class Layer:
     sample_input: bool = False
     """Draw bits from an input in [0, 1], anew at every presentation, instead of taking it as it is; above the first
     layer the states of all layers below are drawn, from the pictures up."""
+    objective: Literal["likelihood", "denoising"] = "likelihood"
+    """What is learned: to be probable, by the contrast of two phases, or to undo damage as an autoencoder with tied
+    weights (Vincent et al. 2008), for which phase, k and centring mean nothing."""
+    corruption: float = 0.25
+    """Share of the input that is set to 0 in what a denoising layer sees."""
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
     """Negative phase: contrastive divergence, persistent chains, these with fast weights, or parallel tempering."""
     fast_rate: float = 0.01
@@ -111,6 +116,9 @@ class Recipe:
     """What pictures go through before layer 1: a list such as [{kind: pad, size: 2}]."""
     layers: tuple[Layer, ...] = (Layer(),)
     """The layers, from the lowest."""
+    initial: str = ""
+    """Trained model (run folder, file, or name of one of the package) with the lowest layers of this one: greedy
+    training goes on above them, joint training begins with them."""
     joint: bool = False
     """Train all layers together as one deep Boltzmann machine, the first layer's settings serving for all."""
     colour: bool = False
@@ -211,7 +219,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "rate_end": (0, HUGE),
     **dict.fromkeys(("sigma", "sigma_end"), (1e-3, 1e3)),
     **dict.fromkeys(("momentum", "momentum_end"), (0, 1 - TINY)),
-    "target": (0, 1),
+    **dict.fromkeys(("target", "corruption"), (0, 1)),
     "hidden_bias": (-LARGE, LARGE),
 }
 
@@ -225,6 +233,8 @@ def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
         ):
             raise UsageError(f"transform={value!r}: a list of steps is needed, such as [{{kind: pad, size: 2}}]")
         return tuple(value)
+    if field.type is str:
+        return str(value)
     if field.type is bool:
         if not isinstance(value, bool):
             raise UsageError(f"{field.name}={value!r}: true or false is needed")

@@ -41,7 +41,11 @@ def unnormalised(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) 
 
 @torch.no_grad()
 def unnormalised_stack(
-    machines: Sequence[BoltzmannMachine], visible: Tensor, *, generator: torch.Generator
+    machines: Sequence[BoltzmannMachine],
+    visible: Tensor,
+    *,
+    generator: torch.Generator,
+    downward: Sequence[BoltzmannMachine] = (),
 ) -> Tensor:
     """`unnormalised` for a deep belief network, whose layers below the top machine are generated downwards, `(B,)`.
 
@@ -49,19 +53,21 @@ def unnormalised_stack(
 
         E_q [sum_l log p(x_{l-1} | x_l) - log q(x_l | x_{l-1}) + log p*(x_top)]
 
-    of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v).
+    of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v). `downward`
+    are the machines that generate the lowest layers, where they are not those that infer.
     """
     total: Any = 0.0
     x = visible
-    for machine in machines[:-1]:
-        below, above = machine.units
+    for machine, generative in zip(machines[:-1], [*downward, *machines[len(downward) :]], strict=False):
+        above = machine.units[1]
         up = machine.field((x, None), 1)
         hidden = above.sample(up, generator=generator)
-        down = machine.field((None, hidden), 0)
-        total = total + _log_density(below, down, x) - _log_density(above, up, hidden)
+        down = generative.field((None, hidden), 0)
+        total = total + log_density(generative.units[0], down, x) - log_density(above, up, hidden)
         x = hidden
     return total + unnormalised(machines[-1], (x, *[None] * (len(machines[-1].units) - 1)))
 
 
-def _log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:
+def log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:
+    """log p(x) of a layer in a field, `(B,)`."""
     return (field * x).flatten(1).sum(1) - unit.energy(x) - unit.log_norm(field)

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from convdbn import recipes
-from convdbn.errors import DataError, Diverged, Interrupted, UsageError
+from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
 from convdbn.learning import metrics
 from convdbn.models import greedy
@@ -478,3 +478,28 @@ def test_crops_above_whole_maps_of_pictures_that_do_not_divide(tmp_path):
     chosen = recipe(tmp_path, kernel=[4, 2], pool=[2, 2], crop=[0, 5])
     stack = GreedyTraining(chosen, images(side=16)).run()
     assert len(stack.machines) == 2
+
+
+def test_layers_go_on_above_a_trained_model(tmp_path):
+    """What stands below stays as it was, and the new layer is the one that a run of both would have trained."""
+    below = GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
+    both = GreedyTraining(recipe(tmp_path), images()).run()
+    again = GreedyTraining(recipe(tmp_path, initial=str(tmp_path / "below")), images(), folder=tmp_path / "run").run()
+    assert torch.equal(again.machines[0].links[0].weight, below.machines[0].links[0].weight)
+    assert torch.equal(again.machines[1].links[0].weight, both.machines[1].links[0].weight)
+    assert stacks.load_run(tmp_path / "run")[1]["progress"] == {"layer": 2, "step": 0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"filters": [5, 5]}, "has layers"),
+        ({"transform": [{"kind": "invert"}]}, "another transform"),
+        ({"initial": "nowhere"}, "nowhere"),
+    ],
+)
+def test_a_model_that_does_not_fit_below_is_refused(tmp_path, fields, message):
+    GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
+    fields = {"initial": str(tmp_path / "below"), **fields}
+    with pytest.raises((UsageError, CheckpointError), match=message):
+        GreedyTraining(recipe(tmp_path, **fields), images()).run()

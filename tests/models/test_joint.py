@@ -114,3 +114,18 @@ def test_what_is_refused():
     stack = Stack(build_transform([]), [dbm(9, [4, 3])], (1, 3, 3))
     with pytest.raises(UsageError, match="no single pass upwards"):
         Classifier.from_stack(stack, ["a", "b"], Pooling())
+
+
+def test_a_deep_machine_begins_as_the_model_below_it(tmp_path):
+    """With nothing but faint noise above, the likelihood is that of the machine that it began with."""
+    images = bars()
+    x = images[range(len(images))].flatten(1).round()
+    plan = Recipe(layers=(Layer(**dict(DENSE, filters=6, updates=600, rate=0.3)),), held_out=0)
+    below = trained(plan, images, folder=tmp_path / "below").machines[0]
+    fields = dict(DENSE, filters=6, updates=1, rate=1e-9, weight_std=1e-4)
+    deep = recipe(fields, dict(fields, filters=4), initial=str(tmp_path / "below"))
+    (machine,) = trained(deep, images).machines
+    with torch.no_grad():
+        wanted, found = (exact.log_likelihood(m, x, m.shapes((9,))).mean() for m in (below, machine))
+    assert wanted > -4.5
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)

@@ -1,0 +1,157 @@
+"""The verbs that go on from a trained model: fine-tuning with labels, and refining all layers together without."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from convdbn.api import load
+from convdbn.errors import UsageError
+from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data
+
+if TYPE_CHECKING:
+    from convdbn.models.classifier import Classifier
+    from convdbn.models.stack import Stack
+
+
+def finetune(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    output_dir: str | Path | None = None,
+    labels: int | None = None,
+    layers: int | list[int] | None = None,
+    grid: int | list[int] = 5,
+    dropout: float = 0.5,
+    epochs: int = 60,
+    batch: int = 50,
+    rate: float = 1e-3,
+    distort: float = 1.0,
+    mirror: bool = False,
+    held_out: float = 0.1,
+    baseline: bool = False,
+    overwrite: bool = False,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train the layers further, with labels, as a classifier; its error on the test pictures.
+
+    Of a folder with a sub-folder for each class a fifth of every class is the test set. `load_classifier` gives the
+    network in `output_dir`, an ordinary torch module.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package.
+        data: as for `train`, with labels.
+        output_dir: folder for the classifier; None writes nothing.
+        labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
+        layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
+        grid: each map is averaged over this many cells along each side; a list makes a pyramid.
+        dropout: share of the averages that each update leaves out.
+        epochs: passes over the labelled pictures.
+        batch: pictures in an update.
+        rate: highest learning rate of the layers.
+        distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
+        mirror: mirror pictures at random; not for letters and digits.
+        held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
+        baseline: train the same network from random filters as well, for comparison.
+        overwrite: replace a classifier that the folder holds already.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of everything random.
+        device: auto, cpu, cuda, ...
+    """
+    from convdbn.models import classifier
+
+    folder = None if output_dir is None else Path(output_dir)
+    if folder is not None and (folder / classifier.CLASSIFIER_FILE).exists() and not overwrite:
+        raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
+    from convdbn.models.pooling import Pooling
+    from convdbn.readout import finetune as tuning
+    from convdbn.readout.baselines import with_random_filters
+    from convdbn.readout.evaluate import labelled
+
+    model = load(checkpoint, device=device)
+    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, mirror, held_out, seed)
+    train, test = labelled_data(model, data, data_root, download)
+    if labels is not None and train.labels is not None:
+        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    chosen = len(model.layers) if layers is None else layers
+    pooling = Pooling(as_tuple(chosen), as_tuple(grid))
+
+    def trained(stack: "Stack") -> classifier.Classifier:
+        network = classifier.Classifier.from_stack(stack, train.classes, pooling)
+        return tuning.finetune(network, train, settings)
+
+    network = trained(model)
+    result: dict[str, Any] = {"labels": len(train), "error": tuning.error(network, test)}
+    if baseline:
+        result["error_from_random_weights"] = tuning.error(trained(with_random_filters(model, seed=seed)), test)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        classifier.save(folder / classifier.CLASSIFIER_FILE, network, {"data": str(data), "labels": len(train)})
+        result["output"] = str(folder / classifier.CLASSIFIER_FILE)
+    return result
+
+
+def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
+    """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
+    from convdbn.models import classifier
+
+    return classifier.load(path).to(checked_device(device))
+
+
+def refine(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    method: Literal["autoencoder", "up-down"],
+    output_dir: str | Path | None = None,
+    epochs: int = 30,
+    batch: int = 100,
+    rate: float = 1e-3,
+    k: int = 3,
+    k_end: int = 10,
+    overwrite: bool = False,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> "Stack":
+    """Train all layers of a fully connected stack together, upward and downward weights parting; the refined stack.
+
+    As an autoencoder the layers learn to give the picture back from the highest one (Hinton and Salakhutdinov 2006);
+    up-down learning makes a better generator (Hinton, Osindero and Teh 2006), with label units where the top machine
+    has them. What is written is a run like that of `train`.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package.
+        data: as for `train`.
+        method: autoencoder or up-down.
+        output_dir: folder for the refined model; None writes nothing.
+        epochs: passes over the training pictures.
+        batch: pictures in an update.
+        rate: highest learning rate; it rises over the first tenth of the updates and falls to nothing.
+        k: Gibbs sweeps of the top machine in up-down learning, at the start.
+        k_end: ... and at the end.
+        overwrite: replace a model that the folder holds already.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of everything random.
+        device: auto, cpu, cuda, ...
+    """
+    from convdbn.models import refine as refining
+    from convdbn.models import stack
+
+    folder = None if output_dir is None else Path(output_dir)
+    if folder is not None and (folder / stack.MODEL_FILE).exists() and not overwrite:
+        raise UsageError(f"output_dir={str(folder)!r}: holds a model already; choose another, or --overwrite")
+    settings = refining.Refinement(method, epochs, batch, rate, k, k_end, seed)
+    model, metadata, _ = stack.load_run(checkpoint)
+    model.to(checked_device(device))
+    labelled = model.machines[-1].units[-1].kind == "categorical"
+    train, _ = (labelled_data if labelled else parted_data)(model, data, data_root, download)
+    refined = refining.refine_on(model, train, settings)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.save(folder / stack.MODEL_FILE, refined, {**metadata, "refined": vars(settings)})
+    return refined

@@ -1,0 +1,156 @@
+"""Fully connected stacks trained further as a whole, without a classifier: up-down learning, and autoencoders."""
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convdbn.energy import BoltzmannMachine, Given
+from convdbn.errors import DataError, UsageError
+from convdbn.images import Images
+from convdbn.learning.backprop import descend, shuffled
+from convdbn.learning.phases import ContrastiveDivergence, positive
+from convdbn.learning.trainer import drawn_bits
+from convdbn.models.inputs import prepared
+from convdbn.models.stack import Stack
+from convdbn.sampling.likelihood import log_density
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How a stack is trained further."""
+
+    method: Literal["autoencoder", "up-down"]
+    """Reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006), or learn to generate it and to
+    recognise what is generated (Hinton, Osindero and Teh 2006)."""
+    epochs: int = 30
+    """Passes over the pictures."""
+    batch: int = 100
+    """Pictures in an update."""
+    rate: float = 1e-3
+    """Highest learning rate, with Adam."""
+    k: int = 3
+    """Gibbs sweeps in the top machine at the start of up-down learning; they rise to `k_end`."""
+    k_end: int = 10
+    seed: int = 0
+    """Seed of everything random in the training."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "rate", "k", "k_end"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: must be positive")
+
+
+def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | None = None) -> Stack:
+    """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
+
+    Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
+    learning leaves the top machine as it is, an undirected one.
+    """
+    check(stack)
+    encoder = settings.method == "autoencoder"
+    if not len(stack.generative):
+        lower = stack.machines if encoder else stack.machines[:-1]
+        stack.generative = nn.ModuleList(copy.deepcopy(list(lower)))  # type: ignore[assignment]
+    generator = torch.Generator(x.device).manual_seed(settings.seed)
+    batch = min(settings.batch, len(x))
+    per_epoch, batches = len(x) // batch, shuffled(len(x), batch, seed=settings.seed)
+    updates, step = settings.epochs * per_epoch, 0
+
+    def loss() -> Tensor:
+        nonlocal step
+        index, progress = next(batches), step / max(1, updates - 1)
+        step += 1
+        if encoder:
+            return reconstruction_loss(stack, x[index])
+        k = round(settings.k + (settings.k_end - settings.k) * progress)
+        told = None if labels is None else labels[index]
+        return up_down_loss(stack, x[index], told, k=k, generator=generator)
+
+    groups = [{"params": list(stack.parameters()), "lr": settings.rate}]
+    for done, value in enumerate(descend(groups, loss, updates=updates, weight_decay=0), start=1):
+        if done % per_epoch == 0:
+            log.info("epoch %d: loss %.4f", done // per_epoch, value)
+    return stack.eval()
+
+
+def refine_on(stack: Stack, images: Images, settings: Refinement) -> Stack:
+    """`refine` on all pictures of a set, with their labels where the top machine has label units."""
+    x, told = prepared(stack, images), None
+    if stack.machines[-1].units[-1].kind == "categorical":
+        if images.labels is None:
+            raise DataError(f"data: {images.name} has no classes; put the pictures of each into a folder")
+        told = F.one_hot(images.labels, len(images.classes)).to(x)
+    return refine(stack, x, settings, labels=told)
+
+
+def check(stack: Stack) -> None:
+    """Refuse stacks that have no single pass upwards and downwards."""
+    if any(max(kernel) for kernel, _ in stack.geometry) or len(stack.layers) > len(stack.machines):
+        raise UsageError("checkpoint: needs fully connected layers that were trained one after the other")
+
+
+def reconstruction_loss(stack: Stack, x: Tensor) -> Tensor:
+    """Mean of -log p(x | layer 1 as decoded from the code): cross-entropy for Bernoulli pixels."""
+    bottom = stack.downward(0)
+    return -log_density(bottom.units[0], bottom.field((None, decoded(stack, encoded(stack, x), 1)), 0), x).mean()
+
+
+def encoded(stack: Stack, x: Tensor) -> Tensor:
+    """Means of the highest layer, `(B, n)`; differentiable."""
+    for machine in stack.machines:
+        x = machine.units[1].mean(machine.field((x, *[None] * (len(machine.units) - 1)), 1))
+    return x
+
+
+def decoded(stack: Stack, code: Tensor, layer: int = 0) -> Tensor:
+    """Means of a layer, 0 being the pixels, from means of the highest; differentiable."""
+    for index in range(len(stack.machines) - 1, layer - 1, -1):
+        machine = stack.downward(index)
+        code = machine.units[0].mean(machine.field((None, code), 0))
+    return code
+
+
+def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, generator: torch.Generator) -> Tensor:
+    """A scalar whose gradient is the up-down rule (Hinton, Osindero and Teh 2006, appendix B).
+
+    Awake, the generative weights learn each state that recognition drew from the one above it; the top machine takes
+    a step of CD-k; asleep, the recognition weights learn each state that it then dreams from the one below.
+    """
+    x, top = drawn_bits(x, generator=generator), stack.machines[-1]
+    loss = x.new_zeros(())
+    for index in range(len(stack.machines) - 1):
+        above = _drawn(stack.machines[index], x, up=True, generator=generator)
+        loss = loss - _explained(stack.downward(index), x, above, up=False)
+        x = above
+    given: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
+    means, samples = positive(top, given, generator=generator)
+    dreamt = ContrastiveDivergence(k)(top, samples, generator=generator)
+    loss, x = loss + top(means, dreamt), dreamt[0]
+    for index in range(len(stack.machines) - 2, -1, -1):
+        below = _drawn(stack.downward(index), x, up=False, generator=generator)
+        loss = loss - _explained(stack.machines[index], x, below, up=True)
+        x = below
+    return loss
+
+
+@torch.no_grad()
+def _drawn(machine: BoltzmannMachine, x: Tensor, *, up: bool, generator: torch.Generator) -> Tensor:
+    layer = 1 if up else 0
+    return machine.units[layer].sample(machine.field(_other(x, up), layer), generator=generator)
+
+
+def _explained(machine: BoltzmannMachine, x: Tensor, cause: Tensor, *, up: bool) -> Tensor:
+    """Mean log probability of x in one layer given the other."""
+    layer = 1 if up else 0
+    return log_density(machine.units[layer], machine.field(_other(cause, up), layer), x).mean()
+
+
+def _other(x: Tensor, up: bool) -> Given:
+    return (x, None) if up else (None, x)
