@@ -130,7 +130,7 @@ def test_refined_from_the_verb_and_measured(tmp_path):
     where = {"data": "digits", "device": "cpu"}
     before = convdbn.evaluate(checkpoint=tmp_path / "run", reconstruction=True, **where)
     stack = convdbn.refine(
-        checkpoint=tmp_path / "run", method="autoencoder", epochs=15, output_dir=tmp_path / "deep", **where
+        checkpoint=tmp_path / "run", method="autoencoder", epochs=60, rate=0.01, output_dir=tmp_path / "deep", **where
     )
     assert len(stack.generative) == 2
     after = convdbn.evaluate(checkpoint=tmp_path / "deep", reconstruction=True, **where)
