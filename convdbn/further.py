@@ -25,6 +25,7 @@ def finetune(
     batch: int = 50,
     rate: float = 1e-3,
     distort: float = 1.0,
+    sample_input: bool = False,
     mirror: bool = False,
     held_out: float = 0.1,
     baseline: bool = False,
@@ -46,11 +47,12 @@ def finetune(
         labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
         layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        dropout: share of the averages that each update leaves out.
+        dropout: share of the averages, and of the units of fully connected layers, that each update leaves out.
         epochs: passes over the labelled pictures.
         batch: pictures in an update.
         rate: highest learning rate of the layers.
         distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
+        sample_input: draw bits from the input of the lowest layer, anew in every update.
         mirror: mirror pictures at random; not for letters and digits.
         held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
         baseline: train the same network from random filters as well, for comparison.
@@ -71,7 +73,7 @@ def finetune(
     from convdbn.readout.evaluate import labelled
 
     model = load(checkpoint, device=device)
-    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, mirror, held_out, seed)
+    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
     train, test = labelled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:
         train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())

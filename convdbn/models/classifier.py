@@ -1,6 +1,8 @@
 """A stack as a deterministic network with a softmax on top, to be trained by backpropagation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,15 +10,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Gaussian, pooled
+from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Given, Link, Unit, pooled
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, trimmed
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
+from convdbn.sampling.gibbs import mean_field, start
 
 CLASSIFIER_FILE = "classifier.safetensors"
+
+Thinning = Callable[[Tensor], Tensor]
+"""What dropout does to the values between two layers."""
+
+
+def everything(values: Tensor) -> Tensor:
+    """No dropout."""
+    return values
 
 
 class Shape(NamedTuple):
@@ -69,6 +80,7 @@ class Classifier(nn.Module):
     transform first and lose the centred border that the pooling blocks do not divide.
     """
 
+    layers: Sequence[nn.Sequential]
     centre: Tensor
     scale: Tensor
 
@@ -83,7 +95,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.transform, self.shapes = transform, list(shapes)
         self.classes, self.pooling = list(classes), pooling
-        self.layers = nn.ModuleList(_layer(shape) for shape in shapes)
+        self.layers = nn.ModuleList(_layer(shape) for shape in shapes)  # type: ignore[assignment]
         cells = sum(side**2 for side in pooling.grid)
         described = [shapes[layer - 1] for layer in pooling.layers]
         values = sum(shape.above * (1 if shape.kernel == (0, 0) else cells) for shape in described)
@@ -102,39 +114,56 @@ class Classifier(nn.Module):
         depth = max(pooling.layers)
         if depth > len(stack.layers):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
-        if len(stack.layers) > len(stack.machines):
-            raise UsageError("checkpoint: layers trained together have no single pass upwards; evaluate them instead")
-        machines = stack.machines[:depth]
+        if any(unit.kind == "gaussian" for _, unit in stack.layers[:depth]):
+            raise UsageError("checkpoint: a layer of Gaussian units is a code; take the layers below it")
+        deep = len(stack.layers) > len(stack.machines)
+        if deep and (isinstance(stack.layers[0][0], Conv) or depth < len(stack.layers)):
+            raise UsageError(
+                "layers: those that were trained together are taken whole, and fully connected ones alone"
+            )
         shapes = [
-            Shape(machine.units[0].n, machine.units[1].n, *shape)
-            for machine, shape in zip(machines, stack.geometry[:depth], strict=True)
+            Shape(link.weight.shape[1], unit.n, *shape)
+            for (link, unit), shape in zip(stack.layers[:depth], stack.geometry, strict=False)
         ]
-        network = Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
-        network.to(machines[0].units[0].bias)
-        for layer, machine in zip(network.layers, machines, strict=True):
-            _copy(machine, layer)
+        network = (
+            DeepClassifier(stack.transform, stack.machines[0], classes=classes, pooling=pooling)
+            if deep
+            else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
+        )
+        network.to(stack.machines[0].units[0].bias)
+        below = [stack.machines[0].units[0], *(unit for _, unit in stack.layers)]
+        for layer, visible, (link, hidden) in zip(network.layers, below, stack.layers, strict=False):
+            _copy(link, visible, hidden, layer)
         return network
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Pooling probabilities of every layer, the lowest first: those of `Stack.features`, but differentiable."""
+    def inputs(self, images: Tensor) -> Tensor:
+        """What the lowest layer sees of pictures, which no training changes."""
         x = trimmed(self.transform.prepare(images, like=self.linear.bias), [shape.geometry for shape in self.shapes])
-        maps = []
+        return x.flatten(1) if self.shapes[0].kernel == (0, 0) else x
+
+    def maps(self, inputs: Tensor, thinned: Thinning = everything) -> list[Tensor]:
+        """Pooling probabilities of every layer, the lowest first: those of `Stack.features`, but differentiable.
+
+        What one fully connected layer sees of another goes through `thinned`, which may drop some of it.
+        """
+        x, maps = inputs, list[Tensor]()
         for layer, shape in zip(self.layers, self.shapes, strict=True):
-            x = layer(x.flatten(1) if shape.kernel == (0, 0) else x)
+            seen = thinned(x) if maps and shape.kernel == (0, 0) else x
+            x = layer(seen.flatten(1) if shape.kernel == (0, 0) else seen)
             maps.append(x)
         return maps
 
-    def values(self, images: Tensor) -> Tensor:
+    def values(self, inputs: Tensor, thinned: Thinning = everything) -> Tensor:
         """What the linear map sees, `(B, n)`: means over cells, standardised."""
-        return (self._rows(images) - self.centre) * self.scale
+        return (self._rows(inputs, thinned) - self.centre) * self.scale
 
-    def _rows(self, images: Tensor) -> Tensor:
+    def _rows(self, inputs: Tensor, thinned: Thinning = everything) -> Tensor:
         # A power below 1 has no derivative at 0.
-        return self.pooling([x.clamp(min=1e-12) for x in self.maps(images)])
+        return self.pooling([x.clamp(min=1e-12) for x in self.maps(inputs, thinned)])
 
     @torch.no_grad()
     def standardise(self, batches: Iterable[Tensor]) -> None:
-        """Centre and scale the values by those of these pictures, once; scales of rare ones stay near the common one.
+        """Centre and scale the values by those of these inputs, once; scales of rare ones stay near the common one.
 
         Unlike normalisation by batches this leaves each picture's logits to that picture alone.
         """
@@ -144,7 +173,7 @@ class Classifier(nn.Module):
         self.scale.copy_((variance + variance.mean()).clamp(min=1e-12).rsqrt())
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.linear(self.values(images))
+        return self.linear(self.values(self.inputs(images)))
 
     def spec(self) -> dict[str, Any]:
         """The architecture as JSON."""
@@ -158,13 +187,64 @@ class Classifier(nn.Module):
     @staticmethod
     def build(spec: Mapping[str, Any]) -> "Classifier":
         """The network that `spec` describes, before its parameters are loaded."""
-        pooling = spec["pooling"]
-        return Classifier(
-            build_transform(spec["transform"]),
-            [Shape(below, above, (height, width), pool) for below, above, (height, width), pool in spec["shapes"]],
-            classes=spec["classes"],
-            pooling=Pooling(**pooling | {name: tuple(pooling[name]) for name in ("layers", "grid")}),
+        described = spec["pooling"]
+        pooling = Pooling(**described | {name: tuple(described[name]) for name in ("layers", "grid")})
+        transform, classes = build_transform(spec["transform"]), spec["classes"]
+        if "machine" in spec:
+            machine = BoltzmannMachine.build(spec["machine"])
+            return DeepClassifier(transform, machine, classes=classes, pooling=pooling)
+        shapes = [
+            Shape(below, above, (height, width), pool) for below, above, (height, width), pool in spec["shapes"]
+        ]
+        return Classifier(transform, shapes, classes=classes, pooling=pooling)
+
+
+class DeepClassifier(Classifier):
+    """A fully connected deep Boltzmann machine as a network (Salakhutdinov and Hinton 2009, section 2.4).
+
+    Each layer sees the one below and, as further input with weights of its own, the mean-field probabilities q of the
+    one above. These the machine gives as it was trained, so that before fine-tuning the network says what it says.
+    """
+
+    machine: BoltzmannMachine
+    from_above: Sequence[nn.Linear]
+
+    def __init__(
+        self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: Pooling
+    ) -> None:
+        sizes = [unit.n for unit in machine.units]
+        shapes = [Shape(below, above, (0, 0), 1) for below, above in itertools.pairwise(sizes)]
+        super().__init__(transform, shapes, classes=classes, pooling=pooling)
+        self.machine = copy.deepcopy(machine).requires_grad_(False)
+        self.from_above = nn.ModuleList(  # type: ignore[assignment]
+            nn.Linear(above, below, bias=False) for below, above in itertools.pairwise(sizes[1:])
         )
+        with torch.no_grad():
+            for linear, link in zip(self.from_above, machine.links[1:], strict=True):
+                linear.weight.copy_(link.weight.T)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Pixels and q of every layer but the first, one after the other, `(B, n)`."""
+        return self.with_inference(super().inputs(images))
+
+    @torch.no_grad()
+    def with_inference(self, visible: Tensor) -> Tensor:
+        state: Given = (visible, *[None] * len(self.layers))
+        return torch.cat([visible, *mean_field(self.machine, start(self.machine, state), clamp={0: True})[2:]], 1)
+
+    def maps(self, inputs: Tensor, thinned: Thinning = everything) -> list[Tensor]:
+        x, *inferred = inputs.split([self.machine.units[0].n, *(unit.n for unit in self.machine.units[2:])], 1)
+        maps: list[Tensor] = []
+        for depth, layer in enumerate(self.layers):
+            field = layer[0](thinned(x) if maps else x)
+            if depth < len(inferred):
+                field = field + self.from_above[depth](thinned(inferred[depth]))
+            x = layer[1](field)
+            maps.append(x)
+        return maps
+
+    def spec(self) -> dict[str, Any]:
+        return {**super().spec(), "machine": self.machine.spec()}
 
 
 def save(path: Path, network: Classifier, metadata: Mapping[str, Any]) -> None:
@@ -191,10 +271,9 @@ def _layer(shape: Shape) -> nn.Sequential:
 
 
 @torch.no_grad()
-def _copy(machine: BoltzmannMachine, layer: nn.Module) -> None:
-    """The machine's weights and hidden biases, with the 1/s^2 of Gaussian visibles multiplied in."""
-    visible, hidden = machine.units[:2]
+def _copy(link: Link, visible: Unit, hidden: Unit, layer: nn.Module) -> None:
+    """The link's weights and the hidden biases, with the 1/s^2 of Gaussian visibles multiplied in."""
     scale = visible.scale if isinstance(visible, Gaussian) else 1
     weight, bias = layer.parameters()
-    weight.copy_(machine.links[0].weight / scale**2)
+    weight.copy_(link.weight / scale**2)
     bias.copy_(hidden.bias)

@@ -14,6 +14,7 @@ from convdbn.errors import DataError, UsageError
 from convdbn.images import Grey, Images, Pipeline, Resize
 from convdbn.images.augment import distorted
 from convdbn.learning.backprop import descend, shuffled
+from convdbn.learning.trainer import drawn_bits
 from convdbn.models.classifier import Classifier
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,12 @@ class FineTuning:
     rate: float = 1e-3
     """Highest learning rate of the layers, with Adam."""
     dropout: float = 0.5
-    """Share of the values that the linear map does not see, drawn anew for each picture."""
+    """Share of the values that the linear map, and a fully connected layer of the one below, does not see, drawn anew
+    for each picture."""
     distort: float = 1.0
     """Strength of the random shifts, turns, stretches and smooth distortions; 0 leaves the pictures as they are."""
+    sample_input: bool = False
+    """Draw bits from what the lowest layer sees, anew in every update, where all of it is in [0, 1]."""
     mirror: bool = False
     """Mirror pictures at random; not for letters and digits."""
     held_out: float = 0.1
@@ -68,23 +72,38 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
+    same = not settings.distort and not settings.mirror
+    inputs = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)]) if same else pictures
     train, held = _split(images.labels, settings)
     batch = min(settings.batch, len(train))
     per_epoch, batches = len(train) // batch, shuffled(len(train), batch, seed=settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
 
+    if settings.sample_input and not 0 <= float(inputs[train].min()) <= float(inputs[train].max()) <= 1:
+        raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
+
     def loss() -> Tensor:
         index = train[next(batches)]
-        x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
-        values = network.values(x)
-        seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
-        return F.cross_entropy(network.linear(values * seen / (1 - settings.dropout)), labels[index])
+        if same:
+            x = inputs[index]
+        else:
+            x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
+            x = network.inputs(x)
+        if settings.sample_input:
+            x = drawn_bits(x, generator=generator)
+        return F.cross_entropy(network.linear(thinned(network.values(x, thinned))), labels[index])
 
-    network.standardise(pictures[train].split(BATCH))
+    def thinned(values: Tensor) -> Tensor:
+        seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
+        return values * seen / (1 - settings.dropout)
+
+    network.standardise(network.inputs(batch) for batch in pictures[train].split(BATCH))
     linear_rate = settings.rate * LINEAR_RATE / math.sqrt(network.linear.in_features)
+    linear = list(network.linear.parameters())
+    others = {parameter for parameter in network.parameters() if parameter.requires_grad} - set(linear)
     groups = [
-        {"params": list(network.layers.parameters()), "lr": settings.rate},
-        {"params": list(network.linear.parameters()), "lr": linear_rate},
+        {"params": [x for x in network.parameters() if x in others], "lr": settings.rate},
+        {"params": linear, "lr": linear_rate},
     ]
     best, kept = math.inf, network.state_dict()
     for step, value in enumerate(

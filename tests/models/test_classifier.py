@@ -9,7 +9,7 @@ from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import build_transform
 from convdbn.models import classifier
 from convdbn.models.classifier import Classifier, PoolingProbability
-from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 
@@ -43,7 +43,7 @@ def conv_stack():
 def test_maps_are_the_features_of_the_stack(layers):
     stack, images = conv_stack(), torch.rand(4, 1, 12, 12, generator=seeded())
     network = Classifier.from_stack(stack, CLASSES, Pooling(layers, (2,)))
-    maps = network.maps(images)
+    maps = network.maps(network.inputs(images))
     assert len(maps) == max(layers)
     for ours, theirs in zip(maps, stack.features(images), strict=False):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -80,8 +80,8 @@ def test_values_are_standardised_once_and_not_by_the_batch():
     network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2,)))
     network.linear.weight.data.normal_(generator=seeded())
     images = torch.rand(40, 1, 12, 12, generator=seeded())
-    network.standardise(images.split(7))
-    values = network.values(images)
+    network.standardise(network.inputs(batch) for batch in images.split(7))
+    values = network.values(network.inputs(images))
     torch.testing.assert_close(values.mean(0), torch.zeros(len(network.centre)), atol=1e-5, rtol=0)
     assert 0.4 < values.var(0).mean() < 1 and values.var(0).max() < 1.1
     network.train()
@@ -105,3 +105,28 @@ def test_refusals(tmp_path):
         Classifier.from_stack(conv_stack(), CLASSES, Pooling((4,)))
     with pytest.raises(CheckpointError, match="no such file"):
         classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("hidden", [[6, 5], [6, 5, 4]])
+def test_an_unrolled_deep_machine_says_what_mean_field_says(hidden, tmp_path):
+    """A fixed point of mean field comes out of one pass that sees it; fine-tuning leaves the machine alone."""
+    stack = randomised(Stack(build_transform([]), [dbm(Gaussian(9, 0.8), hidden)], (1, 3, 3)))
+    images = torch.rand(7, 1, 3, 3, generator=seeded())
+    network = Classifier.from_stack(stack, CLASSES, Pooling((len(hidden),)))
+    for ours, theirs in zip(network.maps(network.inputs(images)), stack.features(images), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)  # mean field stops at 1e-4
+    network.linear.weight.data.normal_(generator=seeded())
+    F.cross_entropy(network(images), torch.tensor([0, 1, 2, 0, 1, 2, 0])).backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is None) == name.startswith("machine."), name
+    classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
+    assert torch.equal(classifier.load(tmp_path)(images), network.eval()(images))
+    with pytest.raises(UsageError, match="taken whole"):
+        Classifier.from_stack(stack, CLASSES, Pooling((1,)))
+
+
+def test_a_linear_code_is_no_layer_of_a_classifier():
+    stack = randomised(Stack(build_transform([]), [rbm(9, 6), rbm(6, Gaussian(2))], (1, 3, 3)))
+    with pytest.raises(UsageError, match="is a code"):
+        Classifier.from_stack(stack, CLASSES, Pooling((2,)))
+    Classifier.from_stack(stack, CLASSES, Pooling((1,)))

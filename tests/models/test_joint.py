@@ -112,7 +112,7 @@ def test_what_is_refused():
     with pytest.raises(UsageError, match="joint=True: layers trained together are all convolutional or all"):
         trained(mixed, bars())
     stack = Stack(build_transform([]), [dbm(9, [4, 3])], (1, 3, 3))
-    with pytest.raises(UsageError, match="no single pass upwards"):
+    with pytest.raises(UsageError, match="are taken whole"):
         Classifier.from_stack(stack, ["a", "b"], Pooling())
 
 

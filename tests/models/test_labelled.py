@@ -59,7 +59,7 @@ def test_a_labelled_top_becomes_a_classifier_like_any_other():
     network = Classifier.from_stack(stack, ["a", "b", "c"], Pooling(power=1))
     images = halves(5)[range(5)]
     field = stack.machines[0].field((images.flatten(1), None, None), 1)
-    torch.testing.assert_close(network.maps(images)[0], stack.machines[0].units[1].mean(field))
+    torch.testing.assert_close(network.maps(network.inputs(images))[0], stack.machines[0].units[1].mean(field))
 
 
 def test_what_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform, open_images
 from convdbn.models.classifier import Classifier
-from convdbn.models.machines import conv_rbm
+from convdbn.models.machines import conv_rbm, dbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.finetune import FineTuning, _split, error, finetune, logits, shaped
@@ -90,3 +90,25 @@ def test_refusals(digits):
         finetune(network(["a", "b"]), ArrayImages(torch.rand(4, 1, 8, 8)), FineTuning())
     with pytest.raises(UsageError, match="rate=0"):
         FineTuning(rate=0)
+
+
+def test_a_deep_machine_learns_from_labels_with_drawn_bits(digits):
+    """Every weight of the unrolled network moves, the machine that infers does not."""
+    train, test = digits
+    machine = dbm(64, [30, 20])
+    for seed, link in enumerate(machine.links):
+        link.weight.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(seed))
+    stack = Stack(build_transform([]), [machine], (1, 8, 8))
+    network = Classifier.from_stack(stack, train.classes, Pooling((2,)))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    settings = FineTuning(epochs=40, batch=20, rate=0.01, distort=0, dropout=0.1, sample_input=True)
+    finetune(network, train, settings)
+    assert error(network, test) < 25  # 90 at first
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("machine."), name
+
+
+def test_bits_of_real_values_are_refused(digits):
+    tuned = network(digits[0].classes, [{"kind": "local_contrast", "size": 3, "epsilon": 0.1}])
+    with pytest.raises(UsageError, match="sample_input=True"):
+        finetune(tuned, digits[0], FineTuning(epochs=1, distort=0, sample_input=True))
