@@ -292,7 +292,9 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
         "finished": not trainer and metadata["progress"]["layer"] == stages,
         "picture": list(model.picture),
         "layers": [info._asdict() for info in model.feature_info],
-        "scales": [float(m.units[0].scale) if isinstance(m.units[0], Gaussian) else None for m in model.machines],
+        "scales": [
+            float(m.units[0].scale.mean()) if isinstance(m.units[0], Gaussian) else None for m in model.machines
+        ],
         "transform": model.transform.spec(),
         **{key: metadata[key] for key in ("data", "progress", "recipe")},
     }

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from convdbn.energy import (
     Bernoulli,
+    Binomial,
     BlockSoftmax,
     BoltzmannMachine,
     Categorical,
     Conv,
     Dense,
     Gaussian,
+    LearnedGaussian,
     State,
 )
 
@@ -72,6 +74,19 @@ def doubled_rbm() -> BoltzmannMachine:
     return BoltzmannMachine([Bernoulli(3), Bernoulli(3), Bernoulli(3)], [(0, 1, link), (2, 1, link)])
 
 
+def binomial_rbm() -> BoltzmannMachine:
+    """Counts on both sides."""
+    return BoltzmannMachine([Binomial(2, 2), Binomial(2, 3)], [(0, 1, Dense(2, 2))])
+
+
+def learned_gaussian_rbm() -> BoltzmannMachine:
+    return BoltzmannMachine([LearnedGaussian(3, shared=False), Bernoulli(4)], [(0, 1, Dense(3, 4))])
+
+
+def learned_gaussian_pooled_rbm() -> BoltzmannMachine:
+    return BoltzmannMachine([LearnedGaussian(1), BlockSoftmax(2, 2)], [(0, 1, Conv(1, 2, 2))])
+
+
 MACHINES: dict[str, tuple[Callable[[], BoltzmannMachine], tuple[int, ...]]] = {
     "rbm": (rbm, (4,)),
     "gaussian_rbm": (gaussian_rbm, (3,)),
@@ -84,6 +99,9 @@ MACHINES: dict[str, tuple[Callable[[], BoltzmannMachine], tuple[int, ...]]] = {
     "gaussian_pooled_rbm": (gaussian_pooled_rbm, (1, 3, 3)),
     "labelled_pooled_rbm": (labelled_pooled_rbm, (1, 3, 3)),
     "conv_dbm": (conv_dbm, (1, 2, 5)),
+    "binomial_rbm": (binomial_rbm, (2,)),
+    "learned_gaussian_rbm": (learned_gaussian_rbm, (3,)),
+    "learned_gaussian_pooled_rbm": (learned_gaussian_pooled_rbm, (1, 3, 3)),
 }
 """Name -> constructor, shape of the visible layer."""
 
@@ -106,10 +124,10 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def codes(state: State) -> Tensor:
-    """Each state of zeros and ones as one integer `(B,)`; -1 for a state that holds anything else."""
-    bits = torch.cat([x.flatten(1) for x in state], 1)
-    binary = ((bits == 0) | (bits == 1)).all(1)
-    return torch.where(binary, (bits.long() << torch.arange(bits.shape[1])).sum(1), -1)
+    """Each state of counts from 0 to 3 as one integer `(B,)`; -1 for a state that holds anything else."""
+    counts = torch.cat([x.flatten(1) for x in state], 1)
+    whole = ((counts == counts.round()) & (counts >= 0) & (counts <= 3)).all(1)
+    return torch.where(whole, (counts.long() << 2 * torch.arange(counts.shape[1])).sum(1), -1)
 
 
 @torch.no_grad()

@@ -7,14 +7,21 @@ the other. A restricted machine has two layers, a deep one a chain of them; labe
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from convdbn.energy.counts import Binomial, NoisyReLU
 from convdbn.energy.links import LINKS, Link
-from convdbn.energy.units import UNITS, Unit
+from convdbn.energy.real import Gaussian, LearnedGaussian
+from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Unit
+
+UNITS: dict[str, type[Unit]] = {
+    unit.kind: unit for unit in (Bernoulli, Gaussian, LearnedGaussian, Categorical, BlockSoftmax, Binomial, NoisyReLU)
+}
 
 State = tuple[Tensor, ...]
 """One tensor for each layer, batch first."""
@@ -117,10 +124,12 @@ class BoltzmannMachine(nn.Module):
         parameters: list[Tensor] = []
         statistics: list[Tensor] = []
         with torch.no_grad():
-            for unit, data, model in zip(self.units, positive, negative, strict=True):
-                if unit.bias.requires_grad:
-                    parameters.append(unit.bias)
-                    statistics.append(unit.statistic(model) - unit.statistic(data))
+            for layer, unit in enumerate(self.units):
+                data, model = (
+                    unit.statistics(state[layer], partial(self.field, state, layer)) for state in (positive, negative)
+                )
+                parameters += [parameter for parameter, _ in data]
+                statistics += [x - y for (_, x), (_, y) in zip(model, data, strict=True)]
             for (a, b), link in zip(self.edges, self.links, strict=True):
                 (x, y), (data_x, data_y) = (
                     (self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))

@@ -12,7 +12,7 @@ for each of their n units or maps and no spatial size, so what was trained on pa
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -49,6 +49,10 @@ class Unit(nn.Module, ABC):
         x: `(B, n, ...)` to `(n,)`."""
         x = self.coupled(x)
         return x.mean(0) if x.ndim == 2 else x.sum((0, 2, 3)) / len(x)
+
+    def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters that learn, each with what is compared for it; `field` gives the one that reaches the layer."""
+        return [(self.bias, self.statistic(x))] if self.bias.requires_grad else []
 
     def coupled(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
@@ -102,6 +106,13 @@ class Unit(nn.Module, ABC):
     def _check_range(self, low: float, high: float, what: str) -> None:
         """Refuse values that the units cannot take; by default they take all."""
 
+    @staticmethod
+    def out_of_range(low: float, high: float, what: str, taken: str) -> DataError:
+        return DataError(
+            f"{what} has values from {low:.4g} to {high:.4g}, {taken}: scale the pictures (divide bytes by 255), or "
+            "give the layer Gaussian visibles"
+        )
+
     def biased(self, field: Tensor) -> Tensor:
         """Field plus bias."""
         return field + self.per_unit(self.bias, field)
@@ -139,64 +150,11 @@ class Bernoulli(Unit):
         return p, _uniform(p.shape, p, generator).lt_(p)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
-        return _product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
+        return product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
     def _check_range(self, low: float, high: float, what: str) -> None:
         if low < 0 or high > 1:
-            raise DataError(
-                f"{what} has values from {low:.4g} to {high:.4g}, Bernoulli units take [0, 1]: scale the pictures "
-                "(divide bytes by 255), or give the layer Gaussian visibles"
-            )
-
-
-class Gaussian(Unit):
-    """Real units: U(x) = |x - b|^2 / (2 s^2), with an explicit scale s, the sigma of Lee et al. (2009).
-
-    Links see x / s^2, so a hidden unit's field is <W, x> / s^2 and the mean of x is b + W^T h: the weights keep the
-    units of the data whatever s is, as in the recipe where s is annealed. This is the only place where 1/s^2 stands.
-    """
-
-    kind = "gaussian"
-    bounds: ClassVar[tuple[float, float]] = (1e-3, 1e3)
-    scale: Tensor
-
-    def __init__(self, n: int, scale: float = 1.0) -> None:
-        super().__init__(n)
-        self.register_buffer("scale", torch.ones(()))
-        self.set_scale(scale)
-
-    def set_scale(self, scale: float) -> None:
-        """Set the standard deviation s given the neighbours, in the units of the data."""
-        low, high = self.bounds
-        if not low <= scale <= high:
-            raise ValueError(f"scale={scale}: must lie in [{low}, {high}]; rescale the data instead")
-        self.scale.fill_(scale)
-
-    def energy(self, x: Tensor) -> Tensor:
-        residual = (x - self.per_unit(self.bias, x)) / self.scale
-        return residual.square().flatten(1).sum(1) / 2
-
-    def coupled(self, x: Tensor) -> Tensor:
-        return x / self.scale.square()
-
-    def log_norm(self, field: Tensor) -> Tensor:
-        b, variance = self.per_unit(self.bias, field), self.scale.square()
-        return (field * (b + variance * field / 2) + torch.log(2 * torch.pi * variance) / 2).flatten(1).sum(1)
-
-    def mean(self, field: Tensor) -> Tensor:
-        return self.biased(field * self.scale.square())
-
-    def field_for(self, mean: Tensor) -> Tensor:
-        return (mean - self.per_unit(self.bias, mean)) / self.scale.square()
-
-    def mode(self, field: Tensor) -> Tensor:
-        return self.mean(field)
-
-    @torch.no_grad()
-    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        m = self.mean(field)
-        noise = torch.randn(m.shape, generator=generator, device=m.device, dtype=m.dtype)
-        return m, noise.mul_(self.scale).add_(m)
+            raise self.out_of_range(low, high, what, "Bernoulli units take [0, 1]")
 
 
 class Categorical(Unit):
@@ -226,7 +184,7 @@ class Categorical(Unit):
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         positions = torch.Size(shape[1:]).numel()
-        index = _product([float(i) for i in range(self.n)], positions).long()
+        index = product([float(i) for i in range(self.n)], positions).long()
         return F.one_hot(index, self.n).transpose(1, 2).reshape(-1, *shape).to(self.bias)
 
 
@@ -304,7 +262,7 @@ class BlockSoftmax(Unit):
         maps, height, width = shape
         block = torch.cat([torch.zeros(1, self.block**2), torch.eye(self.block**2)])
         across = (maps, height // self.block, width // self.block)
-        index = _product([float(i) for i in range(len(block))], torch.Size(across).numel()).long()
+        index = product([float(i) for i in range(len(block))], torch.Size(across).numel()).long()
         blocks = block[index].view(-1, *across, self.block, self.block)
         return blocks.transpose(3, 4).reshape(-1, *shape).to(self.bias)
 
@@ -338,14 +296,11 @@ class BlockSoftmax(Unit):
         return itertools.product(range(self.block), repeat=2)
 
 
-UNITS: dict[str, type[Unit]] = {unit.kind: unit for unit in (Bernoulli, Gaussian, Categorical, BlockSoftmax)}
-
-
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
 
 
-def _product(values: list[float], repeat: int) -> Tensor:
+def product(values: list[float], repeat: int) -> Tensor:
     """Every combination of `repeat` values, one a row."""
     grid = torch.cartesian_prod(*[torch.tensor(values)] * repeat)
     return grid.view(-1, repeat)

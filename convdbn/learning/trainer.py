@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import BoltzmannMachine, Gaussian, Given, State, pooled
+from convdbn.energy import BoltzmannMachine, Gaussian, Given, LearnedGaussian, State, pooled
 from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
@@ -36,6 +36,8 @@ ANNEAL = 0.7
 """Share of the updates over which sigma falls from its first to its last value."""
 MOMENTUM_SWITCH = 0.1
 """Share of the updates after which the momentum takes its last value."""
+VARIANCE_RATE = 0.1
+"""Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
 EXPLODED = 1e3
 """A reconstruction error this many times the spread of the data is an explosion."""
 
@@ -164,7 +166,7 @@ class Trainer:
             else:
                 group["momentum"] = momentum
         visible = self.machine.units[0]
-        if isinstance(visible, Gaussian):
+        if isinstance(visible, Gaussian) and not isinstance(visible, LearnedGaussian):
             visible.set_scale(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
         if s.k_end:
             self.negative.k = round(s.k + (s.k_end - s.k) * progress)
@@ -192,7 +194,7 @@ class Trainer:
             "rate": float(self.optimizer.param_groups[0]["lr"]),
         }
         if isinstance(self.machine.units[0], Gaussian):
-            metrics["sigma"] = float(self.machine.units[0].scale)
+            metrics["sigma"] = float(self.machine.units[0].scale.mean())
         if watched is not None:
             seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
             metrics["free_energy_gap"] = float(unseen - seen)
@@ -303,6 +305,8 @@ def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimi
         {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
         {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
     ]
+    if variances := [unit.log_variance for unit in machine.units if isinstance(unit, LearnedGaussian)]:
+        groups.append({"params": variances, "factor": VARIANCE_RATE, "weight_decay": 0.0})
     recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
     for group in groups:
         group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate

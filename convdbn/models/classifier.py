@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Given, Link, Unit, pooled
+from convdbn.energy import BoltzmannMachine, Conv, Given, Link, Unit, pooled
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
@@ -31,12 +31,13 @@ def everything(values: Tensor) -> Tensor:
 
 
 class Shape(NamedTuple):
-    """Channels below and above a layer, its filters, (0, 0) where it is fully connected, and its pooling blocks."""
+    """Channels below and above a layer, its filters, (0, 0) where it is fully connected, pooling blocks and units."""
 
     below: int
     above: int
     kernel: tuple[int, int]
     pool: int
+    hidden: str = "bernoulli"
 
     @property
     def geometry(self) -> Geometry:
@@ -122,7 +123,7 @@ class Classifier(nn.Module):
                 "layers: those that were trained together are taken whole, and fully connected ones alone"
             )
         shapes = [
-            Shape(link.weight.shape[1], unit.n, *shape)
+            Shape(link.weight.shape[1], unit.n, *shape, unit.kind)
             for (link, unit), shape in zip(stack.layers[:depth], stack.geometry, strict=False)
         ]
         network = (
@@ -194,7 +195,7 @@ class Classifier(nn.Module):
             machine = BoltzmannMachine.build(spec["machine"])
             return DeepClassifier(transform, machine, classes=classes, pooling=pooling)
         shapes = [
-            Shape(below, above, (height, width), pool) for below, above, (height, width), pool in spec["shapes"]
+            Shape(below, above, (height, width), *rest) for below, above, (height, width), *rest in spec["shapes"]
         ]
         return Classifier(transform, shapes, classes=classes, pooling=pooling)
 
@@ -266,14 +267,14 @@ def load(path: str | Path) -> Classifier:
 
 def _layer(shape: Shape) -> nn.Sequential:
     if shape.kernel == (0, 0):
-        return nn.Sequential(nn.Linear(shape.below, shape.above), nn.Sigmoid())
+        activation = nn.Softplus() if shape.hidden == "noisy_relu" else nn.Sigmoid()
+        return nn.Sequential(nn.Linear(shape.below, shape.above), activation)
     return nn.Sequential(nn.Conv2d(shape.below, shape.above, shape.kernel), PoolingProbability(shape.pool))
 
 
 @torch.no_grad()
 def _copy(link: Link, visible: Unit, hidden: Unit, layer: nn.Module) -> None:
     """The link's weights and the hidden biases, with the 1/s^2 of Gaussian visibles multiplied in."""
-    scale = visible.scale if isinstance(visible, Gaussian) else 1
     weight, bias = layer.parameters()
-    weight.copy_(link.weight / scale**2)
+    weight.copy_(visible.coupled(link.weight))
     bias.copy_(hidden.bias)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convdbn.energy import UNITS, BoltzmannMachine
+from convdbn.energy import UNITS, BoltzmannMachine, LearnedGaussian, Unit
 from convdbn.errors import DataError, Diverged, Interrupted, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.metrics import MetricsLog, cut
@@ -207,6 +207,8 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
     for layer in layers:
         if layer.hidden != "bernoulli" and layer.kernel:
             raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
+        if layer.variance != "fixed" and layer.visible != "gaussian":
+            raise UsageError(f"variance={layer.variance!r}: needs visible: gaussian")
         if layer.objective == "denoising" and (joint or layer.labels or layer.centring != "none" or layer.border):
             raise UsageError(
                 "objective='denoising': not with joint, labels, centring or border, which it has no use for"
@@ -234,7 +236,9 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
 
 
 def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannMachine:
-    visible = UNITS[layers[0].visible](channels)
+    visible: Unit = UNITS[layers[0].visible](channels)
+    if layers[0].variance != "fixed":
+        visible = LearnedGaussian(channels, layers[0].sigma, shared=layers[0].variance == "scalar")
     hidden = [UNITS[layer.hidden](layer.filters) for layer in layers]
     if classes:
         return labelled_rbm(visible, hidden[0], classes)

@@ -30,8 +30,11 @@ class Layer:
     """Side C of the pooling blocks of a convolutional layer; 1 leaves it without pooling."""
     visible: Literal["bernoulli", "gaussian"] = "bernoulli"
     """Units of the layer's input."""
-    hidden: Literal["bernoulli", "gaussian"] = "bernoulli"
-    """Units of a fully connected layer; gaussian of variance 1 makes a linear code."""
+    variance: Literal["fixed", "scalar", "unit"] = "fixed"
+    """Gaussian visibles keep the variance of sigma, or learn from there one for all, or one for each pixel or map."""
+    hidden: Literal["bernoulli", "gaussian", "noisy_relu"] = "bernoulli"
+    """Units of a fully connected layer; gaussian of variance 1 makes a linear code, noisy_relu counts (Nair and
+    Hinton 2010), on which a layer with gaussian visibles can stand."""
     sigma: float = 1.0
     """Standard deviation of Gaussian visibles at the start, in the units of the transformed data."""
     sigma_end: float = 1.0

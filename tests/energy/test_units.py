@@ -7,7 +7,7 @@ import torch
 from small import FALSE_ALARM, codes, generator, p_value
 from torch import Tensor
 
-from convdbn.energy import Bernoulli, BlockSoftmax, Categorical, Gaussian, Unit
+from convdbn.energy import Bernoulli, Binomial, BlockSoftmax, Categorical, Gaussian, LearnedGaussian, NoisyReLU, Unit
 from convdbn.errors import DataError
 
 UNITS: dict[str, tuple[Unit, tuple[int, ...]]] = {
@@ -18,10 +18,15 @@ UNITS: dict[str, tuple[Unit, tuple[int, ...]]] = {
     "block_1": (BlockSoftmax(2, 1), (2, 1, 2)),
     "block_2": (BlockSoftmax(2, 2), (2, 2, 4)),
     "block_3": (BlockSoftmax(1, 3), (1, 3, 6)),
+    "binomial_dense": (Binomial(2, 3), (2,)),
+    "binomial_maps": (Binomial(1, 2), (1, 2, 2)),
+    "noisy_relu_dense": (NoisyReLU(3), (3,)),
+    "learned_gaussian_dense": (LearnedGaussian(3, 0.6, shared=False), (3,)),
+    "learned_gaussian_maps": (LearnedGaussian(2, 1.7), (2, 2, 3)),
     "gaussian_dense": (Gaussian(3, 0.6), (3,)),
     "gaussian_maps": (Gaussian(2, 1.7), (2, 2, 3)),
 }
-DISCRETE = [name for name in UNITS if "gaussian" not in name]
+DISCRETE = [name for name in UNITS if "gaussian" not in name and "relu" not in name]
 
 
 def unit_and_field(name: str, batch: int = 5, scale: float = 1.5) -> tuple[Unit, Tensor]:
@@ -64,6 +69,7 @@ def test_number_of_states():
     assert len(BlockSoftmax(2, 2).states((2, 2, 4))) == 5**4
     assert len(Categorical(3).states((3, 2, 1))) == 3**2
     assert len(Bernoulli(2).states((2, 1, 2))) == 2**4
+    assert len(Binomial(2, 3).states((2, 1, 2))) == 4**4
 
 
 @torch.no_grad()
@@ -107,6 +113,51 @@ def test_gaussian_samples_have_mean_and_scale():
     # Five standard errors: a false alarm about once in a million.
     assert z.mean(0).abs().max() < 5 / math.sqrt(len(draws))
     assert (z.var(0) - 1).abs().max() < 5 * math.sqrt(2 / len(draws))
+
+
+FIELDS = torch.linspace(-12, 12, 481, dtype=torch.float64)[:, None]
+
+
+def copies(field):
+    """Probabilities of the copies of a noisy rectified unit, as far as they are not 0."""
+    return (field - torch.arange(60, dtype=torch.float64) - 0.5).sigmoid()
+
+
+@torch.no_grad()
+def test_a_noisy_rectified_unit_stands_for_its_copies_as_nearly_as_it_says():
+    unit = NoisyReLU(1).double()
+    mean, log_norm = copies(FIELDS).sum(1), -(1 - copies(FIELDS)).log().sum(1)
+    assert 0.005 < (unit.mean(FIELDS)[:, 0] - mean).abs().max() < 0.011
+    assert 0.02 < (unit.log_norm(FIELDS) - log_norm).abs().max() < 0.042
+
+
+@torch.no_grad()
+def test_draws_of_a_noisy_rectified_unit_miss_its_mean_by_no_more_than_it_says():
+    unit, count = NoisyReLU(1).double(), 20_000
+    draws = unit.sample(FIELDS.repeat(1, count).view(-1, 1), generator=generator(3)).view(-1, count)
+    missing = unit.mean(FIELDS)[:, 0] - draws.mean(1)
+    error = 5 / math.sqrt(count)  # five standard errors of a variance of at most 1
+    assert draws.min() == 0 and missing.max() < 0.42 + error and missing.min() > -error
+    assert missing[FIELDS[:, 0] > 3].max() < 0.05 + error
+    far = FIELDS[:, 0] > 8  # there they are Gaussian, with variance 1
+    assert (draws[far].var(1) - 1).abs().max() < 5 * math.sqrt(2 / count)
+
+
+def test_the_integral_of_softplus():
+    """Against quadrature from far below."""
+    unit = NoisyReLU(1).double()
+    x = torch.linspace(-40, 6, 2_000_001, dtype=torch.float64)
+    for top in (-3.0, 0.0, 0.5, 6.0):
+        part = x[x <= top + 1e-9]
+        wanted = float(torch.trapezoid(torch.nn.functional.softplus(part), part))
+        assert float(unit.log_norm(torch.tensor([[top]], dtype=torch.float64))) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_variance_of_learned_units_stays_within_bounds():
+    unit = LearnedGaussian(2, 0.5, shared=False)
+    torch.testing.assert_close(unit.scale, torch.full((2,), 0.5))
+    unit.log_variance.data.copy_(torch.tensor([99.0, -99.0]))
+    torch.testing.assert_close(unit.scale, torch.tensor([1e3, 1e-3]))
 
 
 def test_same_seed_same_draw_and_successive_draws_differ():
@@ -169,6 +220,8 @@ def test_bad_arguments_name_value_and_remedy():
         Gaussian(3, 0.0)
     with pytest.raises(ValueError, match="block=0"):
         BlockSoftmax(3, 0)
+    with pytest.raises(ValueError, match="trials=0"):
+        Binomial(3, 0)
     with pytest.raises(ValueError, match="n=0"):
         Bernoulli(0)
     with pytest.raises(ValueError, match=r"maps of 5x4 do not divide into 2x2 blocks"):

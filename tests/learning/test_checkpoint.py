@@ -195,8 +195,8 @@ def test_parameters_that_do_not_fit(model, change):
 
 def test_no_class_name_is_taken_from_the_file(model):
     """The kinds are keys of tables of our own; nothing that can be imported stands in the metadata."""
+    from convdbn.energy import UNITS
     from convdbn.energy.links import LINKS
-    from convdbn.energy.units import UNITS
     from convdbn.images import TRANSFORMS
 
     machine = checkpoint.read_metadata(model)["model"]

@@ -1,9 +1,10 @@
+import copy
 import math
 
 import pytest
 import torch
 
-from convdbn.energy import Conv, Dense, Gaussian
+from convdbn.energy import Conv, Dense, Gaussian, LearnedGaussian
 from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
 from convdbn.learning.penalties import activation
@@ -472,3 +473,39 @@ def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, spars
 def test_a_border_without_contrastive_divergence_or_filters_is_refused(options):
     with pytest.raises(UsageError, match="border=2: needs phase: cd and a convolutional layer"):
         trainer(conv_rbm(1, 3, 3), Layer(border=2, **options))
+
+
+@pytest.mark.parametrize(("shared", "noise"), [(False, [0.2, 0.2, 0.2, 0.6, 0.6, 0.6]), (True, [0.4] * 6)])
+def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
+    """Two patterns and noise: 4,000 pictures tell a deviation to 2 %, and hidden units may explain a little of it."""
+    noise = torch.tensor(noise)
+    patterns = torch.tensor([[1.0, -1, 1, -1, 1, -1], [-1, 1, 1, 1, -1, -1]])
+    which = torch.randint(2, (4000,), generator=seeded(1))
+    data = patterns[which] + noise * torch.randn(4000, 6, generator=seeded(2))
+    machine = rbm(LearnedGaussian(6, shared=shared), 4)
+    settings = Layer(
+        updates=6000, batch=100, visible="gaussian", variance="scalar" if shared else "unit", phase="cd", rate=0.03
+    )
+    run = Trainer(machine, settings, generator=seeded())
+    run.initialise(data)
+    rows = seeded(3)
+    run.fit((data[torch.randint(4000, (100,), generator=rows)] for _ in range(6000)), log_every=3000)
+    torch.testing.assert_close(machine.units[0].scale.expand(6), noise, rtol=0.12, atol=0)
+
+
+def test_what_learns_a_variance_goes_on_as_if_it_had_not_stopped():
+    data = torch.randn(20, 6, generator=seeded(1))
+    settings = Layer(updates=8, batch=20, visible="gaussian", variance="unit", rate=0.05)
+
+    def run(stop):
+        trainer = Trainer(rbm(LearnedGaussian(6, shared=False), 4), settings, generator=seeded())
+        trainer.initialise(data)
+        trainer.fit([data] * stop)
+        again = Trainer(copy.deepcopy(trainer.machine), settings, generator=seeded(9))
+        again.load_state(trainer.state())
+        again.fit([data] * (8 - stop))
+        return again.machine.state_dict()
+
+    whole, parted = run(8), run(3)
+    assert not torch.equal(whole["units.0.log_variance"], torch.zeros(6))
+    assert all(torch.equal(value, parted[name]) for name, value in whole.items())
