@@ -10,6 +10,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
+    "complete",
     "create_model",
     "demo",
     "evaluate",
@@ -23,7 +24,9 @@ __all__ = [
     "train",
     "visualize",
 ]
-_ELSEWHERE = {"demo": "demonstration", "finetune": "further", "load_classifier": "further", "refine": "further"}
+_ELSEWHERE = {"demo": "demonstration"} | dict.fromkeys(
+    ("complete", "finetune", "load_classifier", "refine"), "further"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "refine": further.refine,
     "visualize": api.visualize,
     "sample": api.sample,
+    "complete": further.complete,
     "inspect": api.inspect,
 }
 # What a Python caller may leave out, but a command without it would lose its result.

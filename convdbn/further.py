@@ -1,4 +1,4 @@
-"""The verbs that go on from a trained model: fine-tuning with labels, and refining all layers together without."""
+"""The verbs that go on from a trained model: fine-tuning, refining all layers together, and completing pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,8 @@ from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data
 if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
+
+SHOWN = 16
 
 
 def finetune(
@@ -67,10 +69,10 @@ def finetune(
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None and (folder / classifier.CLASSIFIER_FILE).exists() and not overwrite:
         raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
+    from convdbn.images.labelled import labelled
     from convdbn.models.pooling import Pooling
     from convdbn.readout import finetune as tuning
     from convdbn.readout.baselines import with_random_filters
-    from convdbn.readout.evaluate import labelled
 
     model = load(checkpoint, device=device)
     settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
@@ -111,6 +113,7 @@ def refine(
     epochs: int = 30,
     batch: int = 100,
     rate: float = 1e-3,
+    distort: float = 0.0,
     k: int = 3,
     k_end: int = 10,
     overwrite: bool = False,
@@ -133,6 +136,7 @@ def refine(
         epochs: passes over the training pictures.
         batch: pictures in an update.
         rate: highest learning rate; it rises over the first tenth of the updates and falls to nothing.
+        distort: strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures.
         k: Gibbs sweeps of the top machine in up-down learning, at the start.
         k_end: ... and at the end.
         overwrite: replace a model that the folder holds already.
@@ -147,7 +151,7 @@ def refine(
     folder = None if output_dir is None else Path(output_dir)
     if folder is not None and (folder / stack.MODEL_FILE).exists() and not overwrite:
         raise UsageError(f"output_dir={str(folder)!r}: holds a model already; choose another, or --overwrite")
-    settings = refining.Refinement(method, epochs, batch, rate, k, k_end, seed)
+    settings = refining.Refinement(method, epochs, batch, rate, distort, k, k_end, seed)
     model, metadata, _ = stack.load_run(checkpoint)
     model.to(checked_device(device))
     labelled = model.machines[-1].units[-1].kind == "categorical"
@@ -157,3 +161,59 @@ def refine(
         folder.mkdir(parents=True, exist_ok=True)
         stack.save(folder / stack.MODEL_FILE, refined, {**metadata, "refined": vars(settings)})
     return refined
+
+
+def complete(
+    *,
+    checkpoint: str | Path,
+    data: str | Path,
+    output: str | Path,
+    cover: Literal["left", "right", "top", "bottom"] = "left",
+    count: int = 100,
+    sweeps: int = 300,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Cover one half of test pictures and infer it from the other through all layers; a picture of some of them.
+
+    Its rows are the pictures, what the model saw, and what it made of it: expectations given the half that was seen.
+    The squared errors of a covered pixel are beside those of the mean training picture, and of the training picture
+    that is nearest in what was seen.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package.
+        data: as for `train`.
+        output: picture to write (.png).
+        cover: left, right, top or bottom half.
+        count: test pictures to complete, of which the first 16 are shown.
+        sweeps: sweeps of parallel tempering, the second half of which is averaged.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of the chains.
+        device: auto, cpu, cuda, ...
+    """
+    for name, value in (("count", count), ("sweeps", sweeps)):
+        if value < 1:
+            raise UsageError(f"{name}={value}: must be at least 1")
+    model = load(checkpoint, device=device)
+    import torch
+
+    from convdbn.readout.complete import completed
+    from convdbn.visual import figures
+
+    train, test = parted_data(model, data, data_root, download)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    chosen = test.select(range(min(count, len(test))))
+    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=generator)
+    blank = torch.where(found.kept, found.pictures, found.pictures.mean())
+    rows = torch.cat([x[:SHOWN] for x in (found.pictures, blank, found.completed)]).cpu()
+    written = figures.save_frames([figures.sheet(rows, columns=min(SHOWN, len(chosen)))], output)
+    return {
+        "output": str(written),
+        "pictures": len(chosen),
+        "squared_error": found.error,
+        "squared_error_of_mean": found.mean_error,
+        "squared_error_of_nearest": found.nearest_error,
+    }

@@ -2,10 +2,10 @@
 
     python scripts/pretrain.py NAME --data DATA [--data-root DIR]
 
-cdbn_mnist and rbm500_mnist learn from `--data mnist`, cdbn_natural from a folder of photographs (published: the 200
-training pictures of BSDS500), each by the recipe of its name. Writes convdbn/weights/NAME.safetensors and
-docs/figures/NAME.png; the run itself stays in runs/NAME, where the same command takes it up again after an
-interruption.
+Those that end in _mnist learn from `--data mnist` (dbn_mnist and dbm_mnist begin with rbm500_mnist), cdbn_natural
+from a folder of photographs (published: the 200 training pictures of BSDS500), each by the recipe of its name. Writes
+convdbn/weights/NAME.safetensors and docs/figures/NAME.png; the run itself stays in runs/NAME, where the same command
+takes it up again after an interruption.
 """
 
 import argparse
@@ -14,13 +14,14 @@ from pathlib import Path
 import convdbn
 from convdbn.models import stack
 
-HALF = ("cdbn_natural", "rbm500_mnist")
+NAMES = ("cdbn_mnist", "cdbn_natural", "rbm500_mnist", "dbn_mnist", "dbm_mnist")
+HALF = NAMES[1:]
 """Models that ship in half precision, since the package is small; every figure is of what ships."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=["cdbn_mnist", "cdbn_natural", "rbm500_mnist"])
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-root")
     options = parser.parse_args()

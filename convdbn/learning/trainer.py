@@ -126,6 +126,9 @@ class Trainer:
             self._descend(loss / means[1][0, 0].numel(), means)
             self.optimizer.step()
             return means
+        known = None
+        if self.settings.labelled:
+            data, known = self._with_labels(data)
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
@@ -133,7 +136,8 @@ class Trainer:
         if self.settings.discriminative:
             pixels, _, labels = data
             assert pixels is not None and labels is not None
-            classified = F.cross_entropy(label_logits(self.machine, pixels), labels)
+            missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
+            classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
             loss = loss + self.settings.discriminative * classified
         self._descend(loss, means)
         self.negative.follow(self.machine)
@@ -142,6 +146,20 @@ class Trainer:
         else:
             self.centring.step(self.machine, self.optimizer, means, model)
         return means
+
+    @torch.no_grad()
+    def _with_labels(self, data: Given) -> tuple[Given, Tensor]:
+        """Labels that are not known, rows of zeros, drawn from p(label | pixels); and which were known, `(B,)`.
+
+        The positive phase is then a draw of labels and hidden units given the pixels alone, as the gradient of
+        log p(pixels) wants it (Larochelle and Bengio 2008, section 5.3).
+        """
+        pixels, _, labels = data
+        assert pixels is not None and labels is not None
+        known = labels.sum(1) > 0
+        index = torch.multinomial(label_logits(self.machine, pixels).softmax(1), 1, generator=self.generator)
+        drawn = torch.zeros_like(labels).scatter_(1, index, 1)
+        return (pixels, None, torch.where(known[:, None], labels, drawn)), known
 
     def _descend(self, loss: Tensor, means: State) -> None:
         """Gradients of the loss, and of sparsity where it is asked for."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
+from convdbn.images.labelled import labelled
 from convdbn.models.geometry import Geometry, seen, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import Layer
@@ -51,6 +52,7 @@ class LayerInput:
         own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
         self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
         self.drawn = settings.sample_input and depth > 0
+        self.known: Tensor | None = None
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
         if cache_bytes and self.settings.updates * self.settings.batch > len(images):
@@ -93,10 +95,17 @@ class LayerInput:
         return torch.cat([maps, self._labels(indices).to(maps)], 1) if self.settings.labels else maps
 
     def _labels(self, indices: Tensor) -> Tensor:
-        """One-hot labels of these pictures, which the trainer takes beside their pixels."""
+        """One-hot labels of these pictures, which the trainer takes beside their pixels; zeros where not known."""
         if self.images.labels is None:
             raise DataError(f"labels=True: {self.images.name} has no classes; put the pictures of each into a folder")
-        return F.one_hot(self.images.labels[indices], len(self.images.classes))
+        told = F.one_hot(self.images.labels[indices], len(self.images.classes))
+        if self.settings.labelled:
+            if self.known is None:
+                known = labelled(self.images.labels.numpy(), self.settings.labelled, seed=self.seed)
+                self.known = torch.zeros(len(self.images), 1, dtype=torch.long)
+                self.known[torch.from_numpy(known)] = 1
+            told = told * self.known[indices]
+        return told
 
     def batches(self, start: int) -> Iterator[Tensor]:
         """The batches of updates `start` and on."""

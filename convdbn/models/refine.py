@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from convdbn.energy import BoltzmannMachine, Given
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Images
+from convdbn.images.augment import distorted
 from convdbn.learning.backprop import descend, shuffled
 from convdbn.learning.phases import ContrastiveDivergence, positive
 from convdbn.learning.trainer import drawn_bits
@@ -35,6 +36,8 @@ class Refinement:
     """Pictures in an update."""
     rate: float = 1e-3
     """Highest learning rate, with Adam."""
+    distort: float = 0.0
+    """Strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures."""
     k: int = 3
     """Gibbs sweeps in the top machine at the start of up-down learning; they rise to `k_end`."""
     k_end: int = 10
@@ -45,6 +48,8 @@ class Refinement:
         for name in ("epochs", "batch", "rate", "k", "k_end"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}={getattr(self, name)}: must be positive")
+        if self.distort < 0:
+            raise UsageError(f"distort={self.distort}: a strength of at least 0")
 
 
 def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | None = None) -> Stack:
@@ -68,7 +73,11 @@ def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | No
         index, progress = next(batches), step / max(1, updates - 1)
         step += 1
         if encoder:
-            return reconstruction_loss(stack, x[index])
+            seen = x[index]
+            if settings.distort:
+                pictures = seen.view(-1, *stack.picture)
+                seen = distorted(pictures, settings.distort, generator=generator).flatten(1)
+            return reconstruction_loss(stack, seen)
         k = round(settings.k + (settings.k_end - settings.k) * progress)
         told = None if labels is None else labels[index]
         return up_down_loss(stack, x[index], told, k=k, generator=generator)

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 
 from convdbn.errors import UsageError
 from convdbn.images import Grey, Images, Pad, Pipeline, Resize
+from convdbn.images.labelled import labelled
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
 from convdbn.readout.baselines import KMeansPatches, Pixels, with_random_filters
@@ -23,26 +24,6 @@ MOST_TESTED = 50
 
 Draws = Mapping[int, Sequence[NDArray[np.int64]]]
 """For each number of labels, the indices of the pictures that each draw labels."""
-
-
-def labelled(labels: Labels, count: int, *, seed: int) -> NDArray[np.int64]:
-    """Indices of `count` pictures drawn without replacement, as many of each class as of any other, give or take 1.
-
-    Where a class has fewer, all of it is taken, and the count is missed.
-    """
-    classes = np.unique(labels)
-    if not len(classes) <= count <= len(labels):
-        raise UsageError(f"labels={count}: must be between {len(classes)} (classes) and {len(labels)} (pictures)")
-    random = np.random.default_rng(seed)
-    if count == len(labels):
-        return np.arange(count)
-    shares = np.full(len(classes), count // len(classes))
-    shares[random.permutation(len(classes))[: count % len(classes)]] += 1
-    drawn = [
-        random.permutation(np.flatnonzero(labels == name))[:share]
-        for name, share in zip(classes, shares, strict=True)
-    ]
-    return np.concatenate(drawn)
 
 
 def draw_labelled(labels: Labels, counts: Sequence[int], draws: int, *, seed: int) -> Draws:

@@ -13,7 +13,7 @@ from convdbn.models.inputs import prepared
 from convdbn.models.stack import Stack
 from convdbn.sampling import ais, exact, tempering
 from convdbn.sampling.gibbs import draw, start, update
-from convdbn.sampling.likelihood import unnormalised_stack
+from convdbn.sampling.likelihood import pseudo_log_likelihood, unnormalised_stack
 
 ENUMERABLE = 16
 """Hidden units of a restricted machine up to which log Z is summed exactly."""
@@ -23,6 +23,8 @@ TEMPERATURES = 20
 MIXING = 1000
 """Sweeps of parallel tempering, from the data, before a state counts as the machine's own."""
 CHUNK = 500
+PSEUDO_PIXELS = 10
+"""Pixels of each picture whose conditionals estimate the pseudo-likelihood."""
 
 
 @torch.no_grad()
@@ -49,6 +51,9 @@ def likelihood(
         data = machine.units[1].sample(machine.field((data, None), 1), generator=generator)
     bound = len(machines) > 1 or len(machines[-1].units) > 2
     described = {"pictures": len(unseen), "pixels": pixels, "bound": bound}
+    if isinstance(machines[0].units[0], Bernoulli) and len(machines) == 1 and len(machines[0].units) == 2:
+        estimates = [pseudo_log_likelihood(machines[0], x, generator=generator, pixels=PSEUDO_PIXELS) for x in rows]
+        described["pseudo_log_likelihood"] = float(torch.cat(estimates).double().mean())
     return described | _log_z(
         machines[-1], data, float(torch.cat(numerators).double().mean()), runs, betas, generator
     )

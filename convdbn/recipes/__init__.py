@@ -75,6 +75,8 @@ class Layer:
     labels: bool = False
     """Join label units, one for each class of the data, to the hidden layer (the highest layer alone, and fully
     connected)."""
+    labelled: int = 0
+    """Pictures whose labels are known, as many of each class; the labels of the others are inferred. 0 knows all."""
     generative: float = 1.0
     """Weight of the likelihood in what is learned."""
     discriminative: float = 0.0
@@ -215,7 +217,19 @@ RANGES: dict[str, tuple[float, float]] = {
         ("filters", "pool", "updates", "batch", "k", "temperatures", "mean_field", "log_every"), (1, LARGE)
     ),
     **dict.fromkeys(
-        ("kernel", "crop", "border", "k_end", "generative", "discriminative", "l2", "strength", "held_out", "seed"),
+        (
+            "kernel",
+            "crop",
+            "border",
+            "k_end",
+            "labelled",
+            "generative",
+            "discriminative",
+            "l2",
+            "strength",
+            "held_out",
+            "seed",
+        ),
         (0, LARGE),
     ),
     **dict.fromkeys(("rate", "bias_rate", "fast_rate", "weight_std"), (TINY, HUGE)),

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from convdbn.energy import BoltzmannMachine, Given, Unit
 from convdbn.sampling.gibbs import mean_field, start
@@ -66,6 +67,25 @@ def unnormalised_stack(
         total = total + log_density(generative.units[0], down, x) - log_density(above, up, hidden)
         x = hidden
     return total + unnormalised(machines[-1], (x, *[None] * (len(machines[-1].units) - 1)))
+
+
+@torch.no_grad()
+def pseudo_log_likelihood(
+    machine: BoltzmannMachine, visible: Tensor, *, generator: torch.Generator, pixels: int = 0
+) -> Tensor:
+    """Sum over the pixels of log p(v_i | all others), `(B,)` (Besag 1975), for restricted machines with binary ones.
+
+    log Z cancels, so it costs one free energy for a pixel. With `pixels` so many are drawn for each picture, and the
+    sum is estimated from them.
+    """
+    flat = visible.flatten(1)
+    energy, count = machine.free_energy((visible, None)), flat.shape[1]
+    chosen = torch.rand(flat.shape, generator=generator, device=flat.device).argsort(1)[:, : pixels or count]
+    total = torch.zeros_like(energy)
+    for index in chosen.T[:, :, None]:
+        flipped = flat.scatter(1, index, 1 - flat.gather(1, index)).view_as(visible)
+        total = total - F.softplus(energy - machine.free_energy((flipped, None)))
+    return total * count / chosen.shape[1]
 
 
 def log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
-from convdbn.sampling.gibbs import draw, sweep
+from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
 def ladder(temperatures: int, *, like: Tensor) -> Tensor:
@@ -22,11 +22,17 @@ def replicas(state: State, temperatures: int) -> State:
 
 @torch.no_grad()
 def tempered_sweep(
-    machine: BoltzmannMachine, state: State, betas: Tensor, *, generator: torch.Generator, odd: bool
+    machine: BoltzmannMachine,
+    state: State,
+    betas: Tensor,
+    *,
+    generator: torch.Generator,
+    odd: bool,
+    clamp: Clamp | None = None,
 ) -> State:
     """A sweep of every replica at its own beta, then one round of swaps between neighbouring ones."""
     chains = len(state[0]) // len(betas)
-    state = sweep(machine, state, draw(generator), beta=betas.repeat_interleave(chains))
+    state = sweep(machine, state, draw(generator), beta=betas.repeat_interleave(chains), clamp=clamp)
     return swap(machine, state, betas, generator=generator, odd=odd)
 
 

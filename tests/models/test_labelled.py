@@ -5,13 +5,18 @@ import torch
 
 import convdbn
 from convdbn.errors import DataError, UsageError
-from convdbn.images import ArrayImages
+from convdbn.images import ArrayImages, build_transform
+from convdbn.learning.phases import positive
+from convdbn.learning.trainer import Trainer
 from convdbn.models.classifier import Classifier
 from convdbn.models.greedy import GreedyTraining
+from convdbn.models.inputs import LayerInput
+from convdbn.models.machines import labelled_rbm
 from convdbn.models.pooling import Pooling
-from convdbn.models.stack import load
+from convdbn.models.stack import Stack, load
 from convdbn.readout.labels import label_error
 from convdbn.recipes import Layer, Recipe
+from convdbn.sampling import exact
 
 TOP = {"filters": 20, "labels": True, "updates": 300, "batch": 50, "rate": 0.1}
 
@@ -73,3 +78,47 @@ def test_what_is_refused(tmp_path):
     plain.run()
     with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):
         convdbn.evaluate(checkpoint=tmp_path, data="digits", classifier="labels")
+
+
+def test_labels_that_are_known_are_balanced_and_a_matter_of_the_seed():
+    def told(seed):
+        stack = Stack(build_transform([]), [], ())
+        inputs = LayerInput(stack, halves(30), Layer(**TOP, labelled=6), 0, seed=seed)
+        labels = inputs._labels(torch.arange(30))
+        assert labels.sum(0).tolist() == [2, 2, 2]
+        right = torch.eye(3, dtype=torch.long)[torch.arange(30) % 3]
+        assert ((labels == right) | (labels.sum(1, keepdim=True) == 0)).all()
+        return labels
+
+    assert torch.equal(told(0), told(0)) and not torch.equal(told(0), told(1))
+
+
+def test_pictures_without_a_label_teach_the_likelihood_of_their_pixels():
+    """The mean gradient of many draws is that of log p(v), or of log p(v, y) where the label is known, exactly."""
+    machine = labelled_rbm(3, 2, 3).double()
+    for seed, parameter in enumerate(machine.parameters()):
+        parameter.data.normal_(generator=torch.Generator().manual_seed(seed))
+    v = torch.tensor([[1.0, 0, 1], [0, 1, 1]], dtype=torch.float64)
+    labels = torch.tensor([[0.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
+    shapes, parameters = machine.shapes((3,)), list(machine.parameters())
+    joint = -machine.free_energy((v[1:], None, labels[1:])) - exact.log_z(machine, shapes)
+    alone = exact.log_likelihood(machine, v[:1], shapes)
+    wanted = torch.autograd.grad((alone.sum() + joint.sum()) / 2, parameters)
+    copies = 40_000
+    run = Trainer(machine, Layer(**TOP, labelled=1), generator=torch.Generator().manual_seed(0))
+    data, known = run._with_labels((v.repeat(copies, 1), None, labels.repeat(copies, 1)))
+    assert known.tolist()[:4] == [False, True, False, True] and (data[2].sum(1) == 1).all()
+    means, _ = positive(machine, data, generator=run.generator)
+    with torch.no_grad():
+        whole, p = exact.probabilities(machine, shapes)
+        index = torch.multinomial(p, 400_000, replacement=True, generator=run.generator)
+        model = tuple(x[index] for x in whole)
+    # Both states are averages of numbers below 1 in size: .015 is over 5 standard errors.
+    for found, right in zip(torch.autograd.grad(machine(means, model), parameters), wanted, strict=True):
+        torch.testing.assert_close(-found, right, atol=0.015, rtol=0)
+
+
+def test_few_labels_among_many_pictures_are_enough():
+    fields = TOP | {"labelled": 12, "updates": 600, "discriminative": 1.0}
+    stack = GreedyTraining(recipe(fields), halves()).run()
+    assert label_error(stack, halves(seed=1)) < 15  # 67 by chance

@@ -5,7 +5,7 @@ import torch
 from small import MACHINES, make
 
 from convdbn.sampling import exact
-from convdbn.sampling.likelihood import unnormalised
+from convdbn.sampling.likelihood import pseudo_log_likelihood, unnormalised
 
 RESTRICTED = [name for name in MACHINES if len(make(name)[0].units) == 2]
 DEEP = [name for name in MACHINES if name not in RESTRICTED]
@@ -48,3 +48,22 @@ def test_what_is_given_of_a_deep_machine_is_not_summed():
     torch.testing.assert_close(unnormalised(machine, joint), -machine.energy(joint))
     given = (joint[0], None, joint[2])
     torch.testing.assert_close(unnormalised(machine, given), -machine.free_energy(given))
+
+
+@pytest.mark.parametrize("name", ["rbm", "conv_rbm", "pooled_rbm"])
+@torch.no_grad()
+def test_pseudo_likelihood_by_enumeration(name):
+    """Each pixel against its exact conditional, from the joint distribution."""
+    machine, shapes = make(name)
+    v, generator = visible(machine, shapes), torch.Generator().manual_seed(2)
+    wanted = torch.zeros(len(v), dtype=torch.float64)
+    for index in range(v[0].numel()):
+        flipped = v.clone().flatten(1)
+        flipped[:, index] = 1 - flipped[:, index]
+        both = torch.stack([exact.log_likelihood(machine, x.view_as(v), shapes) for x in (v, flipped)])
+        wanted += both[0] - both.logsumexp(0)
+    torch.testing.assert_close(pseudo_log_likelihood(machine, v, generator=generator), wanted)
+    drawn = pseudo_log_likelihood(machine, v.repeat(4000, *[1] * (v.ndim - 1)), generator=generator, pixels=1)
+    drawn = drawn.view(4000, -1)
+    error = drawn.std(0) / 4000**0.5
+    assert ((drawn.mean(0) - wanted).abs() < 5 * error + 1e-9).all()
