@@ -54,8 +54,7 @@ def main() -> None:
     torch.set_num_threads(2)
     where: dict[str, Any] = {"data_root": options.data_root}
     train, test = (open_images("mnist", split=split, **where) for split in ("train", "test"))
-    files = [WEIGHTS / f"{model}.safetensors" for model in SHIPPED.values()]
-    ledger = Ledger(name, fingerprint(*files, TRAINED, len(betas), shortened))
+    ledger = Ledger(name, fingerprint(TRAINED, len(betas), shortened))
 
     def measured(model: Stack) -> dict[str, Any]:
         found = likelihood(model, train, test, betas=betas)
@@ -70,7 +69,8 @@ def main() -> None:
 
     figures = {row: ledger.get(row, lambda fields=fields: trained(fields)) for row, fields in TRAINED.items()}
     for row, model in SHIPPED.items():
-        figures[row] = ledger.get(row, lambda model=model: measured(convdbn.load(model, device="cpu")))
+        entry = f"{row} {fingerprint(WEIGHTS / f'{model}.safetensors')}"
+        figures[row] = ledger.get(entry, lambda model=model: measured(convdbn.load(model, device="cpu")))
     write(
         Path("results", f"{name}.json"),
         {

@@ -58,8 +58,8 @@ def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | No
     Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
     learning leaves the top machine as it is, an undirected one.
     """
-    check(stack)
     encoder = settings.method == "autoencoder"
+    check(stack, labels=not encoder)
     if not len(stack.generative):
         lower = stack.machines if encoder else stack.machines[:-1]
         stack.generative = nn.ModuleList(copy.deepcopy(list(lower)))  # type: ignore[assignment]
@@ -99,8 +99,10 @@ def refine_on(stack: Stack, images: Images, settings: Refinement) -> Stack:
     return refine(stack, x, settings, labels=told)
 
 
-def check(stack: Stack) -> None:
-    """Refuse stacks that have no single pass upwards and downwards."""
+def check(stack: Stack, *, labels: bool = False) -> None:
+    """Refuse stacks that have no single pass upwards and downwards, or label units where there may be none."""
+    if not labels and stack.machines[-1].units[-1].kind == "categorical":
+        raise UsageError("checkpoint: has label units, which nothing gives back; train its top layer without labels")
     if any(max(kernel) for kernel, _ in stack.geometry) or len(stack.layers) > len(stack.machines):
         raise UsageError("checkpoint: needs fully connected layers that were trained one after the other")
 

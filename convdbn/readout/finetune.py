@@ -3,7 +3,9 @@
 import copy
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sklearn.model_selection import train_test_split
@@ -72,43 +74,24 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
-    same = not settings.distort and not settings.mirror
-    inputs = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)]) if same else pictures
     train, held = _split(images.labels, settings)
     batch = min(settings.batch, len(train))
     per_epoch, batches = len(train) // batch, shuffled(len(train), batch, seed=settings.seed)
     generator = torch.Generator(device).manual_seed(settings.seed)
-
-    if settings.sample_input and not 0 <= float(inputs[train].min()) <= float(inputs[train].max()) <= 1:
-        raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
-
-    def loss() -> Tensor:
-        index = train[next(batches)]
-        if same:
-            x = inputs[index]
-        else:
-            x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
-            x = network.inputs(x)
-        if settings.sample_input:
-            x = drawn_bits(x, generator=generator)
-        return F.cross_entropy(network.linear(thinned(network.values(x, thinned))), labels[index])
+    presented = _presentation(network, pictures, settings, generator)
 
     def thinned(values: Tensor) -> Tensor:
         seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
         return values * seen / (1 - settings.dropout)
 
+    def loss() -> Tensor:
+        index = train[next(batches)]
+        return F.cross_entropy(network.linear(thinned(network.values(presented(index), thinned))), labels[index])
+
     network.standardise(network.inputs(batch) for batch in pictures[train].split(BATCH))
-    linear_rate = settings.rate * LINEAR_RATE / math.sqrt(network.linear.in_features)
-    linear = list(network.linear.parameters())
-    others = {parameter for parameter in network.parameters() if parameter.requires_grad} - set(linear)
-    groups = [
-        {"params": [x for x in network.parameters() if x in others], "lr": settings.rate},
-        {"params": linear, "lr": linear_rate},
-    ]
+    updates, groups = settings.epochs * per_epoch, _groups(network, settings)
     best, kept = math.inf, network.state_dict()
-    for step, value in enumerate(
-        descend(groups, loss, updates=settings.epochs * per_epoch, weight_decay=WEIGHT_DECAY), start=1
-    ):
+    for step, value in enumerate(descend(groups, loss, updates=updates, weight_decay=WEIGHT_DECAY), start=1):
         if step % per_epoch:
             continue
         if not len(held):
@@ -120,6 +103,38 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
             best, kept = judged, copy.deepcopy(network.state_dict())
     network.load_state_dict(kept)
     return network.eval()
+
+
+def _presentation(
+    network: Classifier, pictures: Tensor, settings: FineTuning, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """What the lowest layer sees of pictures, by their indices: distorted and drawn anew at every presentation."""
+    if settings.sample_input:
+        low, high = network.inputs(pictures[:BATCH]).aminmax()
+        if low < 0 or high > 1:
+            raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
+    fixed = None
+    if not settings.distort and not settings.mirror:
+        fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
+
+    def presented(index: Tensor) -> Tensor:
+        if fixed is not None:
+            x = fixed[index]
+        else:
+            x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
+            x = network.inputs(x)
+        return drawn_bits(x, generator=generator) if settings.sample_input else x
+
+    return presented
+
+
+def _groups(network: Classifier, settings: FineTuning) -> list[dict[str, Any]]:
+    """Parameters with their rates: the linear map, and everything below it that learns."""
+    linear = list(network.linear.parameters())
+    own = set(linear)
+    below = [x for x in network.parameters() if x.requires_grad and x not in own]
+    linear_rate = settings.rate * LINEAR_RATE / math.sqrt(network.linear.in_features)
+    return [{"params": below, "lr": settings.rate}, {"params": linear, "lr": linear_rate}]
 
 
 @torch.no_grad()

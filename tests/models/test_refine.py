@@ -104,6 +104,21 @@ def test_an_autoencoder_begins_with_its_layers_and_is_saved_with_its_decoder(tmp
     assert not torch.equal(again.downward(0).links[0].weight, again.machines[0].links[0].weight)
 
 
+def test_distortions_are_of_the_pictures_and_anew_at_every_presentation():
+    """An autoencoder of shifted strokes gives back strokes that it never saw where they are."""
+    picture = torch.zeros(1, 10, 10)
+    picture[0, 2:8, 4] = 1
+    stack = Stack(build_transform([]), [rbm(100, 30)], (1, 10, 10))
+    moved = torch.cat([picture.roll((dy, dx), (1, 2)).view(1, 100) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
+    errors = []
+    for distort in (0.0, 2.0):
+        fresh = stack_of(rbm(100, 30))
+        fresh.picture = stack.picture
+        refine(fresh, picture.view(1, 100).repeat(50, 1), Refinement("autoencoder", 100, 50, 0.02, distort=distort))
+        errors.append(squared_error(fresh, moved))
+    assert errors[1] < 0.6 * errors[0]
+
+
 def test_the_same_seed_gives_the_same_stack():
     def refined(seed):
         stack = stack_of(rbm(6, 4), rbm(4, 3))
@@ -118,6 +133,8 @@ def test_stacks_without_a_single_pass_are_refused():
     stack = Stack(build_transform([]), [conv_rbm(1, 2, 3)], (1, 6, 6))
     with pytest.raises(UsageError, match="fully connected"):
         refine(stack, torch.rand(4, 1, 6, 6), Refinement("autoencoder"))
+    with pytest.raises(UsageError, match="has label units"):
+        refine(stack_of(labelled_rbm(6, 4, 3)), patterns(), Refinement("autoencoder"))
     with pytest.raises(UsageError, match="epochs=0: must be positive"):
         Refinement("autoencoder", epochs=0)
 
