@@ -19,7 +19,7 @@ from convdbn.models.stack import WEIGHTS
 
 MODEL = "dbm_mnist"
 FINE_TUNING: dict[str, Any] = {
-    "epochs": 30, "batch": 100, "rate": 1e-3, "dropout": 0.3, "distort": 0.0, "sample_input": True, "held_out": 0.0,
+    "epochs": 30, "batch": 100, "rate": 1e-3, "dropout": 0.1, "distort": 0.0, "sample_input": True, "held_out": 0.0,
 }  # fmt: skip
 
 

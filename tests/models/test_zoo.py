@@ -12,7 +12,13 @@ from convdbn.models.stack import WEIGHTS
 from convdbn.readout.baselines import with_random_filters
 from convdbn.sampling.gibbs import mean, start, update
 
-SHAPES = {"cdbn_mnist": (28, [256, 128]), "cdbn_natural": (100, [128, 128]), "rbm500_mnist": (28, [500])}
+SHAPES = {
+    "cdbn_mnist": (28, [256, 128]),
+    "cdbn_natural": (100, [128, 128]),
+    "dbm_mnist": (28, [500, 1000]),
+    "dbn_mnist": (28, [500, 2000]),
+    "rbm500_mnist": (28, [500]),
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -38,13 +44,13 @@ def test_an_untrained_model_has_the_shape_alone(name):
 
 def test_they_are_small_and_there_are_no_others():
     assert zoo.names() == sorted(SHAPES)
-    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 6e6
+    assert sum(file.stat().st_size for file in WEIGHTS.iterdir()) < 11e6
 
 
 def test_a_name_serves_as_a_checkpoint_and_says_where_it_comes_from():
     said = convdbn.inspect("cdbn_mnist")
     assert said["finished"] and said["data"] == {"data": "mnist"}
-    with pytest.raises(UsageError, match="choose from cdbn_mnist, cdbn_natural, rbm500_mnist"):
+    with pytest.raises(UsageError, match="choose from cdbn_mnist, cdbn_natural, dbm_mnist, dbn_mnist, rbm500_mnist"):
         convdbn.create_model("cdbn_faces")
 
 
