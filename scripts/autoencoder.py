@@ -52,8 +52,8 @@ def main() -> None:
         {
             **figures,
             "protocol": "squared error of a test picture with pixels in [0, 1], summed over its 784 pixels, mean of "
-            "10,000; 60,000 training pictures, distorted anew at every presentation where all layers learn at once; no "
-            "early stopping",
+            "10,000; 60,000 training pictures, distorted anew at every presentation where all layers learn at once, "
+            "no early stopping",
             "refining": refining,
             "seed": 0,
             "seconds": ledger.close(),
