@@ -143,6 +143,7 @@ def test_draws_of_a_noisy_rectified_unit_miss_its_mean_by_no_more_than_it_says()
     assert (draws[far].var(1) - 1).abs().max() < 5 * math.sqrt(2 / count)
 
 
+@torch.no_grad()
 def test_the_integral_of_softplus():
     """Against quadrature from far below."""
     unit = NoisyReLU(1).double()
