@@ -1,6 +1,6 @@
 """Pictures completed from a part: what a model expects of pixels that are covered, given the others."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -54,6 +54,8 @@ def joined(stack: Stack, x: Tensor) -> BoltzmannMachine:
 
 def seen(shape: tuple[int, ...], cover: Cover) -> Tensor:
     """True at the pixels of pictures `(c, h, w)` that stay, in that shape."""
+    if cover not in get_args(Cover):
+        raise UsageError(f"cover={cover!r}: choose from {', '.join(get_args(Cover))}")
     kept = torch.ones(shape, dtype=torch.bool)
     _, height, width = shape
     half = {

@@ -3,7 +3,7 @@
 import copy
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,14 @@ from convdbn.sampling.likelihood import log_density
 
 log = logging.getLogger(__name__)
 
+Method = Literal["autoencoder", "up-down"]
+
 
 @dataclass(frozen=True)
 class Refinement:
     """How a stack is trained further."""
 
-    method: Literal["autoencoder", "up-down"]
+    method: Method
     """Reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006), or learn to generate it and to
     recognise what is generated (Hinton, Osindero and Teh 2006)."""
     epochs: int = 30
@@ -45,6 +47,8 @@ class Refinement:
     """Seed of everything random in the training."""
 
     def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise UsageError(f"method={self.method!r}: choose from {', '.join(get_args(Method))}")
         for name in ("epochs", "batch", "rate", "k", "k_end"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}={getattr(self, name)}: must be positive")

@@ -95,6 +95,11 @@ def test_halves():
         assert int((~kept).sum()) == 2 * (10 if cover in ("left", "right") else 8)
 
 
+def test_a_half_that_there_is_not():
+    with pytest.raises(UsageError, match="cover='middle': choose from left"):
+        seen((1, 4, 4), "middle")
+
+
 @pytest.mark.parametrize("fields", [{"filters": 60}, {"filters": [60, 30], "joint": True, "phase": "pcd"}])
 def test_digits_are_completed_better_than_by_their_mean(fields, tmp_path):
     convdbn.train(

@@ -135,6 +135,8 @@ def test_stacks_without_a_single_pass_are_refused():
         refine(stack, torch.rand(4, 1, 6, 6), Refinement("autoencoder"))
     with pytest.raises(UsageError, match="has label units"):
         refine(stack_of(labelled_rbm(6, 4, 3)), patterns(), Refinement("autoencoder"))
+    with pytest.raises(UsageError, match="method='sideways': choose from autoencoder, up-down"):
+        Refinement("sideways")
     with pytest.raises(UsageError, match="epochs=0: must be positive"):
         Refinement("autoencoder", epochs=0)
 
