@@ -1,5 +1,6 @@
 """Units that count: copies of a Bernoulli unit with the same weights, finitely or infinitely many."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ class Binomial(Unit):
         super().__init__(n)
         if trials < 1:
             raise ValueError(f"trials={trials}: a unit counts at least one copy")
-        self.trials = trials
+        self.trials, self.limits = trials, (0.0, float(trials))
 
     def spec(self) -> dict[str, Any]:
         return {**super().spec(), "trials": self.trials}
@@ -53,12 +54,6 @@ class Binomial(Unit):
         counts = [float(count) for count in range(self.trials + 1)]
         return product(counts, torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
-    def _check_range(self, low: float, high: float, what: str) -> None:
-        if low < 0 or high > self.trials:
-            raise self.out_of_range(
-                low, high, what, f"binomial units of {self.trials} trials take [0, {self.trials}]"
-            )
-
 
 class NoisyReLU(Unit):
     """An approximation: infinitely many Bernoulli copies with biases falling by 1 (Nair and Hinton 2010).
@@ -70,6 +65,7 @@ class NoisyReLU(Unit):
     """
 
     kind = "noisy_relu"
+    limits = (0.0, math.inf)
 
     def energy(self, x: Tensor) -> Tensor:
         inverse = _inverse_softplus(x)

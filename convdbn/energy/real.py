@@ -1,5 +1,6 @@
 """Real-valued units, with a variance that is set or learned."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -92,8 +93,12 @@ class LearnedGaussian(Gaussian):
 
     @property
     def scale(self) -> Tensor:  # type: ignore[override]
-        low, high = (2 * torch.tensor(bound).log().item() for bound in self.bounds)
-        return (self.log_variance.clamp(low, high) / 2).exp()
+        return (self.log_variance / 2).exp()
+
+    @torch.no_grad()
+    def confine(self) -> None:
+        """Bring the scale back into its bounds after an update."""
+        self.log_variance.clamp_(*(2 * math.log(bound) for bound in self.bounds))
 
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
         """Also -dE / d log s^2 = |x - b|^2 / (2 s^2) - <x, field>, where the links' x / s^2 is in the field."""

@@ -28,6 +28,8 @@ class Unit(nn.Module, ABC):
     """A layer of `n` units (dense) or `n` maps of units (convolutional) with a bias each."""
 
     kind: ClassVar[str]
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """Lowest and highest state of a unit."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -101,17 +103,12 @@ class Unit(nn.Module, ABC):
         if not math.isfinite(low) or not math.isfinite(high):
             bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
             raise DataError(f"{what} has a NaN or infinite pixel in picture {bad} of the batch: remove or repair it")
-        self._check_range(low, high, what)
-
-    def _check_range(self, low: float, high: float, what: str) -> None:
-        """Refuse values that the units cannot take; by default they take all."""
-
-    @staticmethod
-    def out_of_range(low: float, high: float, what: str, taken: str) -> DataError:
-        return DataError(
-            f"{what} has values from {low:.4g} to {high:.4g}, {taken}: scale the pictures (divide bytes by 255), or "
-            "give the layer Gaussian visibles"
-        )
+        if low < self.limits[0] or high > self.limits[1]:
+            raise DataError(
+                f"{what} has values from {low:.4g} to {high:.4g}, {type(self).__name__} units take "
+                f"[{self.limits[0]:g}, {self.limits[1]:g}]: scale the pictures (divide bytes by 255), or give the "
+                "layer Gaussian visibles"
+            )
 
     def biased(self, field: Tensor) -> Tensor:
         """Field plus bias."""
@@ -127,6 +124,7 @@ class Bernoulli(Unit):
     """Binary units, x in {0, 1}: U(x) = -<b, x>."""
 
     kind = "bernoulli"
+    limits = (0.0, 1.0)
 
     def log_norm(self, field: Tensor) -> Tensor:
         return F.softplus(self.biased(field)).flatten(1).sum(1)
@@ -152,15 +150,12 @@ class Bernoulli(Unit):
     def states(self, shape: tuple[int, ...]) -> Tensor:
         return product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
-    def _check_range(self, low: float, high: float, what: str) -> None:
-        if low < 0 or high > 1:
-            raise self.out_of_range(low, high, what, "Bernoulli units take [0, 1]")
-
 
 class Categorical(Unit):
     """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>."""
 
     kind = "categorical"
+    limits = (0.0, 1.0)
 
     def log_norm(self, field: Tensor) -> Tensor:
         return self.biased(field).logsumexp(1, keepdim=True).flatten(1).sum(1)
@@ -196,6 +191,7 @@ class BlockSoftmax(Unit):
     """
 
     kind = "block_softmax"
+    limits = (0.0, 1.0)
 
     def __init__(self, n: int, block: int = 2) -> None:
         super().__init__(n)

@@ -79,7 +79,8 @@ class Trainer:
                     unit.bias.zero_()
                     typical = activation(x)
                     if not isinstance(unit, Gaussian):
-                        typical = unit.field_for(typical.clamp(0.01, 0.99)[None])[0]
+                        low, high = unit.limits
+                        typical = unit.field_for(typical.clamp(low + 0.01, high - 0.01)[None])[0]
                     unit.bias.copy_(typical)
 
     def fit(
@@ -323,11 +324,18 @@ def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimi
         {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
         {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
     ]
-    if variances := [unit.log_variance for unit in machine.units if isinstance(unit, LearnedGaussian)]:
+    learned = [unit for unit in machine.units if isinstance(unit, LearnedGaussian)]
+    if learned:
+        variances = [unit.log_variance for unit in learned]
         groups.append({"params": variances, "factor": VARIANCE_RATE, "weight_decay": 0.0})
     recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
     for group in groups:
         group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate
+    optimizer: torch.optim.Optimizer
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, betas=(settings.momentum, 0.99), fused=True, capturable=recorded)
-    return torch.optim.SGD(groups, momentum=settings.momentum, fused=True)
+        optimizer = torch.optim.Adam(groups, betas=(settings.momentum, 0.99), fused=True, capturable=recorded)
+    else:
+        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=True)
+    for unit in learned:
+        optimizer.register_step_post_hook(lambda *_, unit=unit: unit.confine())
+    return optimizer

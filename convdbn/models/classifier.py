@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Given, Link, Unit, pooled
+from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Given, Link, Unit, pooled
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
@@ -115,7 +115,7 @@ class Classifier(nn.Module):
         depth = max(pooling.layers)
         if depth > len(stack.layers):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
-        if any(unit.kind == "gaussian" for _, unit in stack.layers[:depth]):
+        if any(isinstance(unit, Gaussian) for _, unit in stack.layers[:depth]):
             raise UsageError("checkpoint: a layer of Gaussian units is a code; take the layers below it")
         deep = len(stack.layers) > len(stack.machines)
         if deep and (isinstance(stack.layers[0][0], Conv) or depth < len(stack.layers)):

@@ -209,6 +209,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
             raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
         if layer.variance != "fixed" and layer.visible != "gaussian":
             raise UsageError(f"variance={layer.variance!r}: needs visible: gaussian")
+        if layer.variance != "fixed" and layer.noise_free:
+            raise UsageError(
+                f"variance={layer.variance!r}: cannot be learned with noise_free, whose pictures have none"
+            )
         if layer.objective == "denoising" and (joint or layer.labels or layer.centring != "none" or layer.border):
             raise UsageError(
                 "objective='denoising': not with joint, labels, centring or border, which it has no use for"

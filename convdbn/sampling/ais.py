@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, State
+from convdbn.energy import BoltzmannMachine, Gaussian, State
 from convdbn.sampling.gibbs import mean_field, start
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def base_means(machine: BoltzmannMachine, data: Tensor) -> State:
     for unit, x in zip(machine.units, state, strict=True):
         typical = x.mean(0, keepdim=True)
         even = unit.mean(torch.zeros_like(typical) - unit.per_unit(unit.bias, typical))
-        means.append(typical if unit.kind == "gaussian" else torch.lerp(typical, even, EDGE))
+        means.append(typical if isinstance(unit, Gaussian) else torch.lerp(typical, even, EDGE))
     return tuple(means)
 
 
@@ -182,7 +182,9 @@ def _estimate(base_log_z: float, weights: Tensor, sign: int) -> Estimate:
 def _smaller_colour(machine: BoltzmannMachine, base: State) -> int:
     sizes = [sum(x.numel() for x, c in zip(base, machine.colours, strict=True) if c == colour) for colour in (0, 1)]
     gaussian = [
-        any(unit.kind == "gaussian" and c == colour for unit, c in zip(machine.units, machine.colours, strict=True))
+        any(
+            isinstance(unit, Gaussian) and c == colour for unit, c in zip(machine.units, machine.colours, strict=True)
+        )
         for colour in (0, 1)
     ]
     return min((0, 1), key=lambda colour: (gaussian[colour], sizes[colour]))

@@ -158,6 +158,7 @@ def test_the_variance_of_learned_units_stays_within_bounds():
     unit = LearnedGaussian(2, 0.5, shared=False)
     torch.testing.assert_close(unit.scale, torch.full((2,), 0.5))
     unit.log_variance.data.copy_(torch.tensor([99.0, -99.0]))
+    unit.confine()
     torch.testing.assert_close(unit.scale, torch.tensor([1e3, 1e-3]))
 
 

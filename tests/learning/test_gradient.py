@@ -91,6 +91,25 @@ def test_gaussian_gradient_by_the_exact_likelihood(name):
         torch.testing.assert_close(t, e)
 
 
+@pytest.mark.parametrize("name", ["learned_gaussian_rbm", "learned_gaussian_pooled_rbm"])
+def test_gradient_of_a_learned_variance_by_the_exact_likelihood(name):
+    """The squares of v given h are those of its mean, plus the variance: half a nat for each pixel."""
+    machine, shapes = make(name)
+    v = torch.randn(4, *shapes[0], generator=generator(3), dtype=torch.float64)
+    learned = machine.units[0].log_variance
+    (expected,) = torch.autograd.grad(-exact.log_likelihood(machine, v, shapes).mean(), [learned])
+    with torch.no_grad():
+        means, _ = positive(machine, (v, None), generator=generator(4))
+        hidden = exact.states(machine, shapes, [1])[1]
+        p = (-machine.free_energy((None, hidden), 1)).softmax(0)
+        center = machine.units[0].mean(machine.field((None, hidden), 0))
+    found = torch.full_like(expected, v[0].numel() / expected.numel() / 2)
+    for index, weight in enumerate(p.tolist()):
+        one = (center[index : index + 1], hidden[index : index + 1])
+        found += weight * torch.autograd.grad(machine(means, one), [learned])[0]
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", RESTRICTED)
 def test_positive_phase_is_the_exact_posterior(name):
     machine, shapes = make(name)

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from convdbn.energy import Conv, Dense, Gaussian, LearnedGaussian
+from convdbn.energy import Binomial, Conv, Dense, Gaussian, LearnedGaussian
 from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
 from convdbn.learning.penalties import activation
@@ -491,6 +491,26 @@ def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
     rows = seeded(3)
     run.fit((data[torch.randint(4000, (100,), generator=rows)] for _ in range(6000)), log_every=3000)
     torch.testing.assert_close(machine.units[0].scale.expand(6), noise, rtol=0.12, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_variance_that_runs_away_ends_at_its_bound_and_comes_back(optimizer):
+    machine = rbm(LearnedGaussian(6), 4)
+    settings = Layer(updates=9, batch=20, visible="gaussian", variance="scalar", optimizer=optimizer, rate=1e4)
+    run = Trainer(machine, settings, generator=seeded())
+    machine.units[0].log_variance.grad = torch.tensor(-1.0)
+    run.optimizer.step()
+    assert float(machine.units[0].scale) == pytest.approx(1e3)
+    machine.units[0].log_variance.grad = torch.tensor(9.0)
+    run.optimizer.step()
+    assert float(machine.units[0].scale) < 1e3
+
+
+def test_visible_biases_suit_units_that_count_beyond_one():
+    machine = rbm(Binomial(3, 10), 4)
+    data = torch.tensor([[0.0, 5.0, 9.0]]).expand(50, 3)
+    Trainer(machine, Layer(updates=1, batch=5), generator=seeded()).initialise(data)
+    torch.testing.assert_close(machine.units[0].mean(torch.zeros(1, 3))[0], torch.tensor([0.01, 5.0, 9.0]))
 
 
 def test_what_learns_a_variance_goes_on_as_if_it_had_not_stopped():

@@ -34,7 +34,7 @@ def test_both_directions_find_log_z_within_their_bounds(name, colour):
     assert found.trusted and abs(found.gap) < 0.1
 
 
-@pytest.mark.parametrize("name", ["gaussian_rbm", "gaussian_pooled_rbm"])
+@pytest.mark.parametrize("name", ["gaussian_rbm", "gaussian_pooled_rbm", "learned_gaussian_rbm"])
 @torch.no_grad()
 def test_gaussian_visibles_are_summed(name):
     machine, shapes = make(name)
