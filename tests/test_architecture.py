@@ -23,7 +23,7 @@ BELOW = {
     "learning": {"errors", "fast", "recipes", "energy", "sampling"},
     "models": {"errors", "recipes", "images", "energy", "sampling", "learning"},
     "readout": {"errors", "fast", "recipes", "images", "energy", "sampling", "learning", "models"},
-    "visual": {"errors", "recipes", "images", "energy", "sampling", "learning", "models"},
+    "visual": {"errors", "recipes", "images", "energy", "sampling", "learning", "models", "readout"},
 }
 BELOW["runs"] = {*BELOW}
 BELOW["api"] = {*BELOW}

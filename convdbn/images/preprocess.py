@@ -133,6 +133,11 @@ class Pipeline(nn.Sequential):
         images = images / 255 if images.dtype == torch.uint8 else images
         return self(check_images(images.to(like), "images"))
 
+    @property
+    def shaping(self) -> "Pipeline":
+        """The steps that decide which pixels there are, without those that change their values."""
+        return Pipeline(*[step for step in self if isinstance(step, Grey | Resize | Pad)])
+
     def spec(self) -> list[dict[str, Any]]:
         """What `build_transform` makes the same pipeline from."""
         return [cast(Transform, transform).spec() for transform in self]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.models.geometry import output_side, trimmed, trimmed_size
+from convdbn.models.passes import downward, places, unpooled
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -41,18 +42,17 @@ def generate(
         state = update(top, start(top, (x, *[None] * (len(top.units) - 1))), 1, draw(generator))
         state = gibbs(top, state, burn_in, generator=generator)
     else:
-        state = _cooled(top, _independent(top, _visible(stack), count, generator), burn_in, generator)
+        state = _cooled(top, independent(top, _visible(stack), count, generator), burn_in, generator)
     for _ in range(frames):
         if len(stack.machines) == 1:
             yield top.units[0].mean(top.field(state, 0)).view(count, *_picture(stack))
         else:
-            yield _down(stack, state[0], generator)
+            below = [place.machine for place in places(stack)].index(len(stack.machines) - 1)
+            yield downward(stack, below, unpooled(stack, below, state[0]), draw(generator))
         state = gibbs(top, state, sweeps, generator=generator)
 
 
-def _independent(
-    machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator
-) -> State:
+def independent(machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator) -> State:
     """States at beta 0."""
     like = machine.units[0].bias
     return tuple(
@@ -81,21 +81,3 @@ def _visible(stack: Stack) -> tuple[int, ...]:
 def _picture(stack: Stack) -> tuple[int, ...]:
     channels, *size = stack.picture
     return channels, *trimmed_size(size, stack.geometry)
-
-
-def _down(stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
-    """Layer after layer drawn given the one above, and the mean of the lowest, below the top machine's visible layer.
-
-    One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share.
-    """
-    for index in range(len(stack.machines) - 2, -1, -1):
-        machine, (kernel, block) = stack.downward(index), stack.geometry[index]
-        if kernel != (0, 0) and x.ndim == 2:
-            sides = [
-                output_side(side, stack.geometry[: index + 1], axis) for axis, side in enumerate(_picture(stack)[1:])
-            ]
-            x = x.view(len(x), machine.units[1].n, *sides)
-        hidden = x.repeat_interleave(block, -2).repeat_interleave(block, -1) / block**2 if block > 1 else x
-        field = machine.field((None, hidden), 0)
-        x = machine.units[0].sample(field, generator=generator) if index else machine.units[0].mean(field)
-    return x.view(len(x), *_picture(stack))

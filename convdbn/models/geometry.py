@@ -46,6 +46,19 @@ def seen(side: int, layers: Sequence[Geometry]) -> tuple[int, int]:
     return side, stride
 
 
+def receptive_field(layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
+    """Height (axis 0) or width (axis 1) of what one unit of the highest layer sees, and its pixels to the next unit.
+
+    The blocks of that layer itself do not count: a pooling unit sees what all its units see.
+    """
+    side = stride = 1
+    for height, (kernel, pool) in enumerate(reversed(layers)):
+        if height:
+            side, stride = side * pool, stride * pool
+        side += kernel[axis] - 1
+    return side, stride
+
+
 def nearest_sizes(side: int, layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
     """The largest legal side up to this one (0 where none is) and the smallest above it."""
     below = next((s for s in range(side, 0, -1) if output_side(s, layers, axis)), 0)

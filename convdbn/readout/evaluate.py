@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from convdbn.errors import UsageError
-from convdbn.images import Grey, Images, Pad, Pipeline, Resize
+from convdbn.images import Images, Pipeline
 from convdbn.images.labelled import labelled
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
@@ -114,7 +114,7 @@ def compare(
     results = {"features": described(network)}
     if baselines:
         # What brings the pictures to one size goes for all.
-        shaping = Pipeline(*[step for step in network.transform if isinstance(step, Grey | Resize | Pad)])
+        shaping = network.transform.shaping
         raw, shape = Pixels(shaping), Pooling(power=1)
         train_pixels, test_pixels = describe(raw, chosen, shape), describe(raw, test, shape)
         results["pixels"] = errors(train_pixels, test_pixels)

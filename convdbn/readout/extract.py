@@ -1,6 +1,6 @@
 """Features of a whole set of pictures, batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -44,19 +44,27 @@ def describe(network: Network, images: Images, pooling: Pooling) -> NDArray[np.f
 
 def streamed(images: Images, function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
     """`function` of every picture, by batches, or picture by picture where their sizes differ."""
-    keep_freed_memory()
     result: NDArray[np.float32] | None = None
-    for first in tqdm(range(0, len(images), BATCH), desc="features", unit="batch", disable=None):
-        batch = images[torch.arange(first, min(first + BATCH, len(images)))]
-        pieces = [batch] if isinstance(batch, torch.Tensor) else [picture[None] for picture in batch]
-        maps = [function(piece) for piece in pieces]
+    for first, piece in pieces(images):
+        maps = function(piece)
         if result is None:
-            result = np.empty((len(images), *maps[0].shape[1:]), np.float32)
-        if any(x.shape[1:] != result.shape[1:] for x in maps):
+            result = np.empty((len(images), *maps.shape[1:]), np.float32)
+        if maps.shape[1:] != result.shape[1:]:
             raise DataError(
                 f"images={images.name!r}: pictures of several sizes give feature maps of several sizes; put "
                 "{kind: resize, size: 64} first in the recipe's transform, or take the pictures one by one"
             )
-        result[first : first + len(batch)] = torch.cat(maps).cpu().numpy()
+        result[first : first + len(piece)] = maps.cpu().numpy()
     assert result is not None
     return result
+
+
+def pieces(images: Images) -> Iterator[tuple[int, Tensor]]:
+    """All pictures in order, as batches `(B, c, h, w)`, or one by one where sizes differ, after the first's index."""
+    keep_freed_memory()
+    for first in tqdm(range(0, len(images), BATCH), desc="features", unit="batch", disable=None):
+        batch = images[torch.arange(first, min(first + BATCH, len(images)))]
+        if isinstance(batch, Tensor):
+            yield first, batch
+        else:
+            yield from ((first + index, picture[None]) for index, picture in enumerate(batch))

@@ -1,49 +1,214 @@
-"""What a unit means in the space of pictures: computing only, drawing is in `figures`."""
+"""What a unit means in the space of pictures: computing only, drawing is in `figures`.
+
+Every method takes a stack, a layer (1 is the lowest) and some of its units, all of them by default, and gives a
+picture of each, `(U, c, h, w)`: of the unit's receptive field, or of a whole picture for fully connected layers. They
+are pictures as layer 1 sees them, after the transform: whitened where it whitens, and 0 is grey where it takes the
+mean away.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.models.geometry import output_side
+from convdbn.energy import Conv, State
+from convdbn.models.generate import independent
+from convdbn.models.geometry import receptive_field, trimmed, trimmed_size
+from convdbn.models.passes import downward, laid_out, places, unpooled, upward
 from convdbn.models.stack import Stack
+from convdbn.sampling.gibbs import gibbs
+
+Units = Sequence[int] | None
+
+CHUNK = 1000
+"""Chains that are run at once."""
+SHARE = 0.1
+"""Pixels in [0, 1] are bounded to a norm that this share of white ones has."""
+NOISE = 0.01
+"""Gradient ascent begins at pixels of up to this."""
+STEP = 0.2
+"""First step of the gradient ascent, as a share of the norm; it falls linearly to nothing."""
 
 
 @torch.no_grad()
-def linear_combination(stack: Stack, layer: int) -> Tensor:
-    """Filters of a layer in the space of transformed pictures (Lee et al. 2009, section 4.2).
+def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
+    """Filters, painted with the filters below them (Lee et al. 2009, section 4.2).
 
-    `(n, c, h, w)` for layer 1, 2, ... of the stack. Each weight of an upper layer scales the picture of the unit
-    below that it leads to, at the place it leads to: negative weights are cut, maps enlarged by the pooling ratio.
+    Each weight of an upper layer scales the picture of the unit below that it leads to, at the place it leads to:
+    negative weights are cut, maps enlarged by the pooling ratio.
     """
+    index = chosen(stack, layer, units)
+    x = stack.layers[layer - 1][0].weight[index]
+    for depth in range(layer - 1, 0, -1):
+        x = _painted(stack, depth, unpooled(stack, depth, x.clamp(min=0)))
+    return laid_out(stack, 0, x)
+
+
+@torch.no_grad()
+def top_down(stack: Stack, layer: int, units: Units = None) -> Tensor:
+    """What one unit that is on adds to the mean picture: all others of its layer are off, and the layers below take
+    their means given the one above."""
+    index = chosen(stack, layer, units)
+    on = index.new_zeros(len(index), stack.layers[layer - 1][1].n).scatter(1, index[:, None], 1)
+    state = on.to(next(stack.parameters()))
+    state = state[..., None, None] if isinstance(stack.layers[layer - 1][0], Conv) else state
+    return downward(stack, layer, state) - downward(stack, layer, torch.zeros_like(state[:1]))
+
+
+@torch.no_grad()
+def clamped_samples(
+    stack: Stack, layer: int, units: Units = None, *, generator: torch.Generator, chains: int = 20, sweeps: int = 50
+) -> Tensor:
+    """E[picture | unit on] - E[picture | unit off], by Gibbs sampling with that unit alone clamped (Erhan, Courville
+    and Bengio 2010, section 3.2).
+
+    The layer's machine is sampled, what is below it takes its means; averages over the second half of the sweeps.
+    """
+    index = chosen(stack, layer, units)
+    differences = []
+    for part in index.split(max(1, CHUNK // chains)):
+        rows = part.repeat_interleave(chains)
+        on, off = (
+            _clamped_mean(stack, layer, rows, value, sweeps=sweeps, generator=generator) for value in (1.0, 0.0)
+        )
+        differences.append((on - off).unflatten(0, (len(part), chains)).mean(1))
+    return torch.cat(differences)
+
+
+def maximise(
+    stack: Stack, layer: int, units: Units = None, *, generator: torch.Generator, steps: int = 60, jitter: int = 1
+) -> Tensor:
+    """The picture of bounded norm that a unit's input is largest for, by gradient ascent (Erhan et al. 2010, 3.1).
+
+    Before every step the picture moves by up to `jitter` pixels, so that no detail counts that a shift would undo.
+    In a deep Boltzmann machine input from below alone is climbed.
+    """
+    index = chosen(stack, layer, units)
+    low, high = stack.machines[0].units[0].limits
+    channels, height, width = stack.picture[0], *_size(stack, layer)
+    norm = math.sqrt(channels * height * width * (SHARE if high < math.inf else 1))
+    like = next(stack.parameters())
+    shape = (len(index), channels, height + 2 * jitter, width + 2 * jitter)
+    x = NOISE * torch.rand(shape, generator=generator, device=like.device).to(like)
+    for step in range(steps):
+        top, left = torch.randint(2 * jitter + 1, (2,), generator=generator, device=like.device).tolist()
+        x.requires_grad_()
+        with torch.enable_grad():
+            reached = upward(stack, x[..., top : top + height, left : left + width], layer)[-1]
+            (gradient,) = torch.autograd.grad(reached.flatten(1).gather(1, index[:, None]).sum(), x)
+        gradient = gradient / gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
+        x = (x.detach() + STEP * norm * (1 - step / steps) * gradient).clamp(low, high)
+        x = x * (norm / x.flatten(1).norm(dim=1)).clamp(max=1).view(-1, 1, 1, 1)
+    return x[..., jitter : jitter + height, jitter : jitter + width]
+
+
+@torch.no_grad()
+def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Tensor:
+    """Which pixels of each picture switch the units on: the way down from where a unit responds most, through the
+    choices that the blocks made, `(B, U, c, H, W)` for pictures `(B, c, H, W)`.
+
+    At every layer the signal goes on through the units that are on, those of a block being the most probable one of
+    it alone, in proportion to their probability; negative weights are cut above layer 1.
+    """
+    index = chosen(stack, layer, units)
+    x = trimmed(stack.prepare(images), stack.geometry[:layer])
+    fields = upward(stack, x, layer)
+    top = fields[-1].flatten(2) if fields[-1].ndim == 4 else fields[-1][..., None]
+    peak = top.argmax(2)[:, index]  # (B, U)
+    signal = torch.zeros_like(top)[:, None].repeat(1, len(index), 1, 1)
+    unit = torch.arange(len(index), device=index.device).expand_as(peak)
+    signal[torch.arange(len(x), device=index.device)[:, None], unit, index.expand_as(peak), peak] = 1
+    signal = signal.flatten(0, 1).view(-1, *fields[-1].shape[1:])
+    for depth in range(layer, 1, -1):
+        signal = _painted(stack, depth, signal).clamp(min=0)
+        block = stack.geometry[depth - 2].pool
+        gate = _switches(stack.layers[depth - 2][1].mean(fields[depth - 2]), block)
+        signal = laid_out(stack, depth - 1, signal)
+        signal = signal.repeat_interleave(block, -2).repeat_interleave(block, -1) if block > 1 else signal
+        signal = signal * gate.repeat_interleave(len(index), 0)
+    return laid_out(stack, 0, _painted(stack, 1, signal)).unflatten(0, (len(x), len(index)))
+
+
+@torch.no_grad()
+def reconstruction(stack: Stack, layer: int, *, images: Tensor) -> Tensor:
+    """Pictures `(B, c, h, w)` as they come back from the features of one layer alone, all below it at its mean."""
+    features = stack.features(images, depth=layer, trim=True)[-1]
+    return downward(stack, layer, unpooled(stack, layer, features))
+
+
+def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
+    """Indices of units of a layer, all of them where `units` is None; ValueError for what the model has not."""
     if not 1 <= layer <= len(stack.layers):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
-    pictures = _laid_out(stack, layer - 1, _weights(stack, layer - 1))
-    for depth in range(layer - 2, -1, -1):
-        pictures = _laid_out(stack, depth, _through(stack, depth, pictures.clamp(min=0)))
-    return pictures
+    n, device = stack.layers[layer - 1][1].n, next(stack.parameters()).device
+    index = torch.arange(n) if units is None else torch.as_tensor(units, dtype=torch.long)
+    if not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
+        raise ValueError(f"units={units}: layer {layer} has units 0 to {n - 1}")
+    return index.to(device)
 
 
-def _weights(stack: Stack, depth: int) -> Tensor:
-    return stack.layers[depth][0].weight.detach().clone()
-
-
-def _laid_out(stack: Stack, depth: int, maps: Tensor) -> Tensor:
-    """Input maps of layer `depth` (from 0), vectors given their height and width back where they have one."""
-    if maps.ndim == 4:
-        return maps
-    if depth == 0:
-        return maps.view(-1, *stack.picture)
-    channels, below = stack.layers[depth - 1][1].n, stack.geometry[:depth]
+def _size(stack: Stack, layer: int) -> tuple[int, int]:
+    """Height and width of what a unit sees."""
+    below = stack.geometry[:layer]
     if below[-1].kernel == (0, 0):
-        return maps
-    return maps.view(-1, channels, *(output_side(side, below, axis) for axis, side in enumerate(stack.picture[1:])))
+        return trimmed_size(stack.picture[1:], below)
+    return receptive_field(below, 0)[0], receptive_field(below, 1)[0]
 
 
-def _through(stack: Stack, depth: int, maps: Tensor) -> Tensor:
-    """Pooled maps of layer `depth` (from 0), painted with its filters."""
-    weight, (kernel, block) = _weights(stack, depth), stack.geometry[depth]
-    if kernel == (0, 0):
-        return maps @ weight
-    # One unit of each block is on, nobody knows which: each has its share.
-    spread = F.interpolate(maps, scale_factor=block, mode="nearest") / block**2
-    return F.conv_transpose2d(spread, weight)
+def _painted(stack: Stack, layer: int, x: Tensor) -> Tensor:
+    """Units of a layer, painted with their weights onto what they see: pooling units, or pixels."""
+    weight = stack.layers[layer - 1][0].weight
+    return x @ weight if weight.ndim == 2 else F.conv_transpose2d(x, weight)
+
+
+def _switches(means: Tensor, block: int) -> Tensor:
+    """Means of the most probable unit of each block, 0 for the others."""
+    if block == 1:
+        return means
+    highest = F.max_pool2d(means, block)
+    return means * (means == highest.repeat_interleave(block, -2).repeat_interleave(block, -1))
+
+
+def _clamped_mean(
+    stack: Stack, layer: int, rows: Tensor, value: float, *, sweeps: int, generator: torch.Generator
+) -> Tensor:
+    """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
+    index, place = places(stack)[layer - 1]
+    machine, below = stack.machines[index], [p.machine for p in places(stack)].index(index)
+    # As large as the machine's highest layer needs for one block, the unit in the middle of its own layer.
+    shape: tuple[int, ...] = (machine.units[-1].n,)
+    if isinstance(machine.links[-1], Conv):
+        block = stack.geometry[below + len(machine.links) - 1].pool
+        shape = (machine.units[-1].n, block, block)
+    for link in reversed(machine.links):
+        shape = link.down_shape(shape)
+    state = list(independent(machine, shape, len(rows), generator))
+    own = state[place]
+    mask, corner = torch.zeros_like(own, dtype=torch.bool), (0, 0)
+    chain = torch.arange(len(rows), device=rows.device)
+    if own.ndim == 2:
+        mask[chain, rows] = True
+    else:
+        block = stack.geometry[layer - 1].pool
+        corner = (own.shape[2] // block // 2 * block, own.shape[3] // block // 2 * block)
+        mask[chain, rows, corner[0] : corner[0] + block, corner[1] : corner[1] + block] = True
+    state[place] = own.masked_fill(mask, 0)
+    state[place][(chain, rows, *corner) if own.ndim == 4 else (chain, rows)] = value
+    current, total = cast(State, tuple(state)), torch.zeros(())
+    for step in range(sweeps):
+        current = gibbs(machine, current, 1, generator=generator, clamp={place: mask})
+        if 2 * step >= sweeps:
+            total = total + (
+                downward(stack, below, unpooled(stack, below, current[0]))
+                if below
+                else machine.units[0].mean(machine.field(current, 0))
+            )
+    pictures = laid_out(stack, 0, total / (sweeps - math.ceil(sweeps / 2)))
+    if own.ndim == 2:
+        return pictures
+    (height, down), (width, right) = (receptive_field(stack.geometry[:layer], axis) for axis in (0, 1))
+    top, left = corner[0] * down, corner[1] * right
+    return pictures[..., top : top + height, left : left + width]

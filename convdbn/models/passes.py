@@ -1,0 +1,87 @@
+"""Through the layers of a stack, one after the other: fields upwards, and pictures from a state downwards."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, Conv, Given
+from convdbn.models.geometry import output_side, trimmed_size
+from convdbn.models.stack import Stack
+from convdbn.sampling.gibbs import Rule, mean
+
+
+class Place(NamedTuple):
+    """Where a hidden layer of a stack stands: which machine, and which of its layers."""
+
+    machine: int
+    layer: int
+
+
+def places(stack: Stack) -> list[Place]:
+    """The place of every hidden layer, the lowest first."""
+    return [
+        Place(index, above)
+        for index, machine in enumerate(stack.machines)
+        for below, above in machine.edges
+        if below < above
+    ]
+
+
+def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
+    """Fields that reach the lowest `layers` hidden layers from below, over pictures `x` as layer 1 sees them;
+    differentiable.
+
+    Each layer passes its means on. In a deep Boltzmann machine what comes from above is left out, so that every field
+    depends on the unit's receptive field alone.
+    """
+    fields: list[Tensor] = []
+    found = places(stack)[:layers]
+    for depth, (index, layer) in enumerate(found):
+        machine = stack.machines[index]
+        x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
+        fields.append(machine.field(_alone(machine, layer - 1, x), layer))
+        if depth + 1 < len(found):
+            unit, inside = machine.units[layer], found[depth + 1].machine == index
+            x = unit.mean(fields[-1]) if inside else unit.pooling_mean(fields[-1])
+    return fields
+
+
+@torch.no_grad()
+def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
+    """Mean pictures `(B, c, h, w)`, as layer 1 sees them, under states `x` of hidden layer 1, 2, ...; layers between
+    take what `rule` makes of the field from above."""
+    for depth in range(layer - 1, -1, -1):
+        index, above = places(stack)[depth]
+        machine = stack.downward(index)
+        unit, field = machine.units[above - 1], machine.field(_alone(machine, above, x), above - 1)
+        x = rule(unit, field) if depth else unit.mean(field)
+        if depth and above == 1:
+            x = unpooled(stack, depth, x)
+    return laid_out(stack, 0, x)
+
+
+def unpooled(stack: Stack, layer: int, x: Tensor) -> Tensor:
+    """States of hidden layer 1, 2, ... from those of its pooling units, or from what a connected layer above sees of
+    these. One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share."""
+    x, block = laid_out(stack, layer, x), stack.geometry[layer - 1].pool
+    return x if block == 1 else x.repeat_interleave(block, -2).repeat_interleave(block, -1) / block**2
+
+
+def laid_out(stack: Stack, layer: int, x: Tensor) -> Tensor:
+    """Pooled maps of hidden layer 1, 2, ... (0 is the pictures), vectors given back the height and width that they
+    have over pictures of the trained size."""
+    if x.ndim == 4:
+        return x
+    if layer == 0:
+        return x.view(len(x), *stack.picture)
+    below = stack.geometry[:layer]
+    if below[-1].kernel == (0, 0):
+        return x
+    size = trimmed_size(stack.picture[1:], stack.geometry)
+    sides = [output_side(side, below, axis) for axis, side in enumerate(size)]
+    return x.view(len(x), stack.layers[layer - 1][1].n, *sides)
+
+
+def _alone(machine: BoltzmannMachine, layer: int, x: Tensor) -> Given:
+    return tuple(x if index == layer else None for index in range(len(machine.units)))
