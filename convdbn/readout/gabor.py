@@ -1,4 +1,4 @@
-"""How much a filter is a localised, oriented edge: the best Gabor function, and how much of the filter it explains."""
+"""How much a filter is a localised, oriented edge: the best Gabor function and the share of it that that explains."""
 
 import itertools
 from typing import NamedTuple
