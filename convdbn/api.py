@@ -62,10 +62,23 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    saved, device = saved_run(folder, chosen, origin, overwrite=overwrite, resume=resume), checked_device(device)
     from convdbn.images import Images, open_images
     from convdbn.models.greedy import GreedyTraining, hold_out
+    from convdbn.models.stack import MODEL_FILE
 
+    def before(run: dict[str, Any]) -> dict[str, Any]:
+        # Fields that came later have their defaults.
+        saved = recipes.Recipe.from_dict(run["recipe"]).as_dict() if "recipe" in run else {}
+        return {**saved, **run.get("data", {}), "refined": run.get("refined")}
+
+    saved = saved_run(
+        None if folder is None else folder / MODEL_FILE,
+        {**chosen.as_dict(), **origin, "refined": None},
+        before,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    device = checked_device(device)
     held: Images | None
     images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
     if str(data) in TEST_SPLIT:
@@ -278,10 +291,21 @@ def sample(
 
 
 def inspect(checkpoint: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress."""
+    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress; or what a
+    classifier does, and how it was trained."""
     from convdbn.energy import Gaussian
-    from convdbn.models import stack
+    from convdbn.models import classifier, stack
 
+    if (tuned := classifier.classifier_file(checkpoint)) is not None:
+        network, metadata, trainer = classifier.load_run(tuned)
+        return {
+            "file": str(tuned),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "finished": not trainer,
+            "classes": network.classes,
+            "transform": network.transform.spec(),
+            "finetuned": metadata.get("finetuned"),
+        }
     model, metadata, trainer = stack.load_run(checkpoint)
     if missing := {"data", "progress", "recipe"} - set(metadata):
         raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
@@ -296,5 +320,5 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
             float(m.units[0].scale.mean()) if isinstance(m.units[0], Gaussian) else None for m in model.machines
         ],
         "transform": model.transform.spec(),
-        **{key: metadata[key] for key in ("data", "progress", "recipe")},
+        **{key: metadata[key] for key in ("data", "progress", "recipe", "refined") if key in metadata},
     }
