@@ -237,7 +237,8 @@ def sample(
     *,
     checkpoint: str | Path,
     output: str | Path,
-    count: int = 64,
+    count: int | None = None,
+    label: int | Literal["all"] | None = None,
     sweeps: int = 200,
     frames: int = 30,
     data: str | Path | None = None,
@@ -253,7 +254,9 @@ def sample(
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
         output: picture to write; a .gif shows all frames, other formats (.png) the last.
-        count: chains, each of which is one picture of the grid.
+        count: chains, each of which is one picture of the grid, 64 by default; with label all, 10 for each class.
+        label: class to draw, 0 being the first, for models with label units, which stay at it; all draws a row of
+            the grid for every class.
         sweeps: Gibbs sweeps from one frame of a GIF to the next; before the first, and for a grid, as many times 10.
         frames: frames of a GIF.
         data: pictures to begin at, as for `train`; otherwise chains begin at noise and are cooled.
@@ -262,6 +265,8 @@ def sample(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    if count is None:
+        count = 10 if label == "all" else 64
     for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):
         if value < 1:
             raise UsageError(f"{name}={value}: must be at least 1")
@@ -269,25 +274,28 @@ def sample(
     import torch
 
     from convdbn.images import open_images
-    from convdbn.models.generate import generate
+    from convdbn.models.generate import generate, one_hot
     from convdbn.visual import figures
 
-    begin = None
+    labels = None if label is None else one_hot(model, label, count)
+    chains, begin = count if labels is None else len(labels), None
     if data is not None:
         images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
-        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(count)]))
+        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
     moving = Path(output).suffix.lower() == ".gif"
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     drawn = generate(
         model,
-        count,
+        chains,
         burn_in=10 * sweeps,
         sweeps=sweeps,
         frames=frames if moving else 1,
         generator=generator,
         begin=begin,
+        labels=labels,
     )
-    return figures.save_frames([figures.sheet(pictures.cpu()) for pictures in drawn], output)
+    columns = count if label == "all" else None
+    return figures.save_frames([figures.sheet(pictures.cpu(), columns=columns) for pictures in drawn], output)
 
 
 def inspect(checkpoint: str | Path) -> dict[str, Any]:
