@@ -50,7 +50,7 @@ class Descent:
     def steps(self, batches: Iterable[Tensor], loss: Callable[[Tensor], Tensor]) -> Iterator[float]:
         """Take the steps that are left, one for each batch; the loss before each.
 
-        Raises `Diverged` at a loss that is not finite.
+        Raises `Diverged` at a loss, or parameters in the end, that are not finite.
         """
         for batch in itertools.islice(batches, self.updates - self.step):
             value = loss(batch)
@@ -62,15 +62,15 @@ class Descent:
             self.schedule.step()
             self.step += 1
             yield current
+        self._refuse_divergence()
 
     def state(self) -> dict[str, Tensor]:
         """All that the next steps depend on but the parameters; `Diverged` where one of these is not finite."""
-        groups = self.optimizer.param_groups
-        if not all(x.isfinite().all() for group in groups for x in group["params"]):
-            raise Diverged(f"step {self.step}: a parameter is not finite; {_REMEDY}")
+        self._refuse_divergence()
+        rates = [group["lr"] for group in self.optimizer.param_groups]
         return {
             "step": torch.tensor(self.step),
-            "rates": torch.tensor([group["lr"] for group in groups], dtype=torch.float64),
+            "rates": torch.tensor(rates, dtype=torch.float64),
             "generator": self.generator.get_state(),
             **slots(self.optimizer),
         }
@@ -82,6 +82,10 @@ class Descent:
         for group, rate in zip(self.optimizer.param_groups, tensors["rates"].tolist(), strict=True):
             group["lr"] = rate
         self.generator.set_state(tensors["generator"])
+
+    def _refuse_divergence(self) -> None:
+        if not all(x.isfinite().all() for group in self.optimizer.param_groups for x in group["params"]):
+            raise Diverged(f"step {self.step}: a parameter is not finite; {_REMEDY}")
 
 
 _REMEDY = "lower `rate`, or check the pictures"
