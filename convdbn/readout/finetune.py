@@ -65,12 +65,7 @@ class FineTuning:
             raise UsageError(f"distort={self.distort}: a strength of at least 0")
 
 
-def finetune(
-    network: Classifier,
-    images: Images,
-    settings: FineTuning,
-    keeping: Keeping = UNKEPT,
-) -> Classifier:
+def finetune(network: Classifier, images: Images, settings: FineTuning, keeping: Keeping = UNKEPT) -> Classifier:
     """Train `network` in place on labelled pictures of one size; it ends as it was after its best epoch.
 
     The best epoch has the lowest cross-entropy on the held-out share of the labelled pictures; test pictures decide
