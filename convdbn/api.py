@@ -62,10 +62,23 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    saved, device = saved_run(folder, chosen, origin, overwrite=overwrite, resume=resume), checked_device(device)
     from convdbn.images import Images, open_images
     from convdbn.models.greedy import GreedyTraining, hold_out
+    from convdbn.models.stack import MODEL_FILE
 
+    def before(run: dict[str, Any]) -> dict[str, Any]:
+        # Fields that came later have their defaults.
+        saved = recipes.Recipe.from_dict(run["recipe"]).as_dict() if "recipe" in run else {}
+        return {**saved, **run.get("data", {}), "refined": run.get("refined")}
+
+    saved = saved_run(
+        None if folder is None else folder / MODEL_FILE,
+        {**chosen.as_dict(), **origin, "refined": None},
+        before,
+        overwrite=overwrite,
+        resume=resume,
+    )
+    device = checked_device(device)
     held: Images | None
     images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
     if str(data) in TEST_SPLIT:
@@ -224,7 +237,8 @@ def sample(
     *,
     checkpoint: str | Path,
     output: str | Path,
-    count: int = 64,
+    count: int | None = None,
+    label: int | Literal["all"] | None = None,
     sweeps: int = 200,
     frames: int = 30,
     data: str | Path | None = None,
@@ -240,7 +254,9 @@ def sample(
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
         output: picture to write; a .gif shows all frames, other formats (.png) the last.
-        count: chains, each of which is one picture of the grid.
+        count: chains, each of which is one picture of the grid, 64 by default; with label all, 10 for each class.
+        label: class to draw, 0 being the first, for models with label units, which stay at it; all draws a row of
+            the grid for every class.
         sweeps: Gibbs sweeps from one frame of a GIF to the next; before the first, and for a grid, as many times 10.
         frames: frames of a GIF.
         data: pictures to begin at, as for `train`; otherwise chains begin at noise and are cooled.
@@ -249,6 +265,8 @@ def sample(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    if count is None:
+        count = 10 if label == "all" else 64
     for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):
         if value < 1:
             raise UsageError(f"{name}={value}: must be at least 1")
@@ -256,32 +274,46 @@ def sample(
     import torch
 
     from convdbn.images import open_images
-    from convdbn.models.generate import generate
+    from convdbn.models.generate import generate, one_hot
     from convdbn.visual import figures
 
-    begin = None
+    labels = None if label is None else one_hot(model, label, count)
+    chains, begin = count if labels is None else len(labels), None
     if data is not None:
         images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
-        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(count)]))
+        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
     moving = Path(output).suffix.lower() == ".gif"
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     drawn = generate(
         model,
-        count,
+        chains,
         burn_in=10 * sweeps,
         sweeps=sweeps,
         frames=frames if moving else 1,
         generator=generator,
         begin=begin,
+        labels=labels,
     )
-    return figures.save_frames([figures.sheet(pictures.cpu()) for pictures in drawn], output)
+    columns = count if label == "all" else None
+    return figures.save_frames([figures.sheet(pictures.cpu(), columns=columns) for pictures in drawn], output)
 
 
 def inspect(checkpoint: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress."""
+    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress; or what a
+    classifier does, and how it was trained."""
     from convdbn.energy import Gaussian
-    from convdbn.models import stack
+    from convdbn.models import classifier, stack
 
+    if (tuned := classifier.classifier_file(checkpoint)) is not None:
+        network, metadata, trainer = classifier.load_run(tuned)
+        return {
+            "file": str(tuned),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "finished": not trainer,
+            "classes": network.classes,
+            "transform": network.transform.spec(),
+            "finetuned": metadata.get("finetuned"),
+        }
     model, metadata, trainer = stack.load_run(checkpoint)
     if missing := {"data", "progress", "recipe"} - set(metadata):
         raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
@@ -296,5 +328,5 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
             float(m.units[0].scale.mean()) if isinstance(m.units[0], Gaussian) else None for m in model.machines
         ],
         "transform": model.transform.spec(),
-        **{key: metadata[key] for key in ("data", "progress", "recipe")},
+        **{key: metadata[key] for key in ("data", "progress", "recipe", "refined") if key in metadata},
     }

@@ -1,11 +1,13 @@
 """The verbs that go on from a trained model: fine-tuning, refining all layers together, and completing pictures."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import UsageError
-from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data
+from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
 
 if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
@@ -32,6 +34,7 @@ def finetune(
     held_out: float = 0.1,
     baseline: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
@@ -57,43 +60,64 @@ def finetune(
         sample_input: draw bits from the input of the lowest layer, anew in every update.
         mirror: mirror pictures at random; not for letters and digits.
         held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
-        baseline: train the same network from random filters as well, for comparison.
+        baseline: train the same network from random filters as well, for comparison; written beside the other.
         overwrite: replace a classifier that the folder holds already.
+        resume: go on with the training in the folder; the other options must be the same.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
-    from convdbn.models import classifier
-
-    folder = None if output_dir is None else Path(output_dir)
-    if folder is not None and (folder / classifier.CLASSIFIER_FILE).exists() and not overwrite:
-        raise UsageError(f"output_dir={str(folder)!r}: holds a classifier already; choose another, or --overwrite")
     from convdbn.images.labelled import labelled
+    from convdbn.learning.keeping import Keeping
+    from convdbn.models import classifier
     from convdbn.models.pooling import Pooling
     from convdbn.readout import finetune as tuning
     from convdbn.readout.baselines import with_random_filters
 
-    model = load(checkpoint, device=device)
     settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
+    origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
+    options = {**vars(settings), **origin}
+    main, random = (
+        None if output_dir is None else Path(output_dir, name)
+        for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE)
+    )
+
+    def goes_on(file: Path | None, *, overwrite: bool, resume: bool) -> bool:
+        return saved_run(file, options, lambda run: run.get("finetuned", {}), overwrite=overwrite, resume=resume)
+
+    saved = goes_on(main, overwrite=overwrite, resume=resume)
+    model = load(checkpoint, device=device)
     train, test = labelled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:
         train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
-    chosen = len(model.layers) if layers is None else layers
-    pooling = Pooling(as_tuple(chosen), as_tuple(grid))
+    pooling = Pooling(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
 
-    def trained(stack: "Stack") -> classifier.Classifier:
-        network = classifier.Classifier.from_stack(stack, train.classes, pooling)
-        return tuning.finetune(network, train, settings)
+    if random is not None and not saved:
+        random.unlink(missing_ok=True)
 
-    network = trained(model)
-    result: dict[str, Any] = {"labels": len(train), "error": tuning.error(network, test)}
-    if baseline:
-        result["error_from_random_weights"] = tuning.error(trained(with_random_filters(model, seed=seed)), test)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        classifier.save(folder / classifier.CLASSIFIER_FILE, network, {"data": str(data), "labels": len(train)})
-        result["output"] = str(folder / classifier.CLASSIFIER_FILE)
+    def trained(file: Path | None, saved: bool, begin: Callable[[], "Stack"], stop: Callable[[], bool]) -> float:
+        """Error of a network that begins as a stack, or goes on as the file has it, once it is trained to the end."""
+        if file is not None and saved:
+            network, _, trainer = classifier.load_run(file)
+        else:
+            network, trainer = classifier.Classifier.from_stack(begin(), train.classes, pooling), {}
+        network.to(checked_device(device))
+        save = None if file is None else partial(classifier.save, file, network, {"finetuned": options})
+        if trainer or not saved:
+            tuning.finetune(network, train, settings, Keeping(save, stop, trainer))
+            if save is not None:
+                save({})
+        return tuning.error(network, test)
+
+    with stop_on_signal() as stop:
+        result: dict[str, Any] = {"labels": len(train), "error": trained(main, saved, lambda: model, stop)}
+        if baseline:
+            again = saved and goes_on(random, overwrite=False, resume=True)
+            noise = partial(with_random_filters, model, seed=seed)
+            result["error_from_random_weights"] = trained(random, again, noise, stop)
+    if main is not None:
+        result["output"] = str(main)
     return result
 
 
@@ -117,6 +141,7 @@ def refine(
     k: int = 3,
     k_end: int = 10,
     overwrite: bool = False,
+    resume: bool = False,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
@@ -140,26 +165,31 @@ def refine(
         k: Gibbs sweeps of the top machine in up-down learning, at the start.
         k_end: ... and at the end.
         overwrite: replace a model that the folder holds already.
+        resume: go on with the run in the folder; the other options must be the same.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
+    from convdbn.learning.keeping import Keeping
     from convdbn.models import refine as refining
     from convdbn.models import stack
 
-    folder = None if output_dir is None else Path(output_dir)
-    if folder is not None and (folder / stack.MODEL_FILE).exists() and not overwrite:
-        raise UsageError(f"output_dir={str(folder)!r}: holds a model already; choose another, or --overwrite")
+    file = None if output_dir is None else Path(output_dir, stack.MODEL_FILE)
     settings = refining.Refinement(method, epochs, batch, rate, distort, k, k_end, seed)
-    model, metadata, _ = stack.load_run(checkpoint)
+    options = {**vars(settings), "checkpoint": str(checkpoint), "data": str(data)}
+    saved = saved_run(file, options, lambda run: run.get("refined", {}), overwrite=overwrite, resume=resume)
+    model, metadata, trainer = stack.load_run(file if file is not None and saved else checkpoint)
     model.to(checked_device(device))
+    if saved and not trainer:
+        return model
     labelled = model.machines[-1].units[-1].kind == "categorical"
     train, _ = (labelled_data if labelled else parted_data)(model, data, data_root, download)
-    refined = refining.refine_on(model, train, settings)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        stack.save(folder / stack.MODEL_FILE, refined, {**metadata, "refined": vars(settings)})
+    save = None if file is None else partial(stack.save, file, model, {**metadata, "refined": options})
+    with stop_on_signal() as stop:
+        refined = refining.refine_on(model, train, settings, Keeping(save, stop, trainer if saved else {}))
+    if save is not None:
+        save({})
     return refined
 
 

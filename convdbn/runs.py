@@ -4,11 +4,10 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn import recipes
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,33 +40,39 @@ def stop_on_signal() -> Iterator[Any]:
 
 
 def saved_run(
-    folder: Path | None, recipe: recipes.Recipe, origin: dict[str, Any], *, overwrite: bool, resume: bool
+    file: Path | None,
+    chosen: Mapping[str, Any],
+    before: Callable[[dict[str, Any]], Mapping[str, Any]],
+    *,
+    overwrite: bool,
+    resume: bool,
 ) -> bool:
-    """Whether the folder holds a run to go on with; refuse one that would be lost unasked."""
+    """Whether the file holds a run to go on with; refuse one that would be lost unasked, or of other options.
+
+    `chosen` are the options that decide what comes out, and `before` finds those of a run in its metadata.
+    """
     if overwrite and resume:
         raise UsageError("overwrite and resume: choose one, to replace the run or to go on with it")
-    if folder is None:
+    if file is None:
         if resume:
             raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
         return False
-    from convdbn.learning.checkpoint import read_metadata
-    from convdbn.models.stack import MODEL_FILE
+    if not file.exists():
+        return False
+    folder = str(file.parent)
+    if resume:
+        from convdbn.learning.checkpoint import read_metadata
 
-    model = folder / MODEL_FILE
-    if model.exists() and resume:
-        saved = read_metadata(model)
-        changed = {**recipe.as_dict(), **origin}.items()
-        # Fields that came later have their defaults.
-        before = {**recipes.Recipe.from_dict(saved["recipe"]).as_dict(), **saved["data"]}
-        different = [name for name, value in changed if json.dumps(before.get(name)) != json.dumps(value)]
+        old = before(read_metadata(file))
+        different = [name for name, value in chosen.items() if json.dumps(old.get(name)) != json.dumps(value)]
         if different:
             raise UsageError(
                 f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options"
             )
         return True
-    if model.exists() and not overwrite:
+    if not overwrite:
         raise UsageError(
-            f"output_dir={str(folder)!r}: holds a run already; choose another folder, --overwrite or --resume"
+            f"output_dir={folder!r}: holds a run already; choose another folder, --overwrite or --resume"
         )
     return False
 

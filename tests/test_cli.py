@@ -184,6 +184,31 @@ class TestVerbs:
         code, _, err = convdbn_("sample", "--checkpoint", "finished", "--output", "x.png", "--count", "0")
         assert code == 2 and "count=0: must be at least 1" in err
 
+    def test_sample_of_a_class_and_of_all(self, place, convdbn_):
+        top = {"kernel": 0, "filters": [6], "labels": True, "updates": 3, "batch": 4, "held_out": 0}
+        convdbn.train(recipe="rbm", data=place / "pictures", output_dir=place / "labelled", **top)
+        words = ["sample", "--checkpoint", "labelled", "--sweeps", "2", "--frames", "3"]
+        side = 13  # of a picture and the line beside it, each pixel of which is two wide
+        for output, label, rows, columns in [
+            ("one.png", "1", 8, 8),
+            ("all.png", "all", 2, 10),
+            ("all.gif", "all", 2, 3),
+        ]:
+            count = ["--count", columns] if output == "all.gif" else []
+            assert convdbn_(*words, "--output", output, "--label", label, *count)[0] == 0
+            with Image.open(place / output) as picture:
+                assert picture.size == (2 * (columns * side - 1), 2 * (rows * side - 1))
+                assert getattr(picture, "n_frames", 1) == (3 if output == "all.gif" else 1)
+        begun = ["--label", "all", "--data", "pictures", "--count", "2"]
+        assert convdbn_(*words, "--output", "begun.png", *begun)[0] == 0
+        code, _, err = convdbn_(*words, "--output", "x.png", "--label", "2")
+        assert code == 2 and "label=2: the model has labels 0 to 1" in err
+        code, _, err = convdbn_(*words, "--output", "x.png", "--label", "seven")
+        assert code == 2 and "label" in err
+        words[2] = "finished"
+        code, _, err = convdbn_(*words, "--output", "x.png", "--label", "all")
+        assert code == 2 and "label='all': the model has no label units" in err and not (place / "x.png").exists()
+
     @pytest.mark.parametrize("path", ["finished", "finished/model.safetensors"])
     def test_inspect(self, place, convdbn_, path):
         code, out, _ = convdbn_("inspect", path, "--json")

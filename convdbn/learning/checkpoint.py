@@ -14,6 +14,8 @@ from torch import Tensor
 from convdbn.errors import CheckpointError
 
 FORMAT = 1
+TRAINER = "trainer."
+"""How the names of tensors begin that are there for going on with the training alone."""
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -22,6 +24,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
     # Copies, because the format refuses tensors that share memory, as a link in two places does.
     whole = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
     data = save(whole, described)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -49,6 +52,35 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Metadata alone, without reading the tensors."""
     with _open(path) as file:
         return _metadata(path, file)
+
+
+def joined(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a model, and beside them those that going on with its training needs."""
+    return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
+
+
+def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The inverse of `joined`; the trainer's are none once training has finished."""
+    trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
+    return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
+
+
+def slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each parameter."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{name}": x for index, kept in state.items() for name, x in kept.items() if x is not None
+    }
+
+
+def load_slots(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `slots`, among other tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, x in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".")
+            state.setdefault(int(index), {})[slot] = x
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _open(path: Path) -> Any:

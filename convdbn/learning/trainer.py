@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from convdbn.errors import Diverged, UsageError
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
 from convdbn.learning.centring import Centring
+from convdbn.learning.checkpoint import load_slots, slots
 from convdbn.learning.denoising import denoising_loss
 from convdbn.learning.initial import initialise, turn_round
 from convdbn.learning.metrics import Metrics
@@ -220,12 +221,6 @@ class Trainer:
         self._refuse_metrics(metrics)
         return metrics
 
-    def refuse_divergence(self) -> None:
-        """Raise `Diverged` where a parameter is not finite; asked before anything is saved."""
-        for name, parameter in self.machine.named_parameters():
-            if not torch.isfinite(parameter).all():
-                raise Diverged(f"step {self.step}: parameter {name} is not finite. {_REMEDY}")
-
     def _refuse_metrics(self, metrics: Metrics) -> None:
         for name, value in metrics.items():
             if not math.isfinite(value):
@@ -235,14 +230,16 @@ class Trainer:
             raise Diverged(f"step {self.step}: reconstruction_error is {error:.3g}, above {limit:.3g}. {_REMEDY}")
 
     def state(self) -> dict[str, Tensor]:
-        """Everything but the machine that the next updates depend on."""
+        """Everything but the machine that the next updates depend on; Diverged where a parameter is not finite."""
+        for name, parameter in self.machine.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise Diverged(f"step {self.step}: parameter {name} is not finite. {_REMEDY}")
         tensors = {
             "step": torch.tensor(self.step),
             "data_spread": torch.tensor(self.data_spread, dtype=torch.float64),
             "generator": self.generator.get_state(),
         }
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if value is not None}
+        tensors |= slots(self.optimizer)
         tensors |= {f"negative.{name}": x for name, x in self.negative.state().items()}
         if self.centring is not None:
             tensors |= {f"offset.{layer}": x for layer, x in enumerate(self.centring.offsets or [])}
@@ -250,18 +247,13 @@ class Trainer:
             tensors["sparsity.average"] = self.sparsity.average
         return tensors
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
         device = self.machine.units[0].bias.device
         self.step = int(tensors["step"])
         self.data_spread = float(tensors["data_spread"])
         self.generator.set_state(tensors["generator"])
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, slot = name.split(".")
-                slots.setdefault(int(index), {})[slot] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        load_slots(self.optimizer, tensors)
         self.negative.load_state(_of("negative.", tensors, device))
         if self.centring is not None:
             offsets = _of("offset.", tensors, device)
@@ -276,7 +268,7 @@ def drawn_bits(probabilities: Tensor, *, generator: torch.Generator) -> Tensor:
     return torch.rand(p.shape, generator=generator, device=p.device, dtype=p.dtype).lt_(p)
 
 
-def _of(prefix: str, tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+def _of(prefix: str, tensors: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): x.to(device) for name, x in tensors.items() if name.startswith(prefix)}
 
 

@@ -16,10 +16,12 @@ from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, trimmed
 from convdbn.models.pooling import Pooling
-from convdbn.models.stack import Stack
+from convdbn.models.stack import MODEL_FILE, Stack
 from convdbn.sampling.gibbs import mean_field, start
 
 CLASSIFIER_FILE = "classifier.safetensors"
+BASELINE_FILE = "baseline.safetensors"
+"""The same network, trained from random weights."""
 
 Thinning = Callable[[Tensor], Tensor]
 """What dropout does to the values between two layers."""
@@ -248,21 +250,39 @@ class DeepClassifier(Classifier):
         return {**super().spec(), "machine": self.machine.spec()}
 
 
-def save(path: Path, network: Classifier, metadata: Mapping[str, Any]) -> None:
-    """Write the network with its transforms, classes and `metadata`."""
-    checkpoint.write(path, network.state_dict(), {"classifier": network.spec(), **metadata})
+def save(
+    path: Path, network: Classifier, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the network with its transforms, classes and `metadata`, and what going on with its training needs."""
+    tensors = checkpoint.joined(network.state_dict(), trainer or {})
+    checkpoint.write(path, tensors, {"classifier": network.spec(), **metadata})
 
 
 def load(path: str | Path) -> Classifier:
-    """The network in a file, or in the folder that holds one; raises `CheckpointError` for anything else."""
+    """The network in a file or folder, whether its training has finished or not; else raises `CheckpointError`."""
+    return load_run(path)[0]
+
+
+def load_run(path: str | Path) -> tuple[Classifier, dict[str, Any], dict[str, Tensor]]:
+    """The network, the metadata, and the trainer's tensors (none once training has finished)."""
     file = Path(path) / CLASSIFIER_FILE if Path(path).is_dir() else Path(path)
     tensors, metadata = checkpoint.read(file)
+    parameters, trainer = checkpoint.parted(tensors)
     try:
         network = Classifier.build(metadata["classifier"])
-        network.load_state_dict(tensors)
+        network.load_state_dict(parameters)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"checkpoint={str(file)!r}: holds no classifier of this version ({error})") from error
-    return network.eval()
+    return network.eval(), metadata, trainer
+
+
+def classifier_file(path: str | Path) -> Path | None:
+    """The classifier in a file, or in a folder that holds no model besides; None where there is another thing."""
+    path = Path(path)
+    if path.is_dir():
+        alone = not (path / MODEL_FILE).exists() and (path / CLASSIFIER_FILE).exists()
+        return path / CLASSIFIER_FILE if alone else None
+    return path if path.is_file() and "classifier" in checkpoint.read_metadata(path) else None
 
 
 def _layer(shape: Shape) -> nn.Sequential:

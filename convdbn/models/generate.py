@@ -1,15 +1,17 @@
 """What a model would draw: Gibbs sampling in its top machine, then one pass down through the layers below it."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
+from convdbn.errors import UsageError
 from convdbn.models.geometry import output_side, trimmed, trimmed_size
 from convdbn.models.passes import downward, places, unpooled
 from convdbn.models.stack import Stack
-from convdbn.sampling.gibbs import draw, gibbs, start, update
+from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
 TEMPERATURES = 20
@@ -25,31 +27,52 @@ def generate(
     frames: int,
     generator: torch.Generator,
     begin: Tensor | None = None,
+    labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """After `burn_in` sweeps, `frames` times and `sweeps` apart, a mean picture of each chain, `(count, c, h, w)`.
 
     The chains are those of the generator of Hinton, Osindero and Teh (2006, section 7): the top machine at thermal
     equilibrium, everything below from the top down. They begin at `begin`, pictures as layer 1 sees them, or else at
     infinite temperature, and the burn-in is parallel tempering. Pictures are in the space of the transformed ones, of
-    the size of layer 1's training less the border that the pooling blocks do not divide.
+    the size of layer 1's training less the border that the pooling blocks do not divide. `labels` are one-hot states
+    `(count, classes)` at which the label units of the top machine stay.
     """
     top = stack.machines[-1]
+    clamp = None if labels is None else {len(top.units) - 1: True}
     if begin is not None:
         x = trimmed(begin, stack.geometry)
         for index in range(len(stack.machines) - 1):
             x = stack.infer(x, index)[-1]
         x = x.flatten(1) if len(top.shapes(_visible(stack))[0]) == 1 else x
-        state = update(top, start(top, (x, *[None] * (len(top.units) - 1))), 1, draw(generator))
-        state = gibbs(top, state, burn_in, generator=generator)
+        hidden = [None] * (len(top.units) - 1)
+        given = (x, *hidden) if labels is None else (x, *hidden[1:], labels)
+        state = update(top, start(top, given), 1, draw(generator))
+        state = gibbs(top, state, burn_in, generator=generator, clamp=clamp)
     else:
-        state = _cooled(top, independent(top, _visible(stack), count, generator), burn_in, generator)
+        state = independent(top, _visible(stack), count, generator)
+        state = state if labels is None else (*state[:-1], labels)
+        state = _cooled(top, state, burn_in, generator, clamp)
     for _ in range(frames):
         if len(stack.machines) == 1:
             yield top.units[0].mean(top.field(state, 0)).view(count, *_picture(stack))
         else:
             below = [place.machine for place in places(stack)].index(len(stack.machines) - 1)
             yield downward(stack, below, unpooled(stack, below, state[0]), draw(generator))
-        state = gibbs(top, state, sweeps, generator=generator)
+        state = gibbs(top, state, sweeps, generator=generator, clamp=clamp)
+
+
+def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:
+    """States of the label units for `count` chains of one class, or of each class after the other, `(chains, n)`.
+
+    Raises `UsageError` for a label that is not there.
+    """
+    top = stack.machines[-1].units[-1]
+    if top.kind != "categorical":
+        raise UsageError(f"label={label!r}: the model has no label units; train its top layer with labels: true")
+    if label != "all" and not 0 <= label < top.n:
+        raise UsageError(f"label={label}: the model has labels 0 to {top.n - 1}")
+    every = torch.eye(top.n, device=top.bias.device, dtype=top.bias.dtype)
+    return (every if label == "all" else every[[label]]).repeat_interleave(count, 0)
 
 
 def independent(machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator) -> State:
@@ -61,11 +84,13 @@ def independent(machine: BoltzmannMachine, visible: tuple[int, ...], count: int,
     )
 
 
-def _cooled(machine: BoltzmannMachine, state: State, sweeps: int, generator: torch.Generator) -> State:
+def _cooled(
+    machine: BoltzmannMachine, state: State, sweeps: int, generator: torch.Generator, clamp: Clamp | None
+) -> State:
     count, betas = len(state[0]), ladder(TEMPERATURES, like=state[0])
     state = replicas(state, TEMPERATURES)
     for step in range(sweeps):
-        state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1)
+        state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1, clamp=clamp)
     return tuple(x[:count] for x in state)
 
 

@@ -1,8 +1,8 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import UNITS, BoltzmannMachine, LearnedGaussian, Unit
-from convdbn.errors import DataError, Diverged, Interrupted, UsageError
+from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
+from convdbn.learning.keeping import Keeping
 from convdbn.learning.metrics import MetricsLog, cut
 from convdbn.learning.trainer import Trainer
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
@@ -23,7 +24,6 @@ from convdbn.recipes import Layer, Recipe
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.csv"
-SAVE_SECONDS = 60.0
 BIAS_SAMPLE = 1000
 """Pictures or crops whose mean sets the visible biases."""
 FIT_SAMPLE = 5000
@@ -54,7 +54,6 @@ class GreedyTraining:
         self.stack = Stack(build_transform(recipe.transform), [], ())
         self.saved_trainer: dict[str, Tensor] = {}
         self.first_layer = 0
-        self.last_save = time.monotonic()
 
     def resume(self, folder: Path) -> None:
         """Take up the run saved in the folder."""
@@ -69,7 +68,7 @@ class GreedyTraining:
         self.stack.to(self.device)
         for depth in range(self.first_layer, 1 if self.recipe.joint else len(self.recipe.layers)):
             self._train_layer(depth, self.recipe.layers[depth])
-            self._save(depth + 1, 0, None)
+            self._save(depth + 1, {})
         return self.stack.eval()
 
     def _fit_transform(self) -> None:
@@ -115,10 +114,14 @@ class GreedyTraining:
         epochs = settings.updates * settings.batch / len(self.images)
         log.info("layer %d: %.3g epochs, %s", depth + 1, epochs, settings)
         path = None if self.folder is None else self.folder / METRICS_FILE
+        save = None if path is None else partial(self._save, depth)
+        batches = Keeping(save, self.stop).guarded(
+            inputs.batches(trainer.step), trainer.state, lambda: f"layer {depth + 1}, step {trainer.step}"
+        )
         with MetricsLog(path, depth + 1, updates=settings.updates, done=trainer.step) as metrics:
             try:
                 trainer.fit(
-                    self._guarded(inputs.batches(trainer.step), trainer, depth),
+                    (batch.to(self.device) for batch in batches),
                     watched=self._watched(inputs),
                     on_metrics=metrics,
                     log_every=self.recipe.log_every,
@@ -151,17 +154,6 @@ class GreedyTraining:
             self._clear_folder()
         return trainer
 
-    def _guarded(self, batches: Iterator[Tensor], trainer: Trainer, depth: int) -> Iterator[Tensor]:
-        """The batches, with a look between two updates at whether to save or to stop."""
-        for batch in batches:
-            if self.stop():
-                self._save(depth, trainer.step, trainer)
-                remedy = "not saved: no output_dir" if self.folder is None else "saved; go on with --resume"
-                raise Interrupted(f"layer {depth + 1}, step {trainer.step}: {remedy}")
-            if time.monotonic() - self.last_save > SAVE_SECONDS:
-                self._save(depth, trainer.step, trainer)
-            yield batch.to(self.device)
-
     def _watched(self, inputs: LayerInput) -> tuple[Tensor, Tensor] | None:
         """As many training as held-out inputs, for the free-energy gap."""
         if self.held_out is None:
@@ -170,18 +162,16 @@ class GreedyTraining:
         count = min(len(self.held_out), len(self.images))
         return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
 
-    def _save(self, layer: int, step: int, trainer: Trainer | None) -> None:
+    def _save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:
+        """Write the stack, whose lowest `layer` layers are trained, and the tensors of the one that is not yet."""
         if self.folder is None:
             return
-        if trainer is not None:
-            trainer.refuse_divergence()
         metadata = {
             "recipe": self.recipe.as_dict(),
             "data": self.data,
-            "progress": {"layer": layer, "step": step},
+            "progress": {"layer": layer, "step": int(trainer.get("step", 0))},
         }
-        save(self.folder / MODEL_FILE, self.stack, metadata, trainer.state() if trainer else None)
-        self.last_save = time.monotonic()
+        save(self.folder / MODEL_FILE, self.stack, metadata, trainer)
 
 
 class _Pictures:

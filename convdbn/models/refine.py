@@ -13,7 +13,8 @@ from convdbn.energy import BoltzmannMachine, Given
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Images
 from convdbn.images.augment import distorted
-from convdbn.learning.backprop import descend, shuffled
+from convdbn.learning.backprop import Descent, shuffled
+from convdbn.learning.keeping import UNKEPT, Keeping
 from convdbn.learning.phases import ContrastiveDivergence, positive
 from convdbn.learning.trainer import drawn_bits
 from convdbn.models.inputs import prepared
@@ -56,11 +57,18 @@ class Refinement:
             raise UsageError(f"distort={self.distort}: a strength of at least 0")
 
 
-def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | None = None) -> Stack:
+def refine(
+    stack: Stack,
+    x: Tensor,
+    settings: Refinement,
+    *,
+    labels: Tensor | None = None,
+    keeping: Keeping = UNKEPT,
+) -> Stack:
     """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
 
     Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
-    learning leaves the top machine as it is, an undirected one.
+    learning leaves the top machine as it is, an undirected one. A run that `keeping` saved goes on from its stack.
     """
     encoder = settings.method == "autoencoder"
     check(stack, labels=not encoder)
@@ -69,38 +77,38 @@ def refine(stack: Stack, x: Tensor, settings: Refinement, *, labels: Tensor | No
         stack.generative = nn.ModuleList(copy.deepcopy(list(lower)))  # type: ignore[assignment]
     generator = torch.Generator(x.device).manual_seed(settings.seed)
     batch = min(settings.batch, len(x))
-    per_epoch, batches = len(x) // batch, shuffled(len(x), batch, seed=settings.seed)
-    updates, step = settings.epochs * per_epoch, 0
+    per_epoch = len(x) // batch
+    updates, groups = settings.epochs * per_epoch, [{"params": list(stack.parameters()), "lr": settings.rate}]
+    descent = Descent(groups, updates=updates, weight_decay=0, generator=generator)
+    if keeping.saved:
+        descent.load_state(keeping.saved)
 
-    def loss() -> Tensor:
-        nonlocal step
-        index, progress = next(batches), step / max(1, updates - 1)
-        step += 1
+    def loss(index: Tensor) -> Tensor:
         if encoder:
             seen = x[index]
             if settings.distort:
                 pictures = seen.view(-1, *stack.picture)
                 seen = distorted(pictures, settings.distort, generator=generator).flatten(1)
             return reconstruction_loss(stack, seen)
-        k = round(settings.k + (settings.k_end - settings.k) * progress)
+        k = round(settings.k + (settings.k_end - settings.k) * descent.step / max(1, updates - 1))
         told = None if labels is None else labels[index]
         return up_down_loss(stack, x[index], told, k=k, generator=generator)
 
-    groups = [{"params": list(stack.parameters()), "lr": settings.rate}]
-    for done, value in enumerate(descend(groups, loss, updates=updates, weight_decay=0), start=1):
-        if done % per_epoch == 0:
-            log.info("epoch %d: loss %.4f", done // per_epoch, value)
+    batches = shuffled(len(x), batch, seed=settings.seed, start=descent.step)
+    for value in descent.steps(keeping.guarded(batches, descent.state, lambda: f"step {descent.step}"), loss):
+        if descent.step % per_epoch == 0:
+            log.info("epoch %d: loss %.4f", descent.step // per_epoch, value)
     return stack.eval()
 
 
-def refine_on(stack: Stack, images: Images, settings: Refinement) -> Stack:
+def refine_on(stack: Stack, images: Images, settings: Refinement, keeping: Keeping = UNKEPT) -> Stack:
     """`refine` on all pictures of a set, with their labels where the top machine has label units."""
     x, told = prepared(stack, images), None
     if stack.machines[-1].units[-1].kind == "categorical":
         if images.labels is None:
             raise DataError(f"data: {images.name} has no classes; put the pictures of each into a folder")
         told = F.one_hot(images.labels, len(images.classes)).to(x)
-    return refine(stack, x, settings, labels=told)
+    return refine(stack, x, settings, labels=told, keeping=keeping)
 
 
 def check(stack: Stack, *, labels: bool = False) -> None:

@@ -143,7 +143,7 @@ class Stack(nn.Module):
 
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:
     """Write the stack with its transforms and `metadata` (recipe, data, progress), and what resuming needs."""
-    tensors = stack.state_dict() | {f"trainer.{name}": value for name, value in (trainer or {}).items()}
+    tensors = checkpoint.joined(stack.state_dict(), trainer or {})
     checkpoint.write(path, tensors, {**metadata, "model": stack.spec()})
 
 
@@ -159,12 +159,10 @@ def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]
     """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
     file = model_file(path)
     tensors, metadata = checkpoint.read(file)
-    trainer = {
-        name.removeprefix("trainer."): tensors.pop(name) for name in list(tensors) if name.startswith("trainer.")
-    }
+    parameters, trainer = checkpoint.parted(tensors)
     try:
         stack = Stack.build(metadata["model"])
-        stack.load_state_dict(tensors)
+        stack.load_state_dict(parameters)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"checkpoint={str(file)!r}: parameters do not fit the architecture ({error})"

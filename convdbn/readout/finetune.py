@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Grey, Images, Pipeline, Resize
 from convdbn.images.augment import distorted
-from convdbn.learning.backprop import descend, shuffled
+from convdbn.learning.backprop import Descent, shuffled
+from convdbn.learning.keeping import UNKEPT, Keeping
 from convdbn.learning.trainer import drawn_bits
 from convdbn.models.classifier import Classifier
 
@@ -64,11 +65,11 @@ class FineTuning:
             raise UsageError(f"distort={self.distort}: a strength of at least 0")
 
 
-def finetune(network: Classifier, images: Images, settings: FineTuning) -> Classifier:
+def finetune(network: Classifier, images: Images, settings: FineTuning, keeping: Keeping = UNKEPT) -> Classifier:
     """Train `network` in place on labelled pictures of one size; it ends as it was after its best epoch.
 
     The best epoch has the lowest cross-entropy on the held-out share of the labelled pictures; test pictures decide
-    nothing.
+    nothing. A run that `keeping` saved goes on from its network.
     """
     if images.labels is None:
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
@@ -76,33 +77,64 @@ def finetune(network: Classifier, images: Images, settings: FineTuning) -> Class
     labels, device = images.labels.to(pictures.device), pictures.device
     train, held = _split(images.labels, settings)
     batch = min(settings.batch, len(train))
-    per_epoch, batches = len(train) // batch, shuffled(len(train), batch, seed=settings.seed)
+    per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
     presented = _presentation(network, pictures, settings, generator)
+    descent = Descent(
+        _groups(network, settings),
+        updates=settings.epochs * per_epoch,
+        weight_decay=WEIGHT_DECAY,
+        generator=generator,
+    )
+    best = _Best()
+    if keeping.saved:
+        descent.load_state(keeping.saved)
+        best.load_state(keeping.saved)
+    else:
+        network.standardise(network.inputs(batch) for batch in pictures[train].split(BATCH))
 
     def thinned(values: Tensor) -> Tensor:
         seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
         return values * seen / (1 - settings.dropout)
 
-    def loss() -> Tensor:
-        index = train[next(batches)]
+    def loss(chosen: Tensor) -> Tensor:
+        index = train[chosen]
         return F.cross_entropy(network.linear(thinned(network.values(presented(index), thinned))), labels[index])
 
-    network.standardise(network.inputs(batch) for batch in pictures[train].split(BATCH))
-    updates, groups = settings.epochs * per_epoch, _groups(network, settings)
-    best, kept = math.inf, network.state_dict()
-    for step, value in enumerate(descend(groups, loss, updates=updates, weight_decay=WEIGHT_DECAY), start=1):
-        if step % per_epoch:
+    batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
+    guarded = keeping.guarded(batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}")
+    for value in descent.steps(guarded, loss):
+        epoch, within = divmod(descent.step, per_epoch)
+        if within:
             continue
         if not len(held):
-            log.info("epoch %d: loss %.4f", step // per_epoch, value)
+            log.info("epoch %d: loss %.4f", epoch, value)
             continue
         judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
-        log.info("epoch %d: loss %.4f, held-out %.4f", step // per_epoch, value, judged)
-        if judged < best:
-            best, kept = judged, copy.deepcopy(network.state_dict())
-    network.load_state_dict(kept)
+        log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, judged)
+        best.look(network, judged)
+    if best.parameters:
+        network.load_state_dict(best.parameters)
     return network.eval()
+
+
+class _Best:
+    """A copy of the network as it was judged best."""
+
+    def __init__(self) -> None:
+        self.judged, self.parameters = math.inf, dict[str, Tensor]()
+
+    def look(self, network: Classifier, judged: float) -> None:
+        if judged < self.judged:
+            self.judged, self.parameters = judged, copy.deepcopy(network.state_dict())
+
+    def state(self) -> dict[str, Tensor]:
+        judged = torch.tensor(self.judged, dtype=torch.float64)
+        return {"judged": judged, **{f"best.{name}": x for name, x in self.parameters.items()}}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        self.judged = float(tensors["judged"])
+        self.parameters = {name[5:]: x for name, x in tensors.items() if name.startswith("best.")}
 
 
 def _presentation(

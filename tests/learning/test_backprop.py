@@ -1,22 +1,31 @@
-"""The loop of backpropagation: it finds a minimum, its rates rise and fall, and it says when a loss breaks."""
+"""Backpropagation finds a minimum, its rates rise and fall, it says when a loss breaks, it goes on."""
+
+import itertools
 
 import pytest
 import torch
 from torch import nn
 
 from convdbn.errors import Diverged
-from convdbn.learning.backprop import descend
+from convdbn.learning.backprop import Descent, shuffled
+
+NOTHING = torch.empty(0)
 
 
 def quadratic():
     """A point and its squared distance from (1, -2)."""
     point = nn.Parameter(torch.zeros(2))
-    return point, lambda: (point - torch.tensor([1.0, -2.0])).square().sum()
+    return point, lambda batch: (point - torch.tensor([1.0, -2.0])).square().sum()
+
+
+def descend(groups, loss, updates):
+    descent = Descent(groups, updates=updates, weight_decay=0, generator=torch.Generator())
+    return descent.steps(itertools.repeat(NOTHING), loss)
 
 
 def test_finds_the_minimum_of_a_bowl():
     point, loss = quadratic()
-    losses = list(descend([{"params": [point], "lr": 0.1}], loss, updates=200, weight_decay=0))
+    losses = list(descend([{"params": [point], "lr": 0.1}], loss, 200))
     assert len(losses) == 200 and losses[0] == 5
     torch.testing.assert_close(point.detach(), torch.tensor([1.0, -2.0]), atol=1e-3, rtol=0)
 
@@ -25,7 +34,7 @@ def test_rates_rise_over_a_tenth_and_fall_to_nothing():
     """Adam's steps are as long as its rate under a gradient that never changes."""
     point = nn.Parameter(torch.zeros(1))
     group = {"params": [point], "lr": 0.1}
-    places = [float(point.detach()) for _ in descend([group], lambda: point.sum(), updates=100, weight_decay=0)]
+    places = [float(point.detach()) for _ in descend([group], lambda batch: point.sum(), 100)]
     steps = -torch.tensor(places).diff()
     assert 8 <= steps.argmax() <= 12
     assert steps.max() == pytest.approx(0.1, rel=0.02)
@@ -36,20 +45,69 @@ def test_rates_rise_over_a_tenth_and_fall_to_nothing():
 @pytest.mark.parametrize("updates", range(1, 31))
 def test_any_number_of_updates_goes_downhill(updates):
     point, loss = quadratic()
-    losses = list(descend([{"params": [point], "lr": 0.1}], loss, updates=updates, weight_decay=0))
+    losses = list(descend([{"params": [point], "lr": 0.1}], loss, updates))
     assert len(losses) == updates
-    assert float(loss().detach()) < 5
+    assert float(loss(NOTHING).detach()) < 5
 
 
 def test_groups_have_rates_of_their_own():
     fast, slow = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     groups = [{"params": [fast], "lr": 0.1}, {"params": [slow], "lr": 0.01}]
-    list(descend(groups, lambda: (fast + slow).sum(), updates=50, weight_decay=0))
+    list(descend(groups, lambda batch: (fast + slow).sum(), 50))
     assert float(fast.detach()) == pytest.approx(10 * float(slow.detach()), rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_stops_the_descent():
     point = nn.Parameter(torch.ones(1))
     with pytest.raises(Diverged, match="step 0: loss is nan"):
-        list(descend([{"params": [point], "lr": 0.1}], lambda: (point * torch.nan).sum(), updates=5, weight_decay=0))
+        list(descend([{"params": [point], "lr": 0.1}], lambda batch: (point * torch.nan).sum(), 5))
     assert point.isfinite().all()
+
+
+@pytest.mark.parametrize("updates", [1, 5])
+def test_parameters_that_are_not_finite_are_neither_saved_nor_an_end(updates):
+    """The derivative of a root is infinite at 0, the root is not."""
+    point = nn.Parameter(torch.zeros(1))
+    descent = Descent([{"params": [point], "lr": 0.1}], updates=updates, weight_decay=0, generator=torch.Generator())
+    steps = descent.steps(itertools.repeat(NOTHING), lambda batch: point.sqrt().sum())
+    assert next(steps) == 0
+    with pytest.raises(Diverged, match="step 1: a parameter is not finite"):
+        list(steps) if updates == 1 else descent.state()
+
+
+def test_a_state_carries_everything_but_the_parameters():
+    """Noise, rates and the optimizer's memory: cut after any step, the rest is bit for bit the same."""
+
+    def begun(place):
+        point, generator = nn.Parameter(place.clone()), torch.Generator().manual_seed(3)
+        groups = [{"params": [point], "lr": 0.1}]
+        descent = Descent(groups, updates=12, weight_decay=0.1, generator=generator)
+        rows = torch.randn(10, 2, generator=torch.Generator().manual_seed(1))
+
+        def loss(index):
+            return (point - rows[index] - torch.randn(2, generator=generator)).square().sum()
+
+        def steps():
+            return descent.steps(shuffled(10, 3, seed=5, start=descent.step), loss)
+
+        return point, descent, steps
+
+    point, _, steps = begun(torch.zeros(2))
+    expected = list(steps())
+    for cut in range(12):
+        first, descent, steps = begun(torch.zeros(2))
+        losses = list(itertools.islice(steps(), cut))
+        again, resumed, steps = begun(first.detach())
+        resumed.load_state({name: x.clone() for name, x in descent.state().items()})
+        assert losses + list(steps()) == expected
+        assert torch.equal(again, point)
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 11])
+def test_batches_are_a_function_of_the_seed_and_the_update(start):
+    whole = list(itertools.islice(shuffled(10, 3, seed=2), 20))
+    rest = list(itertools.islice(shuffled(10, 3, seed=2, start=start), 20 - start))
+    assert all(torch.equal(one, other) for one, other in zip(whole[start:], rest, strict=True))
+    for epoch in range(3):  # three whole batches of ten, no picture twice
+        assert len(torch.cat(whole[3 * epoch : 3 * epoch + 3]).unique()) == 9
+    assert not torch.equal(torch.cat(whole[:3]), torch.cat(whole[3:6]))

@@ -11,8 +11,7 @@ from PIL import Image
 from convdbn import recipes
 from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
-from convdbn.learning import metrics
-from convdbn.models import greedy
+from convdbn.learning import keeping, metrics
 from convdbn.models import stack as stacks
 from convdbn.models.greedy import GreedyTraining, hold_out
 
@@ -129,7 +128,7 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
 
     def cut():
         # A checkpoint is due every third question, so up to two updates are lost.
-        monkeypatch.setattr(greedy, "SAVE_SECONDS", -1.0 if next(asked) % 3 == 0 else 1e9)
+        monkeypatch.setattr(keeping, "SAVE_SECONDS", -1.0 if next(asked) % 3 == 0 else 1e9)
         if next(copy) >= crash:
             raise PowerCut
         return False
@@ -138,7 +137,7 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
     folder = tmp_path / "cut"
     with pytest.raises(PowerCut):
         GreedyTraining(chosen, images(), folder=folder, stop=cut).run()
-    monkeypatch.setattr(greedy, "SAVE_SECONDS", 1e9)
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", 1e9)
     resumed(chosen, folder)
     assert_same_run(tmp_path / "whole", folder)
 
@@ -407,7 +406,7 @@ RISING = {**GAUSSIAN, "rate": 0.05, "rate_end": 1e30, "updates": 60, "log_every"
 
 
 def test_a_checkpoint_that_falls_due_while_a_run_diverges_is_a_good_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(greedy, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(keeping, "SAVE_SECONDS", -1.0)
     folder = tmp_path / "run"
     with pytest.raises(Diverged, match="layer 1, step"):
         GreedyTraining(recipe(tmp_path, **RISING), images(), folder=folder).run()

@@ -156,5 +156,5 @@ def test_refined_from_the_verb_and_measured(tmp_path):
     assert after["squared_error"] < 0.7 * before["squared_error"]
     assert after["pca_squared_error"] == before["pca_squared_error"] > 0 and after["code"] == 8
     assert convdbn.inspect(tmp_path / "deep")["finished"]
-    with pytest.raises(UsageError, match="holds a model already"):
+    with pytest.raises(UsageError, match="holds a run already"):
         convdbn.refine(checkpoint=tmp_path / "run", method="up-down", output_dir=tmp_path / "deep", **where)
