@@ -94,7 +94,12 @@ class GreedyTraining:
         wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in self.recipe.layers]
         if found != wanted[: len(found)] or len(model.machines) < len(found):
             raise UsageError(f"initial={name!r}: has layers {found}, the recipe {wanted} (units, kernel, pool)")
-        if model.transform.spec() != self.stack.transform.spec():
+        before, now = (
+            # Resizing and padding may differ: filters know nothing of the size of pictures.
+            [step for step in transform.spec() if step not in transform.shaping.spec()]
+            for transform in (model.transform, self.stack.transform)
+        )
+        if before != now:
             raise UsageError(
                 f"initial={name!r}: was trained with another transform, {model.transform.spec()}; take it"
             )

@@ -489,6 +489,14 @@ def test_layers_go_on_above_a_trained_model(tmp_path):
     assert stacks.load_run(tmp_path / "run")[1]["progress"] == {"layer": 2, "step": 0}
 
 
+def test_layers_go_on_above_a_model_of_pictures_of_another_size(tmp_path):
+    below = GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
+    resized = recipe(tmp_path, initial=str(tmp_path / "below"), transform=[{"kind": "resize", "size": 24}])
+    stack = GreedyTraining(resized, images()).run()
+    assert stack.picture == (1, 24, 24)
+    assert torch.equal(stack.machines[0].links[0].weight, below.machines[0].links[0].weight)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
