@@ -2,14 +2,15 @@
 
     python scripts/object_parts.py --data-root DIR [--quick]
 
-For faces, motorbikes and cars of Caltech-101 the `parts` recipe learns three layers, without labels, from half of
-the pictures. Every feature is then a detector: its score for a picture is a high quantile of its responses in some
-part of the map (Lee et al. 2009, section 4.4), and the figure is the area under its precision-recall curve for other
-pictures of the object against four times as many of the background, averaged over the features of the layer (the
-paper does not say how many it takes: the area against as many as there are objects is given too). Parts and quantile
-are chosen on training pictures and other backgrounds. Also the bits that a feature of the faces' network says about
-which of the three objects a picture shows. --quick: cars alone. Writes results/object_parts.json (--quick:
-object_parts_quick.json) and docs/figures/parts.png; run again after an interruption, it goes on where it stopped.
+For faces, motorbikes and cars of Caltech-101 three layers are learned without labels (objects.py): the first from
+natural scenes, the others from half of the pictures of the object. Every feature is then a detector: its score for a
+picture is a high quantile of its responses in some part of the map (Lee et al. 2009, section 4.4), and the figure is
+the area under its precision-recall curve for other pictures of the object against four times as many of the
+background, averaged over the features of the layer (the paper does not say how many it takes: the area against as
+many as there are objects is given too). Parts and quantile are chosen on training pictures and other backgrounds.
+Also the bits that a feature of the faces' network says about which of the three objects a picture shows. --quick:
+cars alone. Writes results/object_parts.json (--quick: object_parts_quick.json); run again after an interruption, it
+goes on where it stopped.
 """
 
 import argparse
@@ -19,33 +20,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from objects import OBJECTS, half, learned
 from reporting import Ledger, fingerprint, write
 
 from convdbn import recipes
 from convdbn.images import FolderImages, Images
-from convdbn.models import stack
-from convdbn.models.greedy import GreedyTraining
 from convdbn.models.stack import Stack
 from convdbn.readout.classify import Rows
 from convdbn.readout.selectivity import conditional_entropy, mutual_information, peak_scores, precision_recall_area
-from convdbn.visual import figures, project
 
-OBJECTS = {"faces": "Faces", "motorbikes": "Motorbikes", "cars": "car_side"}
 BACKGROUND = "BACKGROUND_Google"
 TESTED = 50
 """Pictures of the object that the curve is drawn from, and a quarter of the backgrounds."""
 REGIONS = (1, 2, 4)
 QUANTILES = (0.9, 0.98, 1.0)
 LAYERS = (1, 2, 3)
-
-
-def trained(name: str, images: Images) -> Stack:
-    """The three layers of one object; a run that was interrupted goes on."""
-    folder = Path("runs", "parts", name)
-    run = GreedyTraining(recipes.load("parts"), images, folder=folder, data={"data": name})
-    if (folder / stack.MODEL_FILE).exists():
-        run.resume(folder)
-    return run.run()
 
 
 def scores(network: Stack, images: Images) -> dict[tuple[int, int, float], Rows]:
@@ -91,34 +80,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     name = "object_parts_quick" if options.quick else "object_parts"
-    root = Path(options.data_root, "caltech101", "101_ObjectCategories")
-    objects = {"cars": "car_side"} if options.quick else OBJECTS
-    ledger = Ledger(name, fingerprint(recipes.load("parts"), TESTED, REGIONS, QUANTILES))
+    objects = {"cars": OBJECTS["cars"]} if options.quick else OBJECTS
+    ledger = Ledger(
+        name, fingerprint(recipes.load("natural"), recipes.load("parts"), objects, TESTED, REGIONS, QUANTILES)
+    )
 
-    def half(folder: str, first: bool) -> Images:
-        """Every other picture of a class, at most so many that every object has the same share of the pictures."""
-        images = FolderImages(root / folder)
-        index = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        part = index[: len(images) // 2] if first else index[len(images) // 2 :][:TESTED]
-        return images.select(part)
-
-    background = FolderImages(root / BACKGROUND)
+    background = FolderImages(Path(options.data_root, "caltech101", "101_ObjectCategories", BACKGROUND))
     order = torch.randperm(len(background), generator=torch.Generator().manual_seed(0))
     backgrounds = (background.select(order[: 4 * TESTED]), background.select(order[4 * TESTED : 8 * TESTED]))
     result: dict[str, Any] = {}
     networks = {}
-    for label, folder in objects.items():
-        seen = half(folder, True)
-        networks[label] = trained(label, seen)
-        sample = seen.select(range(min(TESTED, len(seen))))
-        result[label] = ledger.get(
-            label, lambda f=folder, s=sample, n=label: areas(networks[n], s, half(f, False), backgrounds)
-        )
-    pictures = [project.linear_combination(network, layer) for network in networks.values() for layer in (2, 3)]
-    titles = [f"{label}, layer {layer}" for label in networks for layer in (2, 3)]
-    figures.save(figures.filter_grids(pictures, titles), Path("docs", "figures", "parts.png"))
+    for label, (folder, _) in objects.items():
+        networks[label] = learned(options.data_root, label)
+        seen, unseen = (half(options.data_root, folder, first=first) for first in (True, False))
+        sample, tested = (images.select(range(min(TESTED, len(images)))) for images in (seen, unseen))
+        result[label] = ledger.get(label, lambda n=label, s=sample, t=tested: areas(networks[n], s, t, backgrounds))
     if not options.quick:
-        result["which_object"] = ledger.get("which object", lambda: bits(networks["faces"], half))
+        result["which_object"] = ledger.get("which object", lambda: bits(networks["faces"], options.data_root))
     write(
         Path("results", f"{name}.json"),
         {
@@ -133,9 +111,10 @@ def main() -> None:
     )
 
 
-def bits(network: Stack, half: Any) -> dict[str, Any]:
+def bits(network: Stack, data_root: str) -> dict[str, Any]:
     """Mutual information and conditional entropy of the object, given one feature; means over a layer's features."""
-    found = [scores(network, half(folder, False)) for folder in OBJECTS.values()]
+    tested = [half(data_root, folder, first=False).select(range(TESTED)) for folder, _ in OBJECTS.values()]
+    found = [scores(network, images) for images in tested]
     labels = np.repeat(range(len(found)), TESTED)
     result = {}
     for layer in LAYERS:

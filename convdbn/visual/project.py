@@ -177,38 +177,48 @@ def _clamped_mean(
 ) -> Tensor:
     """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
     index, place = places(stack)[layer - 1]
-    machine, below = stack.machines[index], [p.machine for p in places(stack)].index(index)
-    # As large as the machine's highest layer needs for one block, the unit in the middle of its own layer.
-    shape: tuple[int, ...] = (machine.units[-1].n,)
-    if isinstance(machine.links[-1], Conv):
-        block = stack.geometry[below + len(machine.links) - 1].pool
-        shape = (machine.units[-1].n, block, block)
-    for link in reversed(machine.links):
-        shape = link.down_shape(shape)
-    state = list(independent(machine, shape, len(rows), generator))
-    own = state[place]
-    mask, corner = torch.zeros_like(own, dtype=torch.bool), (0, 0)
-    chain = torch.arange(len(rows), device=rows.device)
-    if own.ndim == 2:
-        mask[chain, rows] = True
-    else:
-        block = stack.geometry[layer - 1].pool
-        corner = (own.shape[2] // block // 2 * block, own.shape[3] // block // 2 * block)
-        mask[chain, rows, corner[0] : corner[0] + block, corner[1] : corner[1] + block] = True
-    state[place] = own.masked_fill(mask, 0)
-    state[place][(chain, rows, *corner) if own.ndim == 4 else (chain, rows)] = value
+    machine, below = stack.machines[index], [found.machine for found in places(stack)].index(index)
+    state = list(independent(machine, _smallest(stack, index), len(rows), generator))
+    held, corner = _held(state[place], rows, stack.geometry[layer - 1].pool)
+    state[place] = state[place].masked_fill(held, 0)
+    chain = torch.arange(len(rows))
+    state[place][(chain, rows, *corner) if corner else (chain, rows)] = value
     current, total = cast(State, tuple(state)), torch.zeros(())
     for step in range(sweeps):
-        current = gibbs(machine, current, 1, generator=generator, clamp={place: mask})
-        if 2 * step >= sweeps:
-            total = total + (
-                downward(stack, below, unpooled(stack, below, current[0]))
-                if below
-                else machine.units[0].mean(machine.field(current, 0))
-            )
-    pictures = laid_out(stack, 0, total / (sweeps - math.ceil(sweeps / 2)))
-    if own.ndim == 2:
+        current = gibbs(machine, current, 1, generator=generator, clamp={place: held})
+        if 2 * step + 1 < sweeps:
+            continue
+        if below:
+            total = total + downward(stack, below, unpooled(stack, below, current[0]))
+        else:
+            total = total + machine.units[0].mean(machine.field(current, 0))
+    pictures = laid_out(stack, 0, total / ((sweeps + 1) // 2))
+    if corner is None:
         return pictures
     (height, down), (width, right) = (receptive_field(stack.geometry[:layer], axis) for axis in (0, 1))
     top, left = corner[0] * down, corner[1] * right
     return pictures[..., top : top + height, left : left + width]
+
+
+def _smallest(stack: Stack, index: int) -> tuple[int, ...]:
+    """Shape of the visible layer of a machine that gives its highest layer a single block."""
+    machine = stack.machines[index]
+    if not isinstance(machine.links[0], Conv):
+        return (machine.units[0].n,)
+    block = getattr(machine.units[-1], "block", 1)
+    shape: tuple[int, ...] = (machine.units[-1].n, block, block)
+    for link in reversed(machine.links):
+        shape = link.down_shape(shape)
+    return shape
+
+
+def _held(layer: Tensor, rows: Tensor, block: int) -> tuple[Tensor, tuple[int, int] | None]:
+    """True at unit `rows[chain]` of each chain of a layer, and at the others of its block, which it decides; and the
+    unit's place in the map, in the middle of it, None where there are no maps."""
+    mask, chain = torch.zeros_like(layer, dtype=torch.bool), torch.arange(len(rows))
+    if layer.ndim == 2:
+        mask[chain, rows] = True
+        return mask, None
+    top, left = (side // block // 2 * block for side in layer.shape[2:])
+    mask[chain, rows, top : top + block, left : left + block] = True
+    return mask, (top, left)

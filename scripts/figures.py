@@ -1,0 +1,124 @@
+"""What layers learn, as in the figures of Lee et al. (2009), and a generator running.
+
+    python scripts/figures.py --data-root DIR
+
+Layers 1 and 2 of natural scenes (BSDS500); layers 2 and 3 of faces, motorbikes, cars, and of four objects of
+Caltech-101 together; unseen faces of which one half is inferred through all layers from the other. Writes
+docs/figures/ natural.png, objects.png, faces_completed.png and generator.gif, and results/figures.json with the share
+of edges among the filters of layer 1; run again after an interruption, it goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from objects import MIXTURE, MIXTURE_SIZE, OBJECTS, half, learned, natural, resized
+from reporting import Ledger, fingerprint, write
+
+import convdbn
+from convdbn import recipes
+from convdbn.images import ArrayImages
+from convdbn.models.complete import Cover
+from convdbn.models.stack import Stack
+from convdbn.readout.complete import completed
+from convdbn.readout.gabor import fit_gabors
+from convdbn.readout.selectivity import mutual_information, peak_scores
+from convdbn.visual import figures, project
+
+FIGURES = Path("docs", "figures")
+GOOD = 0.75
+"""Share of a filter's variance above which a Gabor function explains it."""
+COMPLETED = 8
+SWEEPS = 60
+TESTED = 50
+
+
+def drawn(networks: dict[str, Stack], layers: tuple[int, ...], file: str) -> None:
+    """Linear combinations of every network's layers, one grid below the other."""
+    shown = [(name, layer) for name in networks for layer in layers]
+    pictures = [project.linear_combination(networks[name], layer) for name, layer in shown]
+    figures.save(figures.filter_grids(pictures, [f"{name}, layer {layer}" for name, layer in shown]), FIGURES / file)
+
+
+def edges(network: Stack) -> dict[str, Any]:
+    """How the filters of layer 1 lie over orientation and frequency, and how many of them are edges."""
+    found = fit_gabors(project.linear_combination(network, 1)[:, 0])
+    good = found.explained >= GOOD
+    turned = np.histogram(np.degrees(found.orientation[good]), bins=6, range=(0, 180))[0]
+    return {
+        "filters": len(good),
+        "good_share": round(float(good.mean()), 3),
+        "explained": [round(float(x), 3) for x in np.sort(found.explained)],
+        "orientations_by_30_degrees": turned.tolist(),
+        "frequencies": [round(float(x), 3) for x in np.sort(found.frequency[good])],
+    }
+
+
+def which_object(network: Stack, data_root: str) -> dict[str, float]:
+    """Bits that a feature of each layer says about which of the four objects a picture shows, mean over features."""
+    tested = [half(data_root, folder, first=False).select(range(TESTED)) for folder in MIXTURE]
+    pictures = torch.cat([resized(images, MIXTURE_SIZE) for images in tested])
+    labels = np.repeat(range(len(MIXTURE)), TESTED)
+    maps = [network.features(batch, trim=True) for batch in pictures.split(20)]
+    scores = [torch.cat([peak_scores(x[depth], regions=1, quantile=1.0) for x in maps]) for depth in range(3)]
+    return {
+        f"layer_{depth}": round(float(mutual_information(rows.numpy(), labels).mean()), 3)
+        for depth, rows in enumerate(scores, start=1)
+    }
+
+
+def completion(network: Stack, data_root: str) -> dict[str, Any]:
+    """Halves of unseen faces, inferred; and the rows of pictures, what was seen, and what became of it."""
+    train, test = (
+        ArrayImages(resized(half(data_root, OBJECTS["faces"].folder, first=first), OBJECTS["faces"].size))
+        for first in (True, False)
+    )
+    rows, result = [], {}
+    covers: tuple[Cover, ...] = ("left", "bottom")
+    for cover in covers:
+        found = completed(
+            network, train, test.select(range(COMPLETED)), cover, sweeps=SWEEPS,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        rows += [found.pictures, torch.where(found.kept, found.pictures, 0), found.completed]
+        result[cover] = {
+            "squared_error": round(found.error, 4),
+            "squared_error_of_mean": round(found.mean_error, 4),
+            "squared_error_of_nearest": round(found.nearest_error, 4),
+        }
+    sheet = figures.sheet(torch.cat(rows), columns=COMPLETED)
+    figures.save_frames([sheet], FIGURES / "faces_completed.png")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data-root", required=True)
+    options = parser.parse_args()
+    ledger = Ledger("figures", fingerprint(recipes.load("natural"), recipes.load("parts"), OBJECTS, SWEEPS))
+    scenes = natural(options.data_root, 2)
+    drawn({"natural scenes": scenes}, (1, 2), "natural.png")
+    networks = {name: learned(options.data_root, name) for name in (*OBJECTS, "mixture")}
+    drawn(networks, (2, 3), "objects.png")
+    convdbn.sample(
+        checkpoint="dbn_mnist", output=FIGURES / "generator.gif", count=36, sweeps=5, frames=40, device="cpu"
+    )
+    write(
+        Path("results", "figures.json"),
+        {
+            "natural_layer_1": ledger.get("edges", lambda: edges(scenes)),
+            "mixture_bits": ledger.get("bits", lambda: which_object(networks["mixture"], options.data_root)),
+            "faces_completed": ledger.get("completed", lambda: completion(networks["faces"], options.data_root)),
+            "protocol": f"an edge: a Gabor function explains at least {GOOD} of the filter's variance; bits: about "
+            f"which of four objects {4 * TESTED} unseen pictures show, from a feature's strongest response; "
+            f"completion: {COMPLETED} unseen faces, squared error of a covered pixel of the whitened picture",
+            "seed": 0,
+            "seconds": ledger.close(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Networks of natural scenes and of objects, shared by the scripts that measure and draw them.
+
+Layer 1 learns edges from natural scenes, as in Lee et al. (2009, section 4.2); everything above it learns from half
+of the pictures of an object, or of four at once. Runs stay in runs/, where an interrupted one goes on.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from convdbn import recipes
+from convdbn.images import ArrayImages, FolderImages, Images, Resize
+from convdbn.models import stack
+from convdbn.models.greedy import GreedyTraining
+from convdbn.models.stack import Stack
+from convdbn.recipes import Recipe
+
+
+class Object(NamedTuple):
+    """A folder of Caltech-101, and the height and width at which layer 3 sees a whole face, wheel or car."""
+
+    folder: str
+    size: tuple[int, int]
+
+
+OBJECTS = {
+    "faces": Object("Faces_easy", (84, 72)),
+    "motorbikes": Object("Motorbikes", (76, 108)),
+    "cars": Object("car_side", (76, 112)),
+}
+MIXTURE = ("Faces_easy", "Motorbikes", "car_side", "airplanes")
+MIXTURE_SIZE = (84, 100)
+MOST = 200
+"""Pictures of an object that are learned from, at most."""
+
+
+def natural(data_root: str, layers: int) -> Stack:
+    """The lowest `layers` of the recipe natural, learned on the training pictures of BSDS500."""
+    plan = recipes.load("natural")
+    plan = replace(plan, layers=plan.layers[:layers])
+    if layers > 1:
+        natural(data_root, 1)
+        plan = replace(plan, initial=str(_folder("edges")))
+    return _trained(plan, FolderImages(Path(data_root, "bsds500", "train")), "natural" if layers > 1 else "edges")
+
+
+def learned(data_root: str, name: str) -> Stack:
+    """The three layers of an object, or of the mixture of four."""
+    natural(data_root, 1)
+    if name == "mixture":
+        parts = [half(data_root, folder, first=True).select(range(MOST // 4)) for folder in MIXTURE]
+        images, size = ArrayImages(torch.cat([resized(part, MIXTURE_SIZE) for part in parts])), MIXTURE_SIZE
+    else:
+        folder, size = OBJECTS[name]
+        images = half(data_root, folder, first=True)
+    return _trained(plan_for(size), images, name)
+
+
+def plan_for(size: tuple[int, int]) -> Recipe:
+    """The recipe parts at this size, above the edges of natural scenes."""
+    resize, *others = recipes.load("parts").transform
+    return recipes.load("parts", transform=[{**resize, "size": list(size)}, *others], initial=str(_folder("edges")))
+
+
+def half(data_root: str, folder: str, *, first: bool) -> Images:
+    """Half of a folder's pictures in a fixed random order: those that are learned from, or the others."""
+    images = FolderImages(Path(data_root, "caltech101", "101_ObjectCategories", folder))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    middle = len(images) // 2
+    return images.select(order[:middle][:MOST] if first else order[middle:])
+
+
+def resized(images: Images, size: tuple[int, int]) -> torch.Tensor:
+    """Pictures of any sizes as one tensor."""
+    resize = Resize(list(size))
+    return torch.cat([resize(images[[index]][0][None]) for index in range(len(images))])
+
+
+def _folder(name: str) -> Path:
+    return Path("runs", "objects", name)
+
+
+def _trained(plan: Recipe, images: Images, name: str) -> Stack:
+    """The finished run of this name: found, taken up or begun."""
+    run = GreedyTraining(plan, images, folder=_folder(name), data={"data": name})
+    if (_folder(name) / stack.MODEL_FILE).exists():
+        run.resume(_folder(name))
+    return run.run()
