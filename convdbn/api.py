@@ -1,5 +1,6 @@
 """The verbs, from Python: each is also a command of the command line. torch is loaded when a verb runs."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,6 +44,7 @@ def train(
     output_dir: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    tensorboard: bool = False,
     device: str = "auto",
     **overrides: Any,
 ) -> "Stack":
@@ -56,6 +58,7 @@ def train(
         output_dir: run folder for the model and its metrics; None keeps the result in memory alone.
         overwrite: replace a run that the folder holds already.
         resume: go on with the run in the folder; the other options must be the same.
+        tensorboard: write curves and pictures of filters as they come, for `tensorboard --logdir OUTPUT_DIR`.
         device: auto, cpu, cuda, ...
         overrides: any field of the recipe, one value for all layers or a list with one for each.
     """
@@ -63,7 +66,7 @@ def train(
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
     from convdbn.images import Images, open_images
-    from convdbn.models.greedy import GreedyTraining, hold_out
+    from convdbn.models.greedy import TENSORBOARD_FOLDER, GreedyTraining, hold_out
     from convdbn.models.stack import MODEL_FILE
 
     def before(run: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +82,13 @@ def train(
         resume=resume,
     )
     device = checked_device(device)
+    watching: Any = contextlib.nullcontext()
+    if tensorboard:
+        if folder is None:
+            raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
+        from convdbn.visual.tensorboard import TensorBoard
+
+        watching = TensorBoard(folder / TENSORBOARD_FOLDER, chosen)
     held: Images | None
     images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
     if str(data) in TEST_SPLIT:
@@ -86,8 +96,10 @@ def train(
         held = test.select(range(min(len(test), chosen.held_out))) if chosen.held_out else None
     else:
         images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
-    with stop_on_signal() as stop:
-        run = GreedyTraining(chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop)
+    with watching as watch, stop_on_signal() as stop:
+        run = GreedyTraining(
+            chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop, watch=watch
+        )
         if saved and folder is not None:
             run.resume(folder)
         return run.run()

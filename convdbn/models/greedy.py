@@ -13,7 +13,7 @@ from convdbn.energy import UNITS, BoltzmannMachine, LearnedGaussian, Unit
 from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.keeping import Keeping
-from convdbn.learning.metrics import MetricsLog, cut
+from convdbn.learning.metrics import Metrics, MetricsLog, cut
 from convdbn.learning.trainer import Trainer
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
@@ -24,6 +24,8 @@ from convdbn.recipes import Layer, Recipe
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.csv"
+TENSORBOARD_FOLDER = "tensorboard"
+"""Where whoever watches a run for TensorBoard writes, a sub-folder `layer-1` and so on for each layer."""
 BIAS_SAMPLE = 1000
 """Pictures or crops whose mean sets the visible biases."""
 FIT_SAMPLE = 5000
@@ -34,7 +36,8 @@ class GreedyTraining:
     """A run: trains the layers of `recipe` on `images` one after the other, and saves into `folder` as it goes.
 
     `stop` is asked before each update; once it says so, the run saves itself and raises `Interrupted`. `resume` picks
-    up a saved run, which then ends with the same parameters as one that was never stopped.
+    up a saved run, which then ends with the same parameters as one that was never stopped. `watch` sees each row of
+    metrics, with the stack so far and the number of the layer that is trained.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class GreedyTraining:
         data: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
         stop: Callable[[], bool] = lambda: False,
+        watch: Callable[[Stack, int, Metrics], None] | None = None,
     ) -> None:
-        self.recipe, self.folder, self.stop, self.device = recipe, folder, stop, device
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.stop, self.watch = stop, watch
         self.images = Mirrored(images) if recipe.mirror else images
         self.held_out, self.data = held_out, data or {}
         self.stack = Stack(build_transform(recipe.transform), [], ())
@@ -109,8 +114,9 @@ class GreedyTraining:
         """Begin a run: only now, with the pictures looked at, is one that may stand in the folder given up."""
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for name in (MODEL_FILE, METRICS_FILE):
-                (self.folder / name).unlink(missing_ok=True)
+            curves = (self.folder / TENSORBOARD_FOLDER).glob("layer-*/events.out.tfevents.*")
+            for path in (self.folder / MODEL_FILE, self.folder / METRICS_FILE, *curves):
+                path.unlink(missing_ok=True)
 
     def _train_layer(self, depth: int, settings: Layer) -> None:
         """Fit machine `depth`, from its start or from where the saved run stood."""
@@ -124,11 +130,17 @@ class GreedyTraining:
             inputs.batches(trainer.step), trainer.state, lambda: f"layer {depth + 1}, step {trainer.step}"
         )
         with MetricsLog(path, depth + 1, updates=settings.updates, done=trainer.step) as metrics:
+
+            def row(values: Metrics) -> None:
+                metrics(values)
+                if self.watch is not None:
+                    self.watch(self.stack, depth + 1, values)
+
             try:
                 trainer.fit(
                     (batch.to(self.device) for batch in batches),
                     watched=self._watched(inputs),
-                    on_metrics=metrics,
+                    on_metrics=row,
                     log_every=self.recipe.log_every,
                 )
             except Diverged as error:

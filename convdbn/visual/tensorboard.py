@@ -1,0 +1,72 @@
+"""Curves and pictures of a training for TensorBoard, written while it runs: `pip install 'convdbn[tensorboard]'`."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from convdbn.errors import UsageError
+from convdbn.learning.metrics import Metrics
+from convdbn.models.stack import Stack
+from convdbn.recipes import Recipe
+from convdbn.visual import figures, project
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+PICTURES = 10
+"""Pictures of the filters over a layer's updates, after the one at its start."""
+
+
+class TensorBoard:
+    """Takes the rows of metrics of a run as they come: a scalar for each, and now and then the layer's filters.
+
+    Every layer is a TensorBoard run of its own, `folder/layer-1` and so on, so that a chart compares them. What an
+    interrupted run had written after the row at which a resumed one goes on is dropped, as TensorBoard reads it.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        try:
+            import torch.utils.tensorboard  # noqa: F401 - asked for before any work
+        except ImportError as error:
+            raise UsageError(
+                "tensorboard=True: not installed here; pip install 'convdbn[tensorboard]', or leave it out"
+            ) from error
+        self.folder, self.recipe = folder, recipe
+        self.writers: dict[int, SummaryWriter] = {}
+
+    def __enter__(self) -> "TensorBoard":
+        return self
+
+    def __call__(self, stack: Stack, layer: int, metrics: Metrics) -> None:
+        """One row of the layer that is being trained, the highest of `stack` (or all of them, trained together)."""
+        step = int(metrics["step"])
+        writer = self._writer(layer, step)
+        for name, value in metrics.items():
+            if name != "step":
+                writer.add_scalar(name, value, step)
+        every = self.recipe.layers[layer - 1].updates / PICTURES
+        if step // every > (step - self.recipe.log_every) // every:  # the first row of every tenth, and the last
+            for number in range(layer, len(stack.layers) + 1):
+                writer.add_image(f"filters of layer {number}", _picture(stack, number), step, dataformats="HWC")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def _writer(self, layer: int, step: int) -> "SummaryWriter":
+        """The layer's writer; a new one drops what is there of this step and later ones."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        if layer not in self.writers:
+            self.writers[layer] = SummaryWriter(self.folder / f"layer-{layer}", purge_step=step, flush_secs=10)
+        return self.writers[layer]
+
+
+def _picture(stack: Stack, layer: int) -> Tensor:
+    """The filters of a layer side by side, `(H, W, 1 or 3)` in [0, 1]."""
+    sheet = figures.tiles(project.linear_combination(stack, layer).cpu()).nan_to_num(nan=1.0)
+    return sheet if sheet.shape[2] == 3 else sheet.mean(2, keepdim=True)
