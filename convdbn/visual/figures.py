@@ -1,46 +1,105 @@
-"""Drawing only: what is drawn was computed elsewhere. No window is ever opened."""
+"""Drawing of pictures only: what is drawn was computed elsewhere. No window is ever opened."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 TILE = 0.6
 """Inches a filter takes on paper."""
+WIDTH = 16 * TILE
+"""Inches of a figure that fills a page."""
+LAID_OVER = "viridis"
+"""Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
 
 
-def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1) -> Tensor:
+def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed: bool = True) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W, c)` with values in [0, 1], NaN in the gaps.
 
-    Each is scaled by its own largest magnitude, grey meaning 0, so weak filters show as clearly as strong ones.
+    Each is scaled by its own largest magnitude, grey meaning 0, so weak filters show as clearly as strong ones; where
+    they are not `signed`, pixels in [0, 1] are shown as they are.
     """
     n, channels, height, width = pictures.shape
     columns = columns or math.ceil(math.sqrt(n * height / width * 1.5))
     rows = math.ceil(n / columns)
     sheet = torch.full((channels, rows * (height + gap) - gap, columns * (width + gap) - gap), math.nan)
-    scale = pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
-    for index, picture in enumerate(pictures / scale / 2 + 0.5):
+    if signed:
+        pictures = pictures / pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 2 + 0.5
+    for index, picture in enumerate(pictures):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[:, top : top + height, left : left + width] = picture
     return sheet.permute(1, 2, 0)
 
 
-def filter_grids(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
-    """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each."""
-    sheets = [tiles(pictures, columns=min(len(pictures), 16)) for pictures in layers]
-    width = 16 * TILE
-    heights = [max(1.0, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
-    figure = Figure(figsize=(width, sum(heights) + 0.4 * len(sheets)), layout="constrained")
-    FigureCanvasAgg(figure)
+def blocks(pictures: Tensor) -> Tensor:
+    """The pictures of each unit, `(U, n, c, h, w)`, as one square block `(U, c, H, W)`, row by row, white where it is
+    not full: nine are three rows of three."""
+    units, n, channels, height, width = pictures.shape
+    side = math.ceil(math.sqrt(n))
+    block = pictures.new_ones(units, math.ceil(n / side), side, channels, height, width)
+    block.flatten(1, 2)[:, :n] = pictures
+    return block.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+def filter_grids(layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, signed: bool = True) -> Figure:
+    """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each, which are
+    shown as those of `tiles`. `title` stands above all."""
+    sheets = [tiles(pictures, columns=min(len(pictures), 16), signed=signed) for pictures in layers]
+    heights = [max(1.0, WIDTH * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
+    figure = blank(WIDTH, sum(heights) + 0.4 * len(sheets), title)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, sheet, title in zip(axes, sheets, titles, strict=True):
-        axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(title, loc="left", fontsize=10)
-        axis.set_axis_off()
+    for axis, sheet, name in zip(axes, sheets, titles, strict=True):
+        _draw(axis, sheet, name)
+    return figure
+
+
+def panels(layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, signed: bool = True) -> Figure:
+    """The grids of `filter_grids` side by side, one panel for each layer, each about as high as wide."""
+    sheets = [tiles(x, columns=math.ceil(math.sqrt(len(x) * x.shape[2] / x.shape[3])), signed=signed) for x in layers]
+    side = max(WIDTH / len(sheets), 4.0)
+    highest = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets)
+    figure = blank(side * len(sheets), side * highest + 0.3, title)
+    for axis, sheet, name in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets, titles, strict=True):
+        _draw(axis, sheet, name)
+        axis.set_anchor("N")
+    return figure
+
+
+def labelled_rows(rows: Sequence[Tensor], labels: Sequence[str], title: str = "") -> Figure:
+    """Rows of pictures `(n, c, h, w)`, as many in each, with what they are at their left: a picture, what was seen of
+    it, and how it was completed; or the samples of each class.
+
+    Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
+    grey meaning 0.
+    """
+    columns = max(len(row) for row in rows)
+    figure, axes = _rows(rows, labels, title, beside=1.2)
+    for axis, row in zip(axes, rows, strict=True):
+        _shown_in(axis, sheet(row, columns=columns).numpy())
+    return figure
+
+
+def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str = "") -> Figure:
+    """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`, one row for each unit, below the
+    pictures alone; `labels` name the units.
+
+    The picture shows through where a map is 0. Each map has the colours of its own value, 1 the brightest.
+    """
+    count, units = maps.shape[:2]
+    figure, axes = _rows([pictures] * (1 + units), ["picture", *labels], title, beside=1.7)
+    grey = sheet(pictures.mean(1, keepdim=True), columns=count).numpy()
+    for axis in axes:
+        _shown_in(axis, grey)
+    for axis, row in zip(axes[1:], maps.transpose(0, 1), strict=True):
+        laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
+        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=1, alpha=(laid**0.5).clamp(max=0.85).numpy())
+    figure.colorbar(image, ax=axes, label="probability", fraction=0.02, pad=0.01)
     return figure
 
 
@@ -83,6 +142,43 @@ def save(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
+
+
+def blank(width: float, height: float, title: str = "") -> Figure:
+    """An empty figure of so many inches and its title, on a canvas that no window shows."""
+    figure = Figure(figsize=(width, height + 0.3 * bool(title)), layout="constrained")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
+    axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_axis_off()
+
+
+def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str, beside: float) -> tuple[Figure, list[Axes]]:
+    """An empty figure with one axis for each row, its label at the left; `beside` is the room for all that is beside
+    the pictures, in inches."""
+    columns = max(max(len(row) for row in rows), 6)
+    heights = [(WIDTH - beside) / columns * row.shape[2] / row.shape[3] for row in rows]
+    figure = blank(WIDTH, sum(heights) + 0.05 * len(rows), title)
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(h_pad=0.02, hspace=0.0)  # type: ignore[call-arg]
+    axes = list(figure.subplots(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0])
+    for axis, label in zip(axes, labels, strict=True):
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_anchor("W")
+    return figure, axes
+
+
+def _shown_in(axis: Axes, picture: Any) -> None:
+    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
 def _shown(sheet: Tensor) -> Tensor:
