@@ -30,6 +30,8 @@ NAMES = {
 FEW = 8
 """Units, and pictures, that are shown where none are named and there is no room for all."""
 CASES = 100
+NAMED = 20
+"""Units that a title can name."""
 
 
 def visualize(
@@ -84,10 +86,14 @@ def visualize(
         rows, labels = _rows(model, method, layers, units, _batch(images, count))
         return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
     pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
-    which = "units" if units is None else f"units, {', '.join(map(str, units))}"
-    titles = [f"layer {number}: {len(x)} {which}" for number, x in zip(layers, pictures, strict=True)]
-    draw = figures.panels if side_by_side else figures.filter_grids
-    return figures.save(draw(pictures, titles, _title(model, method), signed=method != "patches"), output)
+    which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
+    titles = [f"layer {number}: {which or f'{len(x)} units'}" for number, x in zip(layers, pictures, strict=True)]
+    look: dict[str, Any] = {"signed": any(float(x.min()) < 0 or float(x.max()) > 1 for x in pictures)}
+    look |= {"gap": 3} if method == "patches" else {}
+    if side_by_side:
+        return figures.save(figures.panels(pictures, titles, _title(model, method), **look), output)
+    look |= {"columns": FEW} if method == "patches" else {}
+    return figures.save(figures.filter_grids(pictures, titles, _title(model, method), **look), output)
 
 
 def plot(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -15,6 +14,8 @@ TILE = 0.6
 """Inches a filter takes on paper."""
 WIDTH = 16 * TILE
 """Inches of a figure that fills a page."""
+MARGIN, GUTTER = 1.1, 0.06
+"""Inches beside rows of pictures, for what they are, and between them."""
 LAID_OVER = "viridis"
 """Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
 
@@ -38,30 +39,41 @@ def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed:
 
 
 def blocks(pictures: Tensor) -> Tensor:
-    """The pictures of each unit, `(U, n, c, h, w)`, as one square block `(U, c, H, W)`, row by row, white where it is
-    not full: nine are three rows of three."""
-    units, n, channels, height, width = pictures.shape
-    side = math.ceil(math.sqrt(n))
-    block = pictures.new_ones(units, math.ceil(n / side), side, channels, height, width)
-    block.flatten(1, 2)[:, :n] = pictures
-    return block.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    """The pictures of each unit, `(U, n, c, h, w)`, as one square block `(U, c, H, W)`, row by row with white lines
+    between them: nine are three rows of three."""
+    columns = math.ceil(math.sqrt(pictures.shape[1]))
+    drawn = [tiles(x, columns=columns, signed=False).nan_to_num(nan=1.0) for x in pictures]
+    return torch.stack(drawn).permute(0, 3, 1, 2)
 
 
-def filter_grids(layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, signed: bool = True) -> Figure:
+def filter_grids(
+    layers: Sequence[Tensor],
+    titles: Sequence[str],
+    title: str = "",
+    *,
+    columns: int = 16,
+    gap: int = 1,
+    signed: bool = True,
+) -> Figure:
     """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each, which are
     shown as those of `tiles`. `title` stands above all."""
-    sheets = [tiles(pictures, columns=min(len(pictures), 16), signed=signed) for pictures in layers]
-    heights = [max(1.0, WIDTH * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
-    figure = blank(WIDTH, sum(heights) + 0.4 * len(sheets), title)
+    sheets = [tiles(x, columns=min(len(x), columns), gap=gap, signed=signed) for x in layers]
+    widest = min(max(map(len, layers)), columns)
+    width = min(WIDTH, max(6.0, WIDTH / 8 * widest))
+    heights = [max(1.0, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
+    figure = blank(width, sum(heights) + 0.4 * len(sheets), title)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, sheet, name in zip(axes, sheets, titles, strict=True):
         _draw(axis, sheet, name)
     return figure
 
 
-def panels(layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, signed: bool = True) -> Figure:
+def panels(
+    layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, gap: int = 1, signed: bool = True
+) -> Figure:
     """The grids of `filter_grids` side by side, one panel for each layer, each about as high as wide."""
-    sheets = [tiles(x, columns=math.ceil(math.sqrt(len(x) * x.shape[2] / x.shape[3])), signed=signed) for x in layers]
+    columns = [math.ceil(math.sqrt(len(x) * x.shape[2] / x.shape[3])) for x in layers]
+    sheets = [tiles(x, columns=n, gap=gap, signed=signed) for x, n in zip(layers, columns, strict=True)]
     side = max(WIDTH / len(sheets), 4.0)
     highest = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets)
     figure = blank(side * len(sheets), side * highest + 0.3, title)
@@ -78,10 +90,9 @@ def labelled_rows(rows: Sequence[Tensor], labels: Sequence[str], title: str = ""
     Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
     grey meaning 0.
     """
-    columns = max(len(row) for row in rows)
-    figure, axes = _rows(rows, labels, title, beside=1.2)
+    figure, axes = _rows(rows, labels, title)
     for axis, row in zip(axes, rows, strict=True):
-        _shown_in(axis, sheet(row, columns=columns).numpy())
+        axis.imshow(sheet(row, columns=len(row)).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     return figure
 
 
@@ -92,14 +103,17 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     The picture shows through where a map is 0. Each map has the colours of its own value, 1 the brightest.
     """
     count, units = maps.shape[:2]
-    figure, axes = _rows([pictures] * (1 + units), ["picture", *labels], title, beside=1.7)
-    grey = sheet(pictures.mean(1, keepdim=True), columns=count).numpy()
-    for axis in axes:
-        _shown_in(axis, grey)
-    for axis, row in zip(axes[1:], maps.transpose(0, 1), strict=True):
+    grey = pictures.mean(1, keepdim=True)
+    figure = labelled_rows([grey] * (1 + units), ["picture", *labels], title)
+    for axis, row in zip(figure.axes[1:], maps.transpose(0, 1), strict=True):
         laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
-        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=1, alpha=(laid**0.5).clamp(max=0.85).numpy())
-    figure.colorbar(image, ax=axes, label="probability", fraction=0.02, pad=0.01)
+        alpha = (laid**0.5).clamp(max=0.85)
+        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=1, alpha=alpha.numpy())
+    place = figure.axes[1].get_position()
+    bar = figure.add_axes((place.x1 + 0.01, place.y0, 0.012, place.height))
+    figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1])
+    bar.set_title("probability", fontsize=8, loc="left")
+    bar.tick_params(labelsize=8)
     return figure
 
 
@@ -159,26 +173,28 @@ def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
     axis.set_axis_off()
 
 
-def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str, beside: float) -> tuple[Figure, list[Axes]]:
-    """An empty figure with one axis for each row, its label at the left; `beside` is the room for all that is beside
-    the pictures, in inches."""
-    columns = max(max(len(row) for row in rows), 6)
-    heights = [(WIDTH - beside) / columns * row.shape[2] / row.shape[3] for row in rows]
-    figure = blank(WIDTH, sum(heights) + 0.05 * len(rows), title)
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(h_pad=0.02, hspace=0.0)  # type: ignore[call-arg]
-    axes = list(figure.subplots(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0])
-    for axis, label in zip(axes, labels, strict=True):
+def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right."""
+    room = WIDTH - 2 * MARGIN
+    widths = [room * min(1.0, len(row) / 6) for row in rows]
+    heights = [
+        width * row.shape[2] / (len(row) * row.shape[3]) + GUTTER for row, width in zip(rows, widths, strict=True)
+    ]
+    top = 0.4 if title else GUTTER
+    height = sum(heights) + top
+    figure = blank(WIDTH, height)
+    figure.set_layout_engine("none")
+    figure.text(0.01, 1 - 0.2 / height, title, fontsize=10, va="center")
+    axes: list[Axes] = []
+    for index, (width, label) in enumerate(zip(widths, labels, strict=True)):
+        bottom = height - top - sum(heights[: index + 1])
+        place = (MARGIN / WIDTH, (bottom + GUTTER) / height, width / WIDTH, (heights[index] - GUTTER) / height)
+        axis = figure.add_axes(place)
         axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-        axis.set_anchor("W")
+        axes.append(axis)
     return figure, axes
-
-
-def _shown_in(axis: Axes, picture: Any) -> None:
-    axis.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
 def _shown(sheet: Tensor) -> Tensor:
