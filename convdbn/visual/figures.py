@@ -14,7 +14,7 @@ TILE = 0.6
 """Inches a filter takes on paper."""
 WIDTH = 16 * TILE
 """Inches of a figure that fills a page."""
-MARGIN, GUTTER = 1.1, 0.06
+MARGIN, GUTTER = 1.35, 0.06
 """Inches beside rows of pictures, for what they are, and between them."""
 LAID_OVER = "viridis"
 """Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
