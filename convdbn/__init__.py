@@ -19,13 +19,16 @@ __all__ = [
     "inspect",
     "load",
     "load_classifier",
+    "plot",
     "refine",
     "sample",
     "train",
     "visualize",
 ]
-_ELSEWHERE = {"demo": "demonstration"} | dict.fromkeys(
-    ("complete", "finetune", "load_classifier", "refine"), "further"
+_ELSEWHERE = (
+    {"demo": "demonstration"}
+    | dict.fromkeys(("complete", "finetune", "load_classifier", "refine"), "further")
+    | dict.fromkeys(("plot", "visualize"), "plotting")
 )
 
 

@@ -228,23 +228,6 @@ def evaluate(
     )
 
 
-def visualize(*, checkpoint: str | Path, output: str | Path, layer: int | None = None) -> Path:
-    """Draw the filters of the layers in the space of pictures; the written file.
-
-    Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        output: picture to write, .png, .pdf or .svg.
-        layer: one layer alone, 1 being the lowest; all of them otherwise.
-    """
-    model = load(checkpoint, device="cpu")
-    from convdbn.visual import figures, project
-
-    layers = range(1, len(model.layers) + 1) if layer is None else [layer]
-    pictures = [project.linear_combination(model, number) for number in layers]
-    titles = [f"layer {number}: {len(x)} filters" for number, x in zip(layers, pictures, strict=True)]
-    return figures.save(figures.filter_grids(pictures, titles), output)
-
-
 def sample(
     *,
     checkpoint: str | Path,

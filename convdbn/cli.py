@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demonstration, further, recipes
+from convdbn import __version__, api, demonstration, further, plotting, recipes
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
@@ -23,7 +23,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "evaluate": api.evaluate,
     "finetune": further.finetune,
     "refine": further.refine,
-    "visualize": api.visualize,
+    "visualize": plotting.visualize,
+    "plot": plotting.plot,
     "sample": api.sample,
     "complete": further.complete,
     "inspect": api.inspect,
@@ -59,7 +60,7 @@ def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
         return api.inspect(chosen["output_dir"])
     if verb == "features":
         return {"output": str(chosen["output"]), "shape": list(result.shape)}
-    return {"output": str(result)} if verb in ("visualize", "sample") else result
+    return {"output": str(result)} if verb in ("visualize", "plot", "sample") else result
 
 
 def _parser() -> ArgumentParser:

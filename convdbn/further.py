@@ -238,8 +238,8 @@ def complete(
     chosen = test.select(range(min(count, len(test))))
     found = completed(model, train, chosen, cover, sweeps=sweeps, generator=generator)
     blank = torch.where(found.kept, found.pictures, found.pictures.mean())
-    rows = torch.cat([x[:SHOWN] for x in (found.pictures, blank, found.completed)]).cpu()
-    written = figures.save_frames([figures.sheet(rows, columns=min(SHOWN, len(chosen)))], output)
+    rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
+    written = figures.save(figures.labelled_rows(rows, ["picture", "seen", "completed"]), output)
     return {
         "output": str(written),
         "pictures": len(chosen),

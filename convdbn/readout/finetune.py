@@ -177,10 +177,17 @@ def logits(network: Classifier, pictures: Tensor) -> Tensor:
 
 def error(network: Classifier, images: Images) -> float:
     """Percent of the pictures that the network takes for another class."""
+    counts = confusion(network, images)
+    return 100 * float((counts.sum() - counts.trace()) / counts.sum())
+
+
+def confusion(network: Classifier, images: Images) -> Tensor:
+    """How many pictures of each class, a row, the network takes for each class, a column: `(K, K)` int64."""
     assert images.labels is not None
     parts = torch.arange(len(images)).split(BATCH)
     predicted = torch.cat([logits(network, shaped(network, images, part)).argmax(1).cpu() for part in parts])
-    return 100 * float((predicted != images.labels).float().mean())
+    count = len(network.classes)
+    return (images.labels * count + predicted).bincount(minlength=count**2).view(count, count)
 
 
 def shaped(network: Classifier, images: Images, indices: Tensor) -> Tensor:

@@ -1,46 +1,119 @@
-"""Drawing only: what is drawn was computed elsewhere. No window is ever opened."""
+"""Drawing of pictures only: what is drawn was computed elsewhere. No window is ever opened."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 TILE = 0.6
 """Inches a filter takes on paper."""
+WIDTH = 16 * TILE
+"""Inches of a figure that fills a page."""
+MARGIN, GUTTER = 1.35, 0.06
+"""Inches beside rows of pictures, for what they are, and between them."""
+LAID_OVER = "viridis"
+"""Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
 
 
-def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1) -> Tensor:
+def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed: bool = True) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W, c)` with values in [0, 1], NaN in the gaps.
 
-    Each is scaled by its own largest magnitude, grey meaning 0, so weak filters show as clearly as strong ones.
+    Each is scaled by its own largest magnitude, grey meaning 0, so weak filters show as clearly as strong ones; where
+    they are not `signed`, pixels in [0, 1] are shown as they are.
     """
     n, channels, height, width = pictures.shape
     columns = columns or math.ceil(math.sqrt(n * height / width * 1.5))
     rows = math.ceil(n / columns)
     sheet = torch.full((channels, rows * (height + gap) - gap, columns * (width + gap) - gap), math.nan)
-    scale = pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
-    for index, picture in enumerate(pictures / scale / 2 + 0.5):
+    if signed:
+        pictures = pictures / pictures.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12) / 2 + 0.5
+    for index, picture in enumerate(pictures):
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[:, top : top + height, left : left + width] = picture
     return sheet.permute(1, 2, 0)
 
 
-def filter_grids(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
-    """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each."""
-    sheets = [tiles(pictures, columns=min(len(pictures), 16)) for pictures in layers]
-    width = 16 * TILE
+def blocks(pictures: Tensor) -> Tensor:
+    """The pictures of each unit, `(U, n, c, h, w)`, as one square block `(U, c, H, W)`, row by row with white lines
+    between them: nine are three rows of three."""
+    columns = math.ceil(math.sqrt(pictures.shape[1]))
+    drawn = [tiles(x, columns=columns, signed=False).nan_to_num(nan=1.0) for x in pictures]
+    return torch.stack(drawn).permute(0, 3, 1, 2)
+
+
+def filter_grids(
+    layers: Sequence[Tensor],
+    titles: Sequence[str],
+    title: str = "",
+    *,
+    columns: int = 16,
+    gap: int = 1,
+    signed: bool = True,
+) -> Figure:
+    """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each, which are
+    shown as those of `tiles`. `title` stands above all."""
+    sheets = [tiles(x, columns=min(len(x), columns), gap=gap, signed=signed) for x in layers]
+    widest = min(max(map(len, layers)), columns)
+    width = min(WIDTH, max(6.0, WIDTH / 8 * widest))
     heights = [max(1.0, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
-    figure = Figure(figsize=(width, sum(heights) + 0.4 * len(sheets)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(width, sum(heights) + 0.4 * len(sheets), title)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, sheet, title in zip(axes, sheets, titles, strict=True):
-        axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(title, loc="left", fontsize=10)
-        axis.set_axis_off()
+    for axis, sheet, name in zip(axes, sheets, titles, strict=True):
+        _draw(axis, sheet, name)
+    return figure
+
+
+def panels(
+    layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, gap: int = 1, signed: bool = True
+) -> Figure:
+    """The grids of `filter_grids` side by side, one panel for each layer, each about as high as wide."""
+    columns = [math.ceil(math.sqrt(len(x) * x.shape[2] / x.shape[3])) for x in layers]
+    sheets = [tiles(x, columns=n, gap=gap, signed=signed) for x, n in zip(layers, columns, strict=True)]
+    side = max(WIDTH / len(sheets), 4.0)
+    highest = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets)
+    figure = blank(side * len(sheets), side * highest + 0.3, title)
+    for axis, sheet, name in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets, titles, strict=True):
+        _draw(axis, sheet, name)
+        axis.set_anchor("N")
+    return figure
+
+
+def labelled_rows(rows: Sequence[Tensor], labels: Sequence[str], title: str = "") -> Figure:
+    """Rows of pictures `(n, c, h, w)`, as many in each, with what they are at their left: a picture, what was seen of
+    it, and how it was completed; or the samples of each class.
+
+    Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
+    grey meaning 0.
+    """
+    figure, axes = _rows(rows, labels, title)
+    for axis, row in zip(axes, rows, strict=True):
+        axis.imshow(sheet(row, columns=len(row)).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    return figure
+
+
+def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str = "") -> Figure:
+    """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`, one row for each unit, below the
+    pictures alone; `labels` name the units.
+
+    The picture shows through where a map is 0. Each map has the colours of its own value, 1 the brightest.
+    """
+    count, units = maps.shape[:2]
+    grey = pictures.mean(1, keepdim=True)
+    figure = labelled_rows([grey] * (1 + units), ["picture", *labels], title)
+    for axis, row in zip(figure.axes[1:], maps.transpose(0, 1), strict=True):
+        laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
+        alpha = (laid**0.5).clamp(max=0.85)
+        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=1, alpha=alpha.numpy())
+    place = figure.axes[1].get_position()
+    bar = figure.add_axes((place.x1 + 0.01, place.y0, 0.012, place.height))
+    figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1])
+    bar.set_title("probability", fontsize=8, loc="left")
+    bar.tick_params(labelsize=8)
     return figure
 
 
@@ -83,6 +156,45 @@ def save(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
+
+
+def blank(width: float, height: float, title: str = "") -> Figure:
+    """An empty figure of so many inches and its title, on a canvas that no window shows."""
+    figure = Figure(figsize=(width, height + 0.3 * bool(title)), layout="constrained")
+    FigureCanvasAgg(figure)
+    if title:
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
+    axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_title(title, loc="left", fontsize=10)
+    axis.set_axis_off()
+
+
+def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right."""
+    room = WIDTH - 2 * MARGIN
+    widths = [room * min(1.0, len(row) / 6) for row in rows]
+    heights = [
+        width * row.shape[2] / (len(row) * row.shape[3]) + GUTTER for row, width in zip(rows, widths, strict=True)
+    ]
+    top = 0.4 if title else GUTTER
+    height = sum(heights) + top
+    figure = blank(WIDTH, height)
+    figure.set_layout_engine("none")
+    figure.text(0.01, 1 - 0.2 / height, title, fontsize=10, va="center")
+    axes: list[Axes] = []
+    for index, (width, label) in enumerate(zip(widths, labels, strict=True)):
+        bottom = height - top - sum(heights[: index + 1])
+        place = (MARGIN / WIDTH, (bottom + GUTTER) / height, width / WIDTH, (heights[index] - GUTTER) / height)
+        axis = figure.add_axes(place)
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axes.append(axis)
+    return figure, axes
 
 
 def _shown(sheet: Tensor) -> Tensor:

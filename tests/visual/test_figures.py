@@ -142,7 +142,8 @@ class TestSave:
 def test_no_window_is_opened():
     """No pyplot and no GUI, even where the environment asks for one."""
     code = (
-        "import sys, torch\nfrom convdbn.visual import figures\n"
+        "import sys, torch\nfrom convdbn.visual import figures, plots\n"
+        "plots.curves([{'layer': 1, 'step': 1, 'dead': 0.0}]).canvas.draw()\n"
         "figures.filter_grids([torch.ones(2, 1, 3, 3)], ['t']).canvas.draw()\n"
         "print(*({'matplotlib.pyplot', 'tkinter', 'PyQt6', 'PyQt5'} & set(sys.modules)))"
     )

@@ -1,0 +1,303 @@
+"""The verbs that show: what the units of a model mean, and how it learned, responds and errs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from convdbn.api import load
+from convdbn.errors import DataError, UsageError
+from convdbn.runs import TEST_SPLIT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from convdbn.images import Images
+    from convdbn.models.stack import Stack
+
+Method = Literal["linear", "top-down", "samples", "maximise", "patches", "path", "reconstruction"]
+Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "confusion"]
+
+NAMES = {
+    "linear": "linear combination of filters",
+    "top-down": "top-down from the unit alone",
+    "samples": "samples, unit on less unit off",
+    "maximise": "maximised input",
+    "patches": "best patches",
+    "path": "pixels that switch the unit on",
+    "reconstruction": "reconstruction",
+}
+"""What a title says of each method."""
+FEW = 8
+"""Units, and pictures, that are shown where none are named and there is no room for all."""
+CASES = 100
+NAMED = 20
+"""Units that a title can name."""
+
+
+def visualize(
+    *,
+    checkpoint: str | Path,
+    output: str | Path,
+    layer: int | None = None,
+    method: Method = "linear",
+    units: list[int] | None = None,
+    side_by_side: bool = False,
+    data: str | Path | None = None,
+    split: Literal["train", "test"] = "train",
+    count: int = 9,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Draw what the units of the layers mean in the space of pictures; the written file.
+
+    Pictures are those that layer 1 sees, after the transform, but for patches, which are cut from the pictures
+    themselves.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package.
+        output: picture to write, .png, .pdf or .svg.
+        layer: one layer alone, 1 being the lowest; all of them otherwise.
+        method: linear, top-down, samples or maximise; patches, path or reconstruction of data's pictures.
+        units: units to show, such as [0, 5]; all of them otherwise, and for path the 8 most active.
+        side_by_side: layers beside one another instead of below.
+        data: pictures for patches, path and reconstruction, as for `train`.
+        split: train or test, for data sets that have one.
+        count: patches of each unit, the best of all pictures; or pictures for path and reconstruction.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        seed: seed of samples and maximise.
+        device: auto, cpu, cuda, ...
+    """
+    _check("method", method, get_args(Method))
+    images = None
+    if method in ("patches", "path", "reconstruction"):
+        _check_count(count)
+        _need(data, f"method={method!r}")
+    model = load(checkpoint, device=device)
+    if data is not None:
+        images = _open(model, data, data_root, split, download)
+    from convdbn.visual import figures
+
+    layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
+    if method in ("path", "reconstruction"):
+        assert images is not None
+        rows, labels = _rows(model, method, layers, units, _batch(images, count))
+        return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
+    pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
+    which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
+    titles = [f"layer {number}: {which or f'{len(x)} units'}" for number, x in zip(layers, pictures, strict=True)]
+    look: dict[str, Any] = {"signed": any(float(x.min()) < 0 or float(x.max()) > 1 for x in pictures)}
+    look |= {"gap": 3} if method == "patches" else {}
+    if side_by_side:
+        return figures.save(figures.panels(pictures, titles, _title(model, method), **look), output)
+    look |= {"columns": FEW} if method == "patches" else {}
+    return figures.save(figures.filter_grids(pictures, titles, _title(model, method), **look), output)
+
+
+def plot(
+    *,
+    checkpoint: str | Path,
+    figure: Plot,
+    output: str | Path,
+    layer: int | None = None,
+    units: list[int] | None = None,
+    data: str | Path | None = None,
+    split: Literal["train", "test"] = "train",
+    count: int | None = None,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    device: str = "auto",
+) -> Path:
+    """Plot how a model learned, what its weights are like, how it responds to pictures, or how it errs.
+
+    Args:
+        checkpoint: run folder, model file, or the name of a model of the package; for confusion the classifier's.
+        figure: curves, weights, updates, activities, cases, maps or confusion.
+        output: picture to write, .png, .pdf or .svg.
+        layer: one layer alone, 1 being the lowest; all of them otherwise, and for maps the highest that has some.
+        units: units whose maps are shown, such as [0, 5]; the 8 most active otherwise.
+        data: pictures for updates, activities, cases, maps and confusion, as for `train`.
+        split: train or test, for data sets that have one; confusion takes the test pictures.
+        count: pictures, the first ones; 8 for maps and 100 otherwise.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        device: auto, cpu, cuda, ...
+
+    The curves are those of the run folder's metrics. Updates are what an update adds to the weights where training
+    goes on with the pictures, at the recipe's first rate. Activities are probabilities of the pooling units, as a
+    histogram; cases has a row for each picture and a column for each unit, of maps the strongest response.
+    """
+    _check("figure", figure, get_args(Plot))
+    count = (FEW if figure == "maps" else CASES) if count is None else count
+    _check_count(count)
+    if figure not in ("curves", "weights"):
+        _need(data, f"figure={figure!r}")
+    from convdbn.visual import figures
+
+    if figure == "curves":
+        return figures.save(_curves(Path(checkpoint), layer), output)
+    if figure == "confusion":
+        assert data is not None
+        return figures.save(_confusion(checkpoint, data, data_root, download, device), output)
+    model = load(checkpoint, device=device)
+    images = None if data is None else _open(model, data, data_root, split, download)
+    if images is not None:
+        images = images.select(range(min(count, len(images))))
+    if figure == "maps":
+        assert images is not None
+        return figures.save(_maps(model, layer, units, images), output)
+    return figures.save(_spread(checkpoint, model, figure, layer, images), output)
+
+
+def _pictures(
+    model: "Stack", method: str, layer: int, units: list[int] | None, images: "Images | None", count: int, seed: int
+) -> "Tensor":
+    """One picture for each unit of a layer."""
+    import torch
+
+    from convdbn.visual import figures, patches, project
+
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    if method == "patches":
+        assert images is not None
+        return figures.blocks(patches.best_patches(model, layer, units, images=images, count=count).patches)
+    if method == "linear":
+        return project.linear_combination(model, layer, units).cpu()
+    if method == "top-down":
+        return project.top_down(model, layer, units).cpu()
+    draw = project.clamped_samples if method == "samples" else project.maximise
+    return draw(model, layer, units, generator=generator).cpu()
+
+
+def _rows(
+    model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor"
+) -> tuple[list["Tensor"], list[str]]:
+    """Rows of pictures and what they are: those that layer 1 sees, then what each layer or unit makes of them."""
+    from convdbn.visual import measured, project
+
+    rows, labels = [model.prepare(batch).cpu()], ["picture"]
+    for layer in layers:
+        if method == "reconstruction":
+            rows.append(project.reconstruction(model, layer, images=batch).cpu())
+            labels.append(f"layer {layer}")
+            continue
+        shown = units or measured.most_active(model, layer, FEW, images=batch)
+        rows += project.path(model, layer, shown, images=batch).transpose(0, 1).cpu()
+        labels += [f"layer {layer}, unit {unit}" for unit in shown]
+    return rows, labels
+
+
+def _curves(folder: Path, layer: int | None) -> "Figure":
+    from convdbn.learning import metrics
+    from convdbn.models.greedy import METRICS_FILE
+    from convdbn.visual import plots
+
+    file = (folder if folder.is_dir() else folder.parent) / METRICS_FILE
+    if not file.is_file():
+        raise UsageError(f"checkpoint={str(folder)!r}: no {METRICS_FILE} there; give a run folder of `convdbn train`")
+    rows = [row for row in metrics.read(file) if layer in (None, row["layer"])]
+    if not rows:
+        found = "no rows" if layer is None else f"no rows of layer={layer}"
+        raise UsageError(f"checkpoint={str(folder)!r}: {found} in {METRICS_FILE}")
+    return plots.curves(rows)
+
+
+def _spread(
+    checkpoint: str | Path, model: "Stack", figure: str, layer: int | None, images: "Images | None"
+) -> "Figure":
+    """Histograms, or activities case by case, of one layer or of all."""
+    from convdbn.models import stack
+    from convdbn.recipes import Recipe
+    from convdbn.visual import measured, plots, project
+
+    layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
+    titles = [f"layer {number}: {len(project.chosen(model, number, None))} units" for number in layers]
+    if figure == "weights":
+        values = measured.weights(model)
+        return plots.histograms([values[number - 1] for number in layers], titles, "weight")
+    assert images is not None
+    if figure == "updates":
+        recipe = Recipe.from_dict(stack.load_run(checkpoint)[1]["recipe"])
+        values = measured.updates(model, recipe, images)
+        return plots.histograms([values[number - 1] for number in layers], titles, "update of a weight")
+    if figure == "activities":
+        values = [measured.probabilities(model, number, images=images) for number in layers]
+        return plots.histograms(values, titles, "activity of a pooling unit")
+    return plots.activity([measured.activities(model, number, images=images) for number in layers], titles)
+
+
+def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "Images") -> "Figure":
+    from convdbn.visual import figures, measured
+
+    layer = layer or max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
+    batch = _batch(images, len(images))
+    shown = units or measured.most_active(model, layer, FEW, images=batch)
+    pictures, maps = measured.maps_over(model, layer, shown, images=batch)
+    return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
+
+
+def _confusion(
+    checkpoint: str | Path, data: str | Path, data_root: str | Path | None, download: bool, device: str
+) -> "Figure":
+    from convdbn.further import load_classifier
+    from convdbn.images import open_images, stratified
+    from convdbn.readout import finetune
+    from convdbn.visual import plots
+
+    network = load_classifier(checkpoint, device=device)
+    grey = network.shapes[0].below != 3
+    images = open_images(data, data_root=data_root, split="test", download=download, grey=grey)
+    images = images if str(data) in TEST_SPLIT else stratified(images, "test")
+    if images.classes != network.classes:
+        raise UsageError(
+            f"data={str(data)!r}: has the classes {images.classes}, the classifier {network.classes}; take the data "
+            "that it was trained on"
+        )
+    counts = finetune.confusion(network, images)
+    wrong = int(counts.sum() - counts.trace())
+    share = 100 * wrong / len(images)
+    title = f"{images.name}: {wrong} of {len(images)} test pictures taken for another class, {share:.2f} %"
+    return plots.confusion(counts, network.classes, title)
+
+
+def _open(
+    model: "Stack", data: str | Path, data_root: str | Path | None, split: Literal["train", "test"], download: bool
+) -> "Images":
+    from convdbn.images import open_images
+
+    return open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
+
+
+def _batch(images: "Images", count: int) -> "Tensor":
+    """The first pictures, all of one size, as one batch."""
+    import torch
+
+    pictures = images[range(min(count, len(images)))]
+    if len({x.shape for x in pictures}) > 1:
+        raise DataError(f"data: {images.name} has pictures of several sizes; show one with count 1")
+    return torch.stack(list(pictures))
+
+
+def _title(model: "Stack", method: str) -> str:
+    """The method, and what was done to the pictures in whose space its results are."""
+    steps = [step["kind"] for step in model.transform.spec()]
+    if method == "patches" or not steps:
+        return f"{NAMES[method]}, in the pixels of pictures"
+    return f"{NAMES[method]}, in the space of pictures after {', '.join(steps)}"
+
+
+def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise UsageError(f"count={count}: must be at least 1")
+
+
+def _need(data: str | Path | None, what: str) -> None:
+    if data is None:
+        raise UsageError(f"data=None: {what} needs pictures; give a data set or a folder")
