@@ -20,11 +20,12 @@ __all__ = [
     "load",
     "load_classifier",
     "refine",
+    "report",
     "sample",
     "train",
     "visualize",
 ]
-_ELSEWHERE = {"demo": "demonstration"} | dict.fromkeys(
+_ELSEWHERE = {"demo": "demonstration", "report": "shown"} | dict.fromkeys(
     ("complete", "finetune", "load_classifier", "refine"), "further"
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demonstration, further, recipes
+from convdbn import __version__, api, demonstration, further, recipes, shown
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
@@ -24,6 +24,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "finetune": further.finetune,
     "refine": further.refine,
     "visualize": api.visualize,
+    "report": shown.report,
     "sample": api.sample,
     "complete": further.complete,
     "inspect": api.inspect,

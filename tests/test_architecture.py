@@ -28,6 +28,7 @@ BELOW = {
 BELOW["runs"] = {*BELOW}
 BELOW["api"] = {*BELOW}
 BELOW["further"] = {*BELOW}
+BELOW["shown"] = {*BELOW}
 BELOW["demonstration"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 BELOW["__main__"] = {"cli"}

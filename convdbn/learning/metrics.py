@@ -67,3 +67,9 @@ def cut(path: Path, layer: int, step: int) -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read(path: Path) -> list[Metrics]:
+    """The rows of a file of metrics, each with what was measured in it."""
+    with open(path, newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
