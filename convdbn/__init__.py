@@ -21,12 +21,13 @@ __all__ = [
     "load_classifier",
     "plot",
     "refine",
+    "report",
     "sample",
     "train",
     "visualize",
 ]
 _ELSEWHERE = (
-    {"demo": "demonstration"}
+    {"demo": "demonstration", "report": "shown"}
     | dict.fromkeys(("complete", "finetune", "load_classifier", "refine"), "further")
     | dict.fromkeys(("plot", "visualize"), "plotting")
 )

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demonstration, further, plotting, recipes
+from convdbn import __version__, api, demonstration, further, plotting, recipes, shown
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "refine": further.refine,
     "visualize": plotting.visualize,
     "plot": plotting.plot,
+    "report": shown.report,
     "sample": api.sample,
     "complete": further.complete,
     "inspect": api.inspect,

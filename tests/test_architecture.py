@@ -29,6 +29,7 @@ BELOW["runs"] = {*BELOW}
 BELOW["api"] = {*BELOW}
 BELOW["further"] = {*BELOW}
 BELOW["plotting"] = {*BELOW}
+BELOW["shown"] = {*BELOW}
 BELOW["demonstration"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 BELOW["__main__"] = {"cli"}

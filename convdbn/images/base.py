@@ -31,6 +31,10 @@ class Images(Dataset[Batch], ABC):
     @abstractmethod
     def __getitem__(self, indices: Indices) -> Batch: ...
 
+    def title(self, index: int) -> str:
+        """What people call the picture at `index`: its file, where it has one."""
+        return f"picture {index}"
+
     def select(self, indices: Indices) -> "Subset":
         """The pictures at `indices`, in that order, with their labels; nothing is copied."""
         return Subset(self, indices)
@@ -64,6 +68,9 @@ class Subset(Images):
 
     def __getitem__(self, indices: Indices) -> Batch:
         return self.images[self.indices[self._chosen(indices)]]
+
+    def title(self, index: int) -> str:
+        return self.images.title(int(self.indices[index]))
 
 
 def check_images(batch: Tensor, name: str) -> Tensor:

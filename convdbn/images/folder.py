@@ -35,7 +35,7 @@ class FolderImages(Images):
         self.paths = [path for path, part in zip(found, parts, strict=True) if part[0] not in skip]
         if not self.paths:
             raise DataError(f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}")
-        self.name = root.resolve().name
+        self.root, self.name = root, root.resolve().name
         self.grey = grey
         tops = [part[0] for part in parts if part[0] not in skip]
         classes = sorted(set(tops))
@@ -48,6 +48,9 @@ class FolderImages(Images):
 
     def __getitem__(self, indices: Indices) -> list[Tensor]:
         return [read_picture(self.paths[i], grey=self.grey) for i in self._chosen(indices).tolist()]
+
+    def title(self, index: int) -> str:
+        return str(self.paths[index].relative_to(self.root))
 
 
 def read_picture(path: Path, *, grey: bool) -> Tensor:

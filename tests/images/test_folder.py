@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from convdbn.errors import DataError
-from convdbn.images import FolderImages, open_images
+from convdbn.images import ArrayImages, FolderImages, open_images
 
 RAMP = np.arange(6 * 9, dtype=np.uint8).reshape(6, 9)
 COLOUR = np.stack([RAMP, RAMP[::-1], 2 * RAMP], axis=-1)
@@ -124,3 +126,13 @@ def test_open_images_takes_any_folder(tmp_path):
     images = open_images(tmp_path / "digits", grey=False, split="test")
     assert isinstance(images, FolderImages)
     assert images[[0]][0].shape == (3, 6, 9)
+
+
+def test_a_picture_is_called_by_its_file(tmp_path):
+    for name in ("b/2.png", "a/1.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    images = FolderImages(tmp_path)
+    assert images.title(1) == str(Path("b", "2.png"))
+    assert images.select([1, 0]).select([1]).title(0) == str(Path("a", "1.png"))
+    assert ArrayImages(torch.zeros(3, 1, 2, 2)).select([2]).title(0) == "picture 2"

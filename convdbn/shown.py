@@ -1,0 +1,91 @@
+"""The verb that shows all of a model at once: a report to open in a browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convdbn.api import inspect, load
+from convdbn.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from convdbn.images import Images
+
+
+def report(
+    run_dir: str | Path,
+    *,
+    data: str | Path | None = None,
+    data_root: str | Path | None = None,
+    download: bool = False,
+    output: str | Path | None = None,
+    count: int = 1000,
+    device: str = "auto",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Show what every unit has learned, in one HTML file that needs nothing else.
+
+    What the model is, its learning curves, and of each unit its projections, the parts of pictures that excite it
+    most, its activity, how selective it is, and what it says about the class.
+
+    Args:
+        run_dir: run folder, model file, or the name of a model of the package.
+        data: pictures to look at, as for `train`; those that the model was trained on, where they can be opened.
+        data_root: where the torchvision data sets lie.
+        download: fetch a torchvision data set that is not there.
+        output: file to write; report.html in the run folder, or NAME.html for a model of the package.
+        count: pictures to look at, drawn at random where there are more.
+        device: auto, cpu, cuda, ...
+        seed: seed of the draw and of where the maximised inputs begin.
+    """
+    if count < 1:
+        raise UsageError(f"count={count}: must be at least 1")
+    model, about = load(run_dir, device=device), inspect(run_dir)
+    import torch
+
+    from convdbn.learning import metrics
+    from convdbn.models.greedy import METRICS_FILE
+    from convdbn.models.stack import WEIGHTS
+    from convdbn.visual import explore
+    from convdbn.visual import report as page
+
+    file = Path(about["file"])
+    packaged = file.parent == WEIGHTS
+    name = file.stem if packaged else file.parent.resolve().name
+    path = Path(output or (f"{name}.html" if packaged else file.with_name("report.html")))
+    images, why = _opened(data or about["data"]["data"], data_root, download, model.picture[0] == 1, data is None)
+    if images is not None and len(images) > count:
+        drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+        images = images.select(drawn.sort().values)
+    curves = file.with_name(METRICS_FILE)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    projections = explore.projections(model, generator=generator)
+    responses = None if images is None else explore.responses(model, images)
+    shown = page.Contents(
+        name,
+        about,
+        metrics.read(curves) if not packaged and curves.is_file() else [],
+        projections,
+        responses,
+        images,
+        why,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page.render(model, shown), encoding="utf-8")
+    return {
+        "output": str(path),
+        "megabytes": round(path.stat().st_size / 1e6, 2),
+        "pictures": 0 if images is None else len(images),
+    } | ({"no_pictures": why} if why else {})
+
+
+def _opened(
+    data: str | Path, data_root: str | Path | None, download: bool, grey: bool, optional: bool
+) -> tuple["Images | None", str]:
+    """The pictures, or, where they are `optional`, why there are none."""
+    from convdbn.images import open_images
+
+    try:
+        return open_images(data, data_root=data_root, download=download, grey=grey), ""
+    except DataError as error:
+        if not optional:
+            raise
+        return None, str(error)

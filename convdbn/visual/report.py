@@ -1,0 +1,229 @@
+"""The page of a report: laying out only, what it shows was computed elsewhere."""
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from torch import Tensor
+
+from convdbn import __version__
+from convdbn.images import Images
+from convdbn.models.stack import Stack
+from convdbn.visual import figures
+from convdbn.visual.explore import Projections, Responses
+
+TILE = 56
+"""Pixels of the longer side of a unit in the overview, or a little less."""
+SHARP = 3
+"""From so many times on pictures are enlarged by a whole number, and their pixels stay squares."""
+BLOCK = 8
+"""Pixels on which JPEG works at a time: no patch shares them with another."""
+QUALITY = 95
+CHART = (216, 96)
+"""Width and height of a curve's plane."""
+LABEL = 10
+"""Pixels from the number of one line to the next."""
+PREFERRED = 3
+"""Classes that are named of each unit."""
+
+
+class Contents(NamedTuple):
+    """What a report shows; `why` says why there are no pictures, and so no responses, where there are none."""
+
+    name: str
+    about: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, float]]
+    projections: Sequence[Projections]
+    responses: Sequence[Responses] | None
+    images: Images | None
+    why: str
+
+
+class Sprite(NamedTuple):
+    """Pictures of one size side by side in one, as a data URI; where they stand in it, in its pixels."""
+
+    uri: str
+    width: int
+    height: int
+    pitch: tuple[int, int]  # from one picture to the next, across and down
+    size: tuple[int, int]  # of all, across and down
+    columns: int
+
+
+def render(stack: Stack, contents: Contents) -> str:
+    """The page as HTML; what comes from the data and the run is escaped."""
+    environment = Environment(
+        loader=PackageLoader("convdbn.visual", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    titles: dict[int, int] = {}
+    layers = [_layer(stack, contents, index, titles) for index in range(len(stack.layers))]
+    images = contents.images
+    data = {
+        "layers": [layer.pop("data") for layer in layers],
+        "titles": [images.title(index) for index in titles] if images is not None else [],
+        "classes": images.classes if images is not None else [],
+    }
+    return environment.get_template("report.html.j2").render(
+        contents=contents,
+        layers=layers,
+        data=data,
+        charts=_charts(contents.metrics),
+        recipe=_recipe(contents.about["recipe"]),
+        labelled=images is not None and images.labels is not None,
+        version=__version__,
+    )
+
+
+def projected(pictures: Tensor) -> Sprite:
+    """Each scaled by its own largest magnitude, grey meaning 0; lossless."""
+    count, _, height, width = pictures.shape
+    columns = math.ceil(math.sqrt(count))
+    return _sprite(figures.tiles(pictures, columns=columns), width, height, (width + 1, height + 1), columns, "PNG")
+
+
+def patched(patches: Tensor) -> Sprite:
+    """Patches with pixels in [0, 1] as they are."""
+    count, _, height, width = patches.shape
+    columns = math.ceil(math.sqrt(count))
+    down, right = (-side % BLOCK for side in (height, width))
+    whole = torch.nn.functional.pad(patches, (0, right, 0, down), mode="replicate")
+    blank = whole.new_zeros(-count % columns, *whole.shape[1:])
+    rows = torch.cat([whole, blank]).unflatten(0, (-1, columns))  # (rows, columns, c, h, w)
+    sheet = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return _sprite(sheet, width, height, (width + right, height + down), columns, "JPEG")
+
+
+def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], columns: int, kind: str) -> Sprite:
+    """From `(H, W, c)` with values in [0, 1], white where NaN; anything but 1 or 3 channels as their mean."""
+    from PIL import Image
+
+    sheet = sheet.nan_to_num(nan=1.0)
+    sheet = sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
+    picture = Image.fromarray((255 * sheet.clamp(0, 1)).round().byte().numpy())
+    file = io.BytesIO()
+    options = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "subsampling": 0}
+    picture.save(file, kind, **options)
+    uri = f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Sprite(uri, width, height, pitch, picture.size, columns)
+
+
+def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int]) -> dict[str, Any]:
+    """One layer of the overview, and `data`, what its units show when they are chosen."""
+    (_, unit), (kernel, pool) = stack.layers[index], stack.geometry[index]
+    sprites = {name: projected(pictures) for name, pictures in contents.projections[index].items()}
+    first = next(iter(sprites.values()))
+    info = stack.feature_info[index]
+    responses = None if contents.responses is None else contents.responses[index]
+    patches, units = (None, [{} for _ in range(unit.n)]) if responses is None else _units(responses, titles)
+    return {
+        "number": index + 1,
+        "units": unit.n,
+        "columns": first.columns,
+        "kind": unit.kind.replace("_", " "),
+        "kernel": by(*kernel) if kernel[0] else "whole layer",
+        "pool": by(pool, pool) if pool > 1 else "none",
+        "field": by(first.height, first.width),
+        "reduction": info.reduction,
+        "zoom": zoom(first),
+        "sprites": sprites,
+        "patches": patches,
+        "data": {
+            "n": index + 1,
+            "field": [first.height, first.width, info.reduction // pool if kernel[0] else 0],
+            "columns": first.columns,
+            "side": [first.height, first.width],
+            "patches": patches and {"columns": patches.columns, "side": [patches.height, patches.width]},
+            "edges": [] if responses is None else _short(responses.edges.tolist()),
+            "units": units,
+        },
+    }
+
+
+def _units(responses: Responses, titles: dict[int, int]) -> tuple[Sprite, list[dict[str, Any]]]:
+    """All patches, those that several units share once, and what is known of each unit; `titles` numbers the
+    pictures that patches come from."""
+    best = responses.best
+    places = torch.cat([best.pictures[..., None], best.corners], 2).flatten(0, 1)
+    distinct, tile = places.unique(dim=0, return_inverse=True)
+    chosen = torch.zeros(len(distinct), dtype=torch.long).scatter_(0, tile, torch.arange(len(tile)))
+    sprite, tile = patched(best.patches.flatten(0, 1)[chosen]), tile.view(best.pictures.shape)
+    units = []
+    for index in range(len(best.pictures)):
+        shown = zip(tile[index].tolist(), best.pictures[index].tolist(), best.corners[index].tolist(), strict=True)
+        one: dict[str, Any] = {
+            "mean": _short(float(responses.mean[index])),
+            "sparseness": _short(float(responses.sparseness[index])),
+            "histogram": responses.histogram[index].tolist(),
+            "best": [[number, titles.setdefault(picture, len(titles)), *corner] for number, picture, corner in shown],
+        }
+        if responses.information is not None and responses.class_means is not None:
+            means = responses.class_means[index].nan_to_num(nan=-math.inf)
+            value, number = means.topk(min(PREFERRED, len(means)))
+            one["information"] = _short(float(responses.information[index]))
+            one["classes"] = [
+                [n, _short(x)] for n, x in zip(number.tolist(), value.tolist(), strict=True) if math.isfinite(x)
+            ]
+        units.append(one)
+    return sprite, units
+
+
+def by(height: int, width: int) -> str:
+    return f"{height}\N{MULTIPLICATION SIGN}{width}"
+
+
+def zoom(sprite: Sprite) -> float:
+    """How much a unit is enlarged in the overview."""
+    factor = TILE / max(sprite.width, sprite.height)
+    return math.floor(factor) if factor >= SHARP else round(factor, 3)
+
+
+def _charts(rows: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A plane for each quantity that was measured, a line for each layer, in the plane's pixels."""
+    width, height = CHART
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("layer", "step")))
+    charts = []
+    for name in names:
+        found = [row for row in rows if math.isfinite(row.get(name, math.nan))]
+        if not found:
+            continue
+        values = [row[name] for row in found]
+        low, high = min(values), max(values)
+        last, room = max(row["step"] for row in found), (high - low) or 1
+        lines = []
+        for layer in sorted({int(row["layer"]) for row in found}):
+            points = [
+                (round(width * row["step"] / (last or 1), 1), round(height * (high - row[name]) / room, 1))
+                for row in found
+                if row["layer"] == layer
+            ]
+            lines.append((points, layer))
+        lines.sort(key=lambda line: line[0][-1][1])
+        below, drawn = -math.inf, []
+        for points, layer in lines:  # from above, so that no line's number hides another
+            x, y = points[-1]
+            below = max(y, below + LABEL)
+            path = " ".join(f"{x:g},{y:g}" for x, y in points)
+            drawn.append({"layer": layer, "points": path, "label": (x, below)})
+        text = f"{low:.3g} to {high:.3g} in {last:g} updates"
+        charts.append(
+            {"name": name.replace("_", " "), "low": low, "high": high, "last": last, "lines": drawn, "text": text}
+        )
+    return charts
+
+
+def _recipe(recipe: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Its fields, those of layers with a value for each of them."""
+    layers = recipe["layers"]
+    general = [(name, [str(value)]) for name, value in recipe.items() if name != "layers"]
+    return general + [(name, [str(layer[name]) for layer in layers]) for name in layers[0]]
+
+
+def _short(value: Any) -> Any:
+    """Numbers with four digits, None for those that JSON has not."""
+    if isinstance(value, list):
+        return [_short(one) for one in value]
+    return float(f"{value:.4g}") if math.isfinite(value) else None
