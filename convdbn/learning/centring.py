@@ -38,16 +38,16 @@ class Centring:
         offsets = [unit.coupled(o[None])[0] for unit, o in zip(machine.units, self.offsets, strict=True)]
         edges = list(zip(machine.edges, machine.links, strict=True))
         before = [link.weight.clone() for link in machine.links]
-        for (a, b), link in edges:
+        for (a, b), link in edges:  # what two layers share is carried once
             assert link.weight.grad is not None
             for gradient in self._carried(machine, link, a, b, offsets):
                 link.weight.grad -= gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
         optimizer.step()
         for ((a, b), link), old in zip(edges, before, strict=True):
             moved = (link.weight - old).flatten(2).sum(2) if isinstance(link, Conv) else link.weight - old
-            if machine.units[b].bias.requires_grad:
+            if machine.units[b].bias.requires_grad and machine.originals[b] == b:
                 machine.units[b].bias.sub_(moved @ offsets[a] * _copies(link))
-            if machine.units[a].bias.requires_grad:
+            if machine.units[a].bias.requires_grad and machine.originals[a] == a:
                 machine.units[a].bias.sub_(offsets[b] @ moved)
 
     def _slide(self, positive: State, negative: State) -> None:
@@ -61,7 +61,9 @@ class Centring:
     def _carried(machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor]) -> list[Tensor]:
         """What the biases' gradients take from that of the weight, `(above, below)`, by the chain rule; a bias that
         does not learn takes nothing."""
-        below, above = machine.units[a].bias.grad, machine.units[b].bias.grad
+        below, above = (
+            machine.units[layer].bias.grad if machine.originals[layer] == layer else None for layer in (a, b)
+        )
         carried = [] if above is None else [torch.outer(above, offsets[a]) * _copies(link)]
         return carried if below is None else [*carried, torch.outer(offsets[b], below)]
 

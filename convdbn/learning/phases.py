@@ -83,7 +83,8 @@ class ContrastiveDivergence(NegativePhase):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         sampling = draw(generator)
         state = samples
-        clamp = {0: _border(samples[0], self.border)} if self.border else {}
+        border = _border(samples[0], self.border) if self.border else None
+        clamp = {} if border is None else {layer: border for layer, x in enumerate(machine.originals) if x == 0}
         for step in range(self.k):
             state = update(machine, state, 0, mean if self.noise_free else sampling, clamp=clamp)
             state = update(machine, state, 1, mean if step == self.k - 1 else sampling)

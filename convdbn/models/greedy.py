@@ -14,9 +14,10 @@ from convdbn.errors import DataError, Diverged, Interrupted, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.metrics import MetricsLog, cut
 from convdbn.learning.trainer import Trainer
+from convdbn.models.compose import composed
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
-from convdbn.models.machines import conv_dbm, dbm, labelled_rbm
+from convdbn.models.machines import conv_dbm, dbm, doubled, labelled_rbm
 from convdbn.models.stack import MODEL_FILE, Stack, load, load_run, save
 from convdbn.recipes import Layer, Recipe
 
@@ -69,6 +70,8 @@ class GreedyTraining:
         self.stack.to(self.device)
         for depth in range(self.first_layer, 1 if self.recipe.joint else len(self.recipe.layers)):
             self._train_layer(depth, self.recipe.layers[depth])
+            if self.recipe.doubled and depth + 1 == len(self.recipe.layers):
+                self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
             self._save(depth + 1, 0, None)
         return self.stack.eval()
 
@@ -79,6 +82,8 @@ class GreedyTraining:
         first = self.stack.prepare(self.images[[0]][0][None])
         channels, *size = first.shape[1:]
         check_plan(self.recipe.layers, size, joint=self.recipe.joint)
+        if self.recipe.doubled:
+            check_doubled(self.recipe)
         if self.recipe.initial and not self.recipe.joint:
             self._clear_folder()
             self.stack.machines.extend(self._initial().machines)
@@ -93,7 +98,8 @@ class GreedyTraining:
             (unit.n, kernel, pool) for (_, unit), (kernel, pool) in zip(model.layers, model.geometry, strict=True)
         ]
         wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in self.recipe.layers]
-        if found != wanted[: len(found)] or len(model.machines) < len(found):
+        deep = len(model.layers) > len(model.machines) and not self.recipe.joint
+        if found != wanted[: len(found)] or deep:
             raise UsageError(f"initial={name!r}: has layers {found}, the recipe {wanted} (units, kernel, pool)")
         if model.transform.spec() != self.stack.transform.spec():
             raise UsageError(
@@ -140,7 +146,10 @@ class GreedyTraining:
         sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
         layers = self.recipe.layers if self.recipe.joint else [settings]
         classes = len(self.images.classes) if settings.labels else 0
-        machine = _machine(layers, sample.shape[1] - classes, classes).to(self.device)
+        machine = _machine(layers, sample.shape[1] - classes, classes)
+        if self.recipe.doubled and depth in (0, len(self.recipe.layers) - 1):
+            machine = doubled(machine, below=depth == 0)
+        machine.to(self.device)
         machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
@@ -237,6 +246,20 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
                 f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
                 "pictures or a smaller crop"
             )
+
+
+def check_doubled(recipe: Recipe) -> None:
+    """Refuse layers that would not compose to a deep Boltzmann machine."""
+    layers = recipe.layers
+    if len(layers) < 2 or recipe.joint or recipe.initial:
+        raise UsageError("doubled=True: for two layers or more, trained one after the other from the first")
+    if len({layer.kernel == 0 for layer in layers}) > 1:
+        raise UsageError("doubled=True: layers of one deep machine are all convolutional or all connected")
+    for layer in layers:
+        if layer.labels or layer.objective == "denoising":
+            raise UsageError("doubled=True: not with labels, which join in joint training, nor with denoising")
+    if any(layer.visible != "bernoulli" for layer in layers[1:]):
+        raise UsageError("doubled=True: layers above the first need visible: bernoulli")
 
 
 def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannMachine:

@@ -72,5 +72,19 @@ def conv_dbm(
     return BoltzmannMachine(units, links)
 
 
+def doubled(machine: BoltzmannMachine, *, below: bool) -> BoltzmannMachine:
+    """A restricted machine with its lower layer twice, or else its upper one, on the same weights and biases.
+
+    In a deep machine the layer between has a neighbour on either side; here the two copies stand for both
+    (Salakhutdinov and Hinton 2009, section 3.1).
+
+    >>> doubled(rbm(784, 500), below=True).shapes((784,))
+    [(784,), (500,), (784,)]
+    """
+    (lower, upper), (link,) = machine.units, machine.links
+    copy, triple = (lower, (2, 1, link)) if below else (upper, (0, 2, link))
+    return BoltzmannMachine([lower, upper, copy], [(0, 1, link), triple])
+
+
 def _units(layer: int | Unit) -> Unit:
     return Bernoulli(layer) if isinstance(layer, int) else layer
