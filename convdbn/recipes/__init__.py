@@ -74,7 +74,7 @@ class Layer:
     """Sweeps of mean field in the positive phase of layers that are trained together."""
     labels: bool = False
     """Join label units, one for each class of the data, to the hidden layer (the highest layer alone, and fully
-    connected)."""
+    connected; of layers that are trained together too)."""
     labelled: int = 0
     """Pictures whose labels are known, as many of each class; the labels of the others are inferred. 0 knows all."""
     generative: float = 1.0

@@ -117,7 +117,9 @@ def test_convolutions_carry_the_offset_into_the_visible_bias(name):
     machine, shapes = make(name)
     positive, negative = states(machine, shapes, 1), states(machine, shapes, 2)
     centring = Centring("data")
-    centring.offsets = [torch.full((unit.n,), o, dtype=torch.float64) for unit, o in zip(machine.units, (0, 0.2))]
+    centring.offsets = [
+        torch.full((unit.n,), o, dtype=torch.float64) for unit, o in zip(machine.units, (0, 0.2), strict=True)
+    ]
     centring._slide = lambda positive, negative: None
     machine(positive, negative).backward()
     own = -RATE * machine.units[0].bias.grad
