@@ -14,7 +14,7 @@ from pathlib import Path
 import convdbn
 from convdbn.models import stack
 
-NAMES = ("cdbn_mnist", "cdbn_natural", "rbm500_mnist", "dbn_mnist", "dbm_mnist")
+NAMES = ("cdbn_mnist", "cdbn_natural", "rbm500_mnist", "dbn_mnist", "dbm_mnist", "crbm_mnist")
 HALF = NAMES[1:]
 """Models that ship in half precision, since the package is small; every figure is of what ships."""
 

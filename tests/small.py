@@ -18,6 +18,7 @@ from convdbn.energy import (
     LearnedGaussian,
     State,
 )
+from convdbn.models.machines import doubled
 
 FALSE_ALARM = 1e-4
 """A right sampler fails a statistical test with this probability over seeds; seeds are fixed and never changed."""
@@ -69,9 +70,13 @@ def conv_dbm() -> BoltzmannMachine:
 
 
 def doubled_rbm() -> BoltzmannMachine:
-    """DBM pretraining: the same link twice."""
-    link = Dense(3, 3)
-    return BoltzmannMachine([Bernoulli(3), Bernoulli(3), Bernoulli(3)], [(0, 1, link), (2, 1, link)])
+    """DBM pretraining: the same link and the same visible units twice."""
+    return doubled(rbm(), below=True)
+
+
+def doubled_top() -> BoltzmannMachine:
+    """DBM pretraining of the highest layer, on a map."""
+    return doubled(conv_rbm(), below=False)
 
 
 def binomial_rbm() -> BoltzmannMachine:
@@ -92,7 +97,8 @@ MACHINES: dict[str, tuple[Callable[[], BoltzmannMachine], tuple[int, ...]]] = {
     "gaussian_rbm": (gaussian_rbm, (3,)),
     "labelled_rbm": (labelled_rbm, (3,)),
     "dbm": (dbm, (3,)),
-    "doubled_rbm": (doubled_rbm, (3,)),
+    "doubled_rbm": (doubled_rbm, (4,)),
+    "doubled_top": (doubled_top, (2, 1, 3)),
     "conv_rbm": (conv_rbm, (2, 1, 3)),
     "pooled_rbm": (pooled_rbm, (1, 3, 3)),
     "wide_block_rbm": (wide_block_rbm, (1, 3, 4)),

@@ -33,8 +33,9 @@ Given = tuple[Tensor | None, ...]
 class BoltzmannMachine(nn.Module):
     """Units and the links between them; `links` are triples (lower layer, upper layer, link).
 
-    Layer 0 is the visible layer. A link may stand in several triples: its weight is then shared. `beta` scales the
-    links and never the units, and is a number or one value for each element of the batch.
+    Layer 0 is the visible layer. A link may stand in several triples, and a unit in several layers: their parameters
+    are then shared. `beta` scales the links and never the units, and is a number or one value for each element of the
+    batch.
     """
 
     units: Sequence[Unit]
@@ -45,18 +46,30 @@ class BoltzmannMachine(nn.Module):
         self.units = nn.ModuleList(units)  # type: ignore[assignment]
         self.links = nn.ModuleList(link for _, _, link in links)  # type: ignore[assignment]
         self.edges = [(a, b) for a, b, _ in links]
+        self.originals = _first(units)
         self.colours = _two_colours(len(units), self.edges)
 
     def spec(self) -> dict[str, Any]:
         """Units and links as JSON, from which `build` makes the same machine, without its parameters."""
-        links = [[a, b, link.spec()] for (a, b), link in zip(self.edges, self.links, strict=True)]
-        return {"units": [unit.spec() for unit in self.units], "links": links}
+        links = [[a, b, link] for (a, b), link in zip(self.edges, _described(self.links), strict=True)]
+        return {"units": _described(self.units), "links": links}
 
     @staticmethod
     def build(spec: dict[str, Any]) -> "BoltzmannMachine":
         """The machine that `spec` describes."""
-        units = [_make(UNITS, unit) for unit in spec["units"]]
-        return BoltzmannMachine(units, [(a, b, _make(LINKS, link)) for a, b, link in spec["links"]])
+        links = _made(LINKS, [link for _, _, link in spec["links"]])
+        triples = [(a, b, link) for (a, b, _), link in zip(spec["links"], links, strict=True)]
+        return BoltzmannMachine(_made(UNITS, spec["units"]), triples)
+
+    @property
+    def distinct(self) -> list[tuple[int, int, Link]]:
+        """The triples (lower layer, upper layer, link), each link once."""
+        triples = zip(_first(self.links), self.edges, self.links, strict=True)
+        return [(a, b, link) for index, (first, (a, b), link) in enumerate(triples) if first == index]
+
+    def given(self, visible: Tensor) -> Given:
+        """The state of which the visible layer alone is known, and with it the layers of the same unit."""
+        return tuple(visible if layer == 0 else None for layer in self.originals)
 
     def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
         """Shape of every layer, without the batch, over a visible layer of this shape."""
@@ -163,6 +176,24 @@ def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:
     if isinstance(beta, Tensor):
         return x * beta.view(-1, *[1] * (x.ndim - 1))
     return x if beta == 1.0 else x * beta
+
+
+def _first(parts: Sequence[Any]) -> list[int]:
+    """Where each part stands for the first time."""
+    return [next(index for index, other in enumerate(parts) if other is part) for part in parts]
+
+
+def _described(parts: Sequence[Any]) -> list[Any]:
+    """A spec for each part, or the index of where it stood before."""
+    return [parts[first].spec() if first == index else first for index, first in enumerate(_first(parts))]
+
+
+def _made(kinds: dict[str, Any], specs: Sequence[Any]) -> list[Any]:
+    """The inverse of `_described`."""
+    made: list[Any] = []
+    for spec in specs:
+        made.append(made[spec] if isinstance(spec, int) else _make(kinds, spec))
+    return made
 
 
 def _make(kinds: dict[str, Any], spec: dict[str, Any]) -> Any:

@@ -6,7 +6,8 @@ A machine whose links see x - o has the energy of an ordinary one with other bia
 
 so centring needs no other machine, only other coordinates for the gradient: the step is taken in (W, b') and carried
 over to (W, b) (Melchior, Fischer and Wiskott 2016, section 3). For convolutional links an offset is one number for
-each map, and W o sums over the filter, as it does away from the border.
+each map. W o then sums over the filter, and W^T o over the part of it that reaches a unit, on average: all of it
+within large maps, one weight where filter and map are of one size.
 """
 
 from typing import Literal
@@ -40,15 +41,15 @@ class Centring:
         before = [link.weight.clone() for link in machine.links]
         for (a, b), link in edges:
             assert link.weight.grad is not None
-            for gradient in self._carried(machine, link, a, b, offsets):
+            for gradient in self._carried(machine, link, a, b, offsets, _reach(link, positive[a], positive[b])):
                 link.weight.grad -= gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
         optimizer.step()
         for ((a, b), link), old in zip(edges, before, strict=True):
             moved = (link.weight - old).flatten(2).sum(2) if isinstance(link, Conv) else link.weight - old
-            if machine.units[b].bias.requires_grad:
+            if machine.units[b].bias.requires_grad and machine.originals[b] == b:
                 machine.units[b].bias.sub_(moved @ offsets[a] * _copies(link))
-            if machine.units[a].bias.requires_grad:
-                machine.units[a].bias.sub_(offsets[b] @ moved)
+            if machine.units[a].bias.requires_grad and machine.originals[a] == a:
+                machine.units[a].bias.sub_(offsets[b] @ moved * _reach(link, positive[a], positive[b]))
 
     def _slide(self, positive: State, negative: State) -> None:
         data, model = ([activation(x) for x in state] for state in (positive, negative))
@@ -58,14 +59,23 @@ class Centring:
             offset.lerp_({"data": x, "model": y, "both": (x + y) / 2}[self.source], SLIDE)
 
     @staticmethod
-    def _carried(machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor]) -> list[Tensor]:
+    def _carried(
+        machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor], reach: float
+    ) -> list[Tensor]:
         """What the biases' gradients take from that of the weight, `(above, below)`, by the chain rule; a bias that
-        does not learn takes nothing."""
-        below, above = machine.units[a].bias.grad, machine.units[b].bias.grad
+        does not learn, or that another layer's took already, takes nothing."""
+        below, above = (
+            machine.units[layer].bias.grad if machine.originals[layer] == layer else None for layer in (a, b)
+        )
         carried = [] if above is None else [torch.outer(above, offsets[a]) * _copies(link)]
-        return carried if below is None else [*carried, torch.outer(offsets[b], below)]
+        return carried if below is None else [*carried, torch.outer(offsets[b], below) * reach]
 
 
 def _copies(link: Link) -> int:
     """Units of the lower layer in the sum that one weight sees."""
     return link.pool**2 if isinstance(link, Conv) else 1
+
+
+def _reach(link: Link, below: Tensor, above: Tensor) -> float:
+    """Share of the filter that reaches a unit of the lower layer, on average."""
+    return above[0, 0].numel() * _copies(link) / below[0, 0].numel()

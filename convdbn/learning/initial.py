@@ -16,7 +16,7 @@ PATCHES = 50_000
 def initialise(machine: BoltzmannMachine, settings: Layer, data: Tensor, *, generator: torch.Generator) -> None:
     """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
     be centroids of its patches."""
-    for (below, _), link in zip(machine.edges, machine.links, strict=True):
+    for below, _, link in machine.distinct:
         if settings.init == "kmeans" and below == 0:
             found = centroids(link, data, generator=generator)
             scale = settings.weight_std / found.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)

@@ -8,6 +8,7 @@ data, persistent contrastive divergence (Tieleman 2008) keeps them between updat
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -20,15 +21,18 @@ from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
 
 @torch.no_grad()
-def expect(machine: BoltzmannMachine, state: Given, *, generator: torch.Generator) -> tuple[State, State]:
+def expect(
+    machine: BoltzmannMachine, state: Given, *, given: Container[int] = (), generator: torch.Generator
+) -> tuple[State, State]:
     """Hidden colour given the visible one: the state with means there, and the state with samples of those means.
+    Layers that are `given`, such as labels, stay as they are.
 
     Means enter the statistics (they are exact, with less noise); samples go on along the chain.
     """
     means: list[Any] = list(state)
     samples: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
-        if machine.colours[layer] == 1:
+        if machine.colours[layer] == 1 and layer not in given:
             field = machine.field(state, layer)
             means[layer], samples[layer] = unit.mean_and_sample(field, generator=generator)
     return tuple(means), tuple(samples)
@@ -44,7 +48,7 @@ def positive(
     given = {layer: True for layer, x in enumerate(data) if x is not None}
     if any(c == 0 and layer not in given for layer, c in enumerate(machine.colours)):
         data = mean_field(machine, start(machine, data), sweeps=sweeps, tolerance=0, clamp=given)
-    return expect(machine, data, generator=generator)
+    return expect(machine, data, given=given, generator=generator)
 
 
 class NegativePhase(ABC):
@@ -83,7 +87,8 @@ class ContrastiveDivergence(NegativePhase):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         sampling = draw(generator)
         state = samples
-        clamp = {0: _border(samples[0], self.border)} if self.border else {}
+        border = _border(samples[0], self.border) if self.border else None
+        clamp = {} if border is None else {layer: border for layer, x in enumerate(machine.originals) if x == 0}
         for step in range(self.k):
             state = update(machine, state, 0, mean if self.noise_free else sampling, clamp=clamp)
             state = update(machine, state, 1, mean if step == self.k - 1 else sampling)

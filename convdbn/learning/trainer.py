@@ -114,9 +114,9 @@ class Trainer:
     def _given(self, visible: Tensor) -> Given:
         """A state with the visible layer alone, or with the labels that stand behind its units."""
         if not self.labelled:
-            return visible, *[None] * (len(self.machine.units) - 1)
-        pixels, labels = visible.split([self.machine.units[0].n, self.machine.units[2].n], 1)
-        return pixels, None, labels
+            return self.machine.given(visible)
+        pixels, labels = visible.split([self.machine.units[0].n, self.machine.units[-1].n], 1)
+        return *self.machine.given(pixels)[:-1], labels
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
@@ -136,7 +136,7 @@ class Trainer:
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
         loss = self.settings.generative * self.machine(means, model) / means[1][0, 0].numel()
         if self.settings.discriminative:
-            pixels, _, labels = data
+            pixels, *_, labels = data
             assert pixels is not None and labels is not None
             missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
             classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
@@ -156,12 +156,12 @@ class Trainer:
         The positive phase is then a draw of labels and hidden units given the pixels alone, as the gradient of
         log p(pixels) wants it (Larochelle and Bengio 2008, section 5.3).
         """
-        pixels, _, labels = data
+        pixels, *_, labels = data
         assert pixels is not None and labels is not None
         known = labels.sum(1) > 0
         index = torch.multinomial(label_logits(self.machine, pixels).softmax(1), 1, generator=self.generator)
         drawn = torch.zeros_like(labels).scatter_(1, index, 1)
-        return (pixels, None, torch.where(known[:, None], labels, drawn)), known
+        return (*data[:-1], torch.where(known[:, None], labels, drawn)), known
 
     def _descend(self, loss: Tensor, means: State) -> None:
         """Gradients of the loss, and of sparsity where it is asked for."""
@@ -196,8 +196,7 @@ class Trainer:
     def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
         """What the practical guide says to watch; two passes on the pictures of this batch."""
         data, hidden = states[0], states[1]
-        rest = [None] * (len(self.machine.units) - 1)
-        reconstruction = update(self.machine, start(self.machine, (data, *rest)), 0, mean)[0]
+        reconstruction = update(self.machine, start(self.machine, self.machine.given(data)), 0, mean)[0]
         on = pooled(hidden, getattr(self.machine.units[1], "block", 1))
         typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
@@ -310,13 +309,14 @@ def _sparsity(settings: Layer) -> Sparsity | None:
 
 
 def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimizer:
-    weights = [link.weight for link in machine.links]
-    biases = [unit.bias for unit in machine.units if unit.bias.requires_grad]
+    weights = [link.weight for _, _, link in machine.distinct]
+    units = [unit for layer, unit in enumerate(machine.units) if machine.originals[layer] == layer]
+    biases = [unit.bias for unit in units if unit.bias.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
         {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
     ]
-    learned = [unit for unit in machine.units if isinstance(unit, LearnedGaussian)]
+    learned = [unit for unit in units if isinstance(unit, LearnedGaussian)]
     if learned:
         variances = [unit.log_variance for unit in learned]
         groups.append({"params": variances, "factor": VARIANCE_RATE, "weight_decay": 0.0})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Given, Link, Unit, pooled
+from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
@@ -215,7 +215,7 @@ class DeepClassifier(Classifier):
     def __init__(
         self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: Pooling
     ) -> None:
-        sizes = [unit.n for unit in machine.units]
+        sizes = [unit.n for unit in machine.units if unit.kind != "categorical"]
         shapes = [Shape(below, above, (0, 0), 1) for below, above in itertools.pairwise(sizes)]
         super().__init__(transform, shapes, classes=classes, pooling=pooling)
         self.machine = copy.deepcopy(machine).requires_grad_(False)
@@ -223,7 +223,7 @@ class DeepClassifier(Classifier):
             nn.Linear(above, below, bias=False) for below, above in itertools.pairwise(sizes[1:])
         )
         with torch.no_grad():
-            for linear, link in zip(self.from_above, machine.links[1:], strict=True):
+            for linear, link in zip(self.from_above, machine.links[1:], strict=False):  # labels have no row
                 linear.weight.copy_(link.weight.T)
 
     def inputs(self, images: Tensor) -> Tensor:
@@ -232,11 +232,11 @@ class DeepClassifier(Classifier):
 
     @torch.no_grad()
     def with_inference(self, visible: Tensor) -> Tensor:
-        state: Given = (visible, *[None] * len(self.layers))
-        return torch.cat([visible, *mean_field(self.machine, start(self.machine, state), clamp={0: True})[2:]], 1)
+        state = mean_field(self.machine, start(self.machine, self.machine.given(visible)), clamp={0: True})
+        return torch.cat([visible, *state[2 : len(self.layers) + 1]], 1)
 
     def maps(self, inputs: Tensor, thinned: Thinning = everything) -> list[Tensor]:
-        x, *inferred = inputs.split([self.machine.units[0].n, *(unit.n for unit in self.machine.units[2:])], 1)
+        x, *inferred = inputs.split([self.machine.units[0].n, *(shape.above for shape in self.shapes[1:])], 1)
         maps: list[Tensor] = []
         for depth, layer in enumerate(self.layers):
             field = layer[0](thinned(x) if maps else x)

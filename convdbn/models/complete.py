@@ -1,6 +1,6 @@
 """Pictures completed from a part: what a model expects of pixels that are covered, given the others."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, Conv
 from convdbn.errors import UsageError
 from convdbn.learning.penalties import activation
+from convdbn.models.compose import chained
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import draw, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -34,22 +35,12 @@ def joined(stack: Stack, x: Tensor) -> BoltzmannMachine:
         raise UsageError(
             "checkpoint: layers above the first that do not see probabilities cannot be inferred together"
         )
-    spec: dict[str, list[Any]] = {"units": [stack.machines[0].units[0].spec()], "links": []}
-    for depth, (link, unit) in enumerate(stack.layers):
-        below = {"pool": stack.geometry[depth - 1].pool} if depth and isinstance(link, Conv) else {}
-        spec["units"].append(unit.spec())
-        spec["links"].append([depth, depth + 1, {**link.spec(), **below}])
-    machine = BoltzmannMachine.build(spec).to(x)
-    machine.units[0].load_state_dict(stack.machines[0].units[0].state_dict())
-    for depth, (link, unit) in enumerate(stack.layers):
-        machine.links[depth].load_state_dict(link.state_dict())
-        machine.units[depth + 1].load_state_dict(unit.state_dict())
+    machine = chained(stack)
+    for depth, above in enumerate(stack.machines[1:]):
         x = stack.infer(x, depth)[-1]
-        if depth + 1 < len(stack.layers):
-            above = stack.machines[depth + 1].units[0]
-            typical = activation(x).clamp(1e-4, 1 - 1e-4)
-            machine.units[depth + 1].bias.add_(above.bias - typical.logit())
-    return machine.eval()
+        typical = activation(x).clamp(1e-4, 1 - 1e-4)
+        machine.units[depth + 1].bias.add_(above.units[0].bias - typical.logit())
+    return machine
 
 
 def seen(shape: tuple[int, ...], cover: Cover) -> Tensor:

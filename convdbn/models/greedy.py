@@ -1,5 +1,6 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,9 +16,10 @@ from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.keeping import Keeping
 from convdbn.learning.metrics import Metrics, MetricsLog, cut
 from convdbn.learning.trainer import Trainer
+from convdbn.models.compose import composed
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.inputs import CHUNK, LayerInput
-from convdbn.models.machines import conv_dbm, dbm, labelled_rbm
+from convdbn.models.machines import conv_dbm, dbm, doubled
 from convdbn.models.stack import MODEL_FILE, Stack, load, load_run, save
 from convdbn.recipes import Layer, Recipe
 
@@ -71,8 +73,13 @@ class GreedyTraining:
         if not self.stack.picture:
             self._fit_transform()
         self.stack.to(self.device)
-        for depth in range(self.first_layer, 1 if self.recipe.joint else len(self.recipe.layers)):
-            self._train_layer(depth, self.recipe.layers[depth])
+        layers = self.recipe.layers
+        if self.recipe.joint:  # one machine, whose labels are linked to its highest layer
+            layers = (dataclasses.replace(layers[0], labels=layers[-1].labels),)
+        for depth in range(self.first_layer, len(layers)):
+            self._train_layer(depth, layers[depth])
+            if self.recipe.doubled and depth + 1 == len(layers):
+                self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
             self._save(depth + 1, {})
         return self.stack.eval()
 
@@ -83,6 +90,8 @@ class GreedyTraining:
         first = self.stack.prepare(self.images[[0]][0][None])
         channels, *size = first.shape[1:]
         check_plan(self.recipe.layers, size, joint=self.recipe.joint)
+        if self.recipe.doubled:
+            check_doubled(self.recipe)
         if self.recipe.initial and not self.recipe.joint:
             self._clear_folder()
             self.stack.machines.extend(self._initial().machines)
@@ -97,7 +106,8 @@ class GreedyTraining:
             (unit.n, kernel, pool) for (_, unit), (kernel, pool) in zip(model.layers, model.geometry, strict=True)
         ]
         wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in self.recipe.layers]
-        if found != wanted[: len(found)] or len(model.machines) < len(found):
+        deep = len(model.layers) > len(model.machines) and not self.recipe.joint
+        if found != wanted[: len(found)] or deep:
             raise UsageError(f"initial={name!r}: has layers {found}, the recipe {wanted} (units, kernel, pool)")
         before, now = (
             # Resizing and padding may differ: filters know nothing of the size of pictures.
@@ -160,7 +170,10 @@ class GreedyTraining:
         sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
         layers = self.recipe.layers if self.recipe.joint else [settings]
         classes = len(self.images.classes) if settings.labels else 0
-        machine = _machine(layers, sample.shape[1] - classes, classes).to(self.device)
+        machine = _machine(layers, sample.shape[1] - classes, classes)
+        if self.recipe.doubled and depth in (0, len(self.recipe.layers) - 1):
+            machine = doubled(machine, below=depth == 0)
+        machine.to(self.device)
         machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
         self.stack.machines.append(machine)
         trainer = Trainer(machine, settings, generator=generator)
@@ -209,8 +222,8 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
     if any(layer.kernel for layer in layers[dense:]):
         kernels = [layer.kernel for layer in layers]
         raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
-    if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and (layers[-1].kernel or joint)):
-        raise UsageError("labels=True: for the highest layer alone, fully connected (kernel: 0) and not joint")
+    if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and layers[-1].kernel):
+        raise UsageError("labels=True: for the highest layer alone, fully connected (kernel: 0)")
     for layer in layers:
         if layer.hidden != "bernoulli" and layer.kernel:
             raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
@@ -226,6 +239,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
             )
     if layers[-1].discriminative and not layers[-1].labels:
         raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
+    if joint and any(layer.discriminative or layer.labelled for layer in layers):
+        raise UsageError(
+            "joint=True: all labels are learned, and with the likelihood alone (labelled, discriminative: 0)"
+        )
     if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
         raise UsageError("joint=True: layers trained together are all convolutional or all connected, without crops")
     shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
@@ -246,27 +263,43 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
             )
 
 
+def check_doubled(recipe: Recipe) -> None:
+    """Refuse layers that would not compose to a deep Boltzmann machine."""
+    layers = recipe.layers
+    if len(layers) < 2 or recipe.joint or recipe.initial:
+        raise UsageError("doubled=True: for two layers or more, trained one after the other from the first")
+    if len({layer.kernel == 0 for layer in layers}) > 1:
+        raise UsageError("doubled=True: layers of one deep machine are all convolutional or all connected")
+    for layer in layers:
+        if layer.labels or layer.objective == "denoising":
+            raise UsageError("doubled=True: not with labels, which join in joint training, nor with denoising")
+    if any(layer.visible != "bernoulli" for layer in layers[1:]):
+        raise UsageError("doubled=True: layers above the first need visible: bernoulli")
+
+
 def _machine(layers: Sequence[Layer], channels: int, classes: int) -> BoltzmannMachine:
     visible: Unit = UNITS[layers[0].visible](channels)
     if layers[0].variance != "fixed":
         visible = LearnedGaussian(channels, layers[0].sigma, shared=layers[0].variance == "scalar")
     hidden = [UNITS[layer.hidden](layer.filters) for layer in layers]
-    if classes:
-        return labelled_rbm(visible, hidden[0], classes)
     if layers[0].kernel == 0:
-        return dbm(visible, hidden)
+        return dbm(visible, hidden, classes)
     filters, kernels, pools = zip(*((layer.filters, layer.kernel, layer.pool) for layer in layers), strict=True)
     return conv_dbm(visible, filters, kernels, pools)
 
 
 @torch.no_grad()
 def _begin_with(machine: BoltzmannMachine, model: Stack) -> None:
-    """The lowest layers of a deep machine as `model` has them; further links stay as they are, noise, so that the two
-    say nearly the same."""
+    """The lowest layers of a deep machine, and labels over the same highest one, as `model` has them; further links
+    stay as they are, noise, so that the two say nearly the same."""
     machine.units[0].load_state_dict(model.machines[0].units[0].state_dict())
     for layer, (link, unit) in enumerate(model.layers):
         machine.links[layer].load_state_dict(link.state_dict())
         machine.units[layer + 1].load_state_dict(unit.state_dict())
+    top = model.machines[-1]
+    if machine.units[-1].kind == top.units[-1].kind == "categorical" and len(machine.units) == len(model.layers) + 2:
+        machine.links[-1].load_state_dict(top.links[-1].state_dict())
+        machine.units[-1].load_state_dict(top.units[-1].state_dict())
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:

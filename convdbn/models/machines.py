@@ -6,7 +6,7 @@ A layer is given as its units, or as their number for Bernoulli units.
 import itertools
 from collections.abc import Sequence
 
-from convdbn.energy import Bernoulli, BlockSoftmax, BoltzmannMachine, Categorical, Conv, Dense, Unit
+from convdbn.energy import Bernoulli, BlockSoftmax, BoltzmannMachine, Categorical, Conv, Dense, Link, Unit
 
 
 def rbm(visible: int | Unit, hidden: int | Unit) -> BoltzmannMachine:
@@ -24,9 +24,7 @@ def labelled_rbm(visible: int | Unit, hidden: int | Unit, classes: int) -> Boltz
     >>> labelled_rbm(784, 500, 10).shapes((784,))
     [(784,), (500,), (10,)]
     """
-    units = [_units(visible), _units(hidden), Categorical(classes)]
-    below, above = units[0].n, units[1].n
-    return BoltzmannMachine(units, [(0, 1, Dense(below, above)), (2, 1, Dense(classes, above))])
+    return dbm(visible, [hidden], classes)
 
 
 def conv_rbm(channels: int | Unit, filters: int, kernel: int | tuple[int, int], *, pool: int = 2) -> BoltzmannMachine:
@@ -40,15 +38,21 @@ def conv_rbm(channels: int | Unit, filters: int, kernel: int | tuple[int, int], 
     return conv_dbm(channels, [filters], [kernel], [pool])
 
 
-def dbm(visible: int | Unit, hidden: Sequence[int | Unit]) -> BoltzmannMachine:
-    """Deep Boltzmann machine (Salakhutdinov and Hinton 2009): a chain of fully connected layers, trained together.
+def dbm(visible: int | Unit, hidden: Sequence[int | Unit], classes: int = 0) -> BoltzmannMachine:
+    """Deep Boltzmann machine (Salakhutdinov and Hinton 2009): a chain of fully connected layers, trained together;
+    with `classes` one-hot labels are linked to the highest.
 
-    >>> dbm(784, [500, 1000]).shapes((784,))
-    [(784,), (500,), (1000,)]
+    >>> dbm(784, [500, 1000], 10).shapes((784,))
+    [(784,), (500,), (1000,), (10,)]
     """
     units = [_units(layer) for layer in (visible, *hidden)]
-    links = [Dense(below.n, above.n) for below, above in itertools.pairwise(units)]
-    return BoltzmannMachine(units, [(layer, layer + 1, link) for layer, link in enumerate(links)])
+    links: list[tuple[int, int, Link]] = [
+        (layer, layer + 1, Dense(below.n, above.n)) for layer, (below, above) in enumerate(itertools.pairwise(units))
+    ]
+    if classes:
+        links.append((len(units), len(units) - 1, Dense(classes, units[-1].n)))
+        units.append(Categorical(classes))
+    return BoltzmannMachine(units, links)
 
 
 def conv_dbm(
@@ -70,6 +74,20 @@ def conv_dbm(
         )
     ]
     return BoltzmannMachine(units, links)
+
+
+def doubled(machine: BoltzmannMachine, *, below: bool) -> BoltzmannMachine:
+    """A restricted machine with its lower layer twice, or else its upper one, on the same weights and biases.
+
+    In a deep machine the layer between has a neighbour on either side; here the two copies stand for both
+    (Salakhutdinov and Hinton 2009, section 3.1).
+
+    >>> doubled(rbm(784, 500), below=True).shapes((784,))
+    [(784,), (500,), (784,)]
+    """
+    (lower, upper), (link,) = machine.units, machine.links
+    copy, triple = (lower, (2, 1, link)) if below else (upper, (0, 2, link))
+    return BoltzmannMachine([lower, upper, copy], [(0, 1, link), triple])
 
 
 def _units(layer: int | Unit) -> Unit:

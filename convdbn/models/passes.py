@@ -23,8 +23,8 @@ def places(stack: Stack) -> list[Place]:
     return [
         Place(index, above)
         for index, machine in enumerate(stack.machines)
-        for below, above in machine.edges
-        if below < above
+        for below, above, _ in machine.distinct
+        if below < above  # labels are linked downwards
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Given, Link, Unit
+from convdbn.energy import BoltzmannMachine, Conv, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
@@ -112,12 +112,13 @@ class Stack(nn.Module):
         machine = self.machines[index]
         x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
         machine.units[0].check(x, "images" if index == 0 else f"input of machine {index + 1}")
-        state: Given = (x, *[None] * (len(machine.units) - 1))
+        state = machine.given(x)
         if len(machine.units) > 2:
-            state = mean_field(machine, start(machine, state), clamp={0: True})
+            known = {layer: True for layer, given in enumerate(state) if given is not None}
+            state = mean_field(machine, start(machine, state), clamp=known)
         return [
             machine.units[layer].pooling_mean(machine.field(state, layer))
-            for below, layer in machine.edges
+            for below, layer, _ in machine.distinct
             if below < layer
         ]
 
@@ -131,7 +132,7 @@ class Stack(nn.Module):
         return [
             (link, machine.units[above])
             for machine in self.machines
-            for (below, above), link in zip(machine.edges, machine.links, strict=True)
+            for below, above, link in machine.distinct
             if below < above  # labels are linked downwards
         ]
 

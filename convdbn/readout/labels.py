@@ -11,7 +11,8 @@ from convdbn.sampling.labels import label_logits
 
 
 def label_error(stack: Stack, images: Images) -> float:
-    """Percent of the pictures whose label is not the most probable one of the top machine, given its input."""
+    """Percent of the pictures whose label is not the most probable one of the top machine, given its input; by the
+    lower bound of each class where that has several hidden layers."""
     top = stack.machines[-1]
     if top.units[-1].kind != "categorical":
         raise UsageError("classifier='labels': the model has no label units; train its top layer with labels: true")

@@ -74,7 +74,7 @@ class Layer:
     """Sweeps of mean field in the positive phase of layers that are trained together."""
     labels: bool = False
     """Join label units, one for each class of the data, to the hidden layer (the highest layer alone, and fully
-    connected)."""
+    connected; of layers that are trained together too)."""
     labelled: int = 0
     """Pictures whose labels are known, as many of each class; the labels of the others are inferred. 0 knows all."""
     generative: float = 1.0
@@ -124,6 +124,9 @@ class Recipe:
     initial: str = ""
     """Trained model (run folder, file, or name of one of the package) with the lowest layers of this one: greedy
     training goes on above them, joint training begins with them."""
+    doubled: bool = False
+    """Train greedily for joint training to begin with: the lowest layer sees its input twice, the highest is there
+    twice, those between count double, and they end as one deep Boltzmann machine (Salakhutdinov and Hinton 2009)."""
     joint: bool = False
     """Train all layers together as one deep Boltzmann machine, the first layer's settings serving for all."""
     colour: bool = False

@@ -1,19 +1,25 @@
-"""Labels of a machine: a layer of one-hot units beside the visible one, inferred exactly."""
+"""Labels of a machine: a layer of one-hot units beside the hidden layers, inferred class by class."""
 
 import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine
+from convdbn.sampling.likelihood import unnormalised
 
 
 def label_logits(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
-    """log p(y | v) up to a constant, `(B, classes)`, of a machine of visible, hidden and label units.
+    """log p(y | v) up to a constant, `(B, classes)`, of a machine whose last layer is that of the labels.
 
-    The hidden layer is summed in closed form for every class (Larochelle and Bengio 2008, equation 2), in time that
-    grows with their number; differentiable, which makes it the exact discriminative gradient.
+    With one hidden layer that is summed in closed form for every class (Larochelle and Bengio 2008, equation 2), in
+    time that grows with their number; differentiable, which makes it the exact discriminative gradient. With more of
+    them each class has the lower bound of log p(y, v).
     """
-    _, hidden, labels = machine.units
+    _, hidden, *_, labels = machine.units
     every = torch.eye(labels.n, device=visible.device, dtype=visible.dtype)
+    if len(machine.units) > 3:
+        others = machine.given(visible)[:-1]
+        classes = (label.expand(len(visible), -1) for label in every)
+        return torch.stack([unnormalised(machine, (*others, y)) for y in classes], 1)
     seen, told = machine.field((visible, None, None), 1), machine.field((None, None, every), 1)
     fields = seen[:, None] + told
     return hidden.log_norm(fields.flatten(0, 1)).view(len(visible), labels.n) + labels.bias

@@ -110,6 +110,48 @@ def test_convolutions_carry_the_offset_into_the_hidden_bias():
     torch.testing.assert_close(machine.units[1].biased(machine.field((x, None), 1)), before + moved)
 
 
+@pytest.mark.parametrize("name", ["conv_rbm", "pooled_rbm", "wide_block_rbm"])
+def test_convolutions_carry_the_offset_into_the_visible_bias(name):
+    """What hidden units at their offsets say of the visible ones, on average over the positions, moves by the bias's
+    own step alone, however much of the filter the borders cut away."""
+    machine, shapes = make(name)
+    positive, negative = states(machine, shapes, 1), states(machine, shapes, 2)
+    centring = Centring("data")
+    centring.offsets = [
+        torch.full((unit.n,), o, dtype=torch.float64) for unit, o in zip(machine.units, (0, 0.2), strict=True)
+    ]
+    centring._slide = lambda positive, negative: None
+    machine(positive, negative).backward()
+    own = -RATE * machine.units[0].bias.grad
+    hidden = torch.full_like(positive[1], 0.2)
+    before = machine.units[0].biased(machine.field((None, hidden), 0)).mean([0, 2, 3])
+    step(machine, centring, positive, negative)
+    after = machine.units[0].biased(machine.field((None, hidden), 0)).mean([0, 2, 3])
+    torch.testing.assert_close(after, before + own)
+
+
+@pytest.mark.parametrize("name", ["doubled_rbm", "doubled_top"])
+def test_what_two_layers_share_is_carried_once(name):
+    """Of units at their offsets, the mean field of every layer moves by the step of its own bias alone."""
+    machine, shapes = make(name)
+    positive, negative = states(machine, shapes, 1), states(machine, shapes, 2)
+    centring = Centring("data")
+    centring.offsets = [torch.full((unit.n,), 0.3, dtype=torch.float64) for unit in machine.units]
+    centring._slide = lambda positive, negative: None
+    machine(positive, negative).backward()
+    own = [-RATE * unit.bias.grad for unit in machine.units]
+    typical = tuple(torch.full_like(x[:1], 0.3) for x in positive)
+
+    def seen(layer):
+        field = machine.units[layer].biased(machine.field(typical, layer))
+        return field.mean([0, *range(2, field.ndim)])
+
+    before = [seen(layer) for layer in range(3)]
+    step(machine, centring, positive, negative)
+    for layer, bias in enumerate(own):
+        torch.testing.assert_close(seen(layer), before[layer] + bias)
+
+
 @pytest.mark.parametrize("source", ["data", "model", "both"])
 def test_offsets_start_at_the_data_and_slide(source):
     machine, shapes = make("pooled_rbm")

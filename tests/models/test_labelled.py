@@ -11,13 +11,16 @@ from convdbn.learning.trainer import Trainer
 from convdbn.models.classifier import Classifier
 from convdbn.models.greedy import GreedyTraining
 from convdbn.models.inputs import LayerInput
-from convdbn.models.machines import labelled_rbm
+from convdbn.models.machines import dbm, labelled_rbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack, load
 from convdbn.readout.labels import label_error
 from convdbn.recipes import Layer, Recipe
 from convdbn.sampling import exact
+from convdbn.sampling.labels import label_logits
+from convdbn.sampling.likelihood import unnormalised
 
+DEEP = {"batch": 50, "rate": 0.2, "phase": "pcd", "centring": "data", "updates": 500, "weight_std": 0.3}
 TOP = {"filters": 20, "labels": True, "updates": 300, "batch": 50, "rate": 0.1}
 
 
@@ -67,6 +70,59 @@ def test_a_labelled_top_becomes_a_classifier_like_any_other():
     torch.testing.assert_close(network.maps(network.inputs(images))[0], stack.machines[0].units[1].mean(field))
 
 
+@torch.no_grad()
+def test_labels_of_a_deep_machine_are_nearly_those_of_enumeration():
+    machine = dbm(5, [4, 3], 3).double()
+    assert [machine.edges, machine.colours] == [[(0, 1), (1, 2), (3, 2)], [0, 1, 0, 1]]
+    generator = torch.Generator().manual_seed(0)
+    for parameter in machine.parameters():
+        parameter.normal_(0, 0.7, generator=generator)
+    joint, p = exact.probabilities(machine, machine.shapes((5,)))
+    visible, labels = exact.states(machine, machine.shapes((5,)), [0])[0], torch.eye(3, dtype=torch.float64)
+    fits = (joint[0] == visible[:, None]).all(2), (joint[3] == labels[:, None]).all(2)
+    wanted = torch.einsum("vs,ls,s->vl", *(fit.double() for fit in fits), p)
+    found = label_logits(machine, visible).softmax(1)
+    torch.testing.assert_close(found, wanted / wanted.sum(1, keepdim=True), atol=0.03, rtol=0)
+    by_bound = unnormalised(labelled := labelled_rbm(5, 4, 3).double(), (visible, None, labels[:1].expand(32, -1)))
+    torch.testing.assert_close(by_bound, label_logits(labelled, visible)[:, 0])
+
+
+def test_a_deep_machine_learns_pictures_and_labels_together():
+    """The exact log-likelihood of both, against that of labels that are a guess."""
+    images = halves()
+    bits = ArrayImages((images[range(300)][..., ::2, 1:3] > 0.5).float(), images.labels)
+    fields = {"batch": 50, "rate": 0.2, "phase": "pcd", "centring": "data", "momentum_end": 0.0, "weight_std": 0.3}
+
+    def nats(updates):
+        layers = ({"filters": 4, "updates": updates, **fields}, {"filters": 3, "labels": True})
+        (machine,) = GreedyTraining(recipe(*layers, joint=True), bits).run().machines
+        machine.requires_grad_(False)
+        joint, p = exact.probabilities(machine, machine.shapes((4,)))
+        seen = torch.cat([bits[range(300)].flatten(1), torch.eye(3)[bits.labels]], 1)
+        same = (torch.cat([joint[0], joint[3]], 1) == seen[:, None]).all(2)
+        return float((same.float() @ p).log().mean())
+
+    assert nats(1) < -3.7 and nats(1000) > -3.4
+
+
+def test_labels_of_a_jointly_trained_machine(tmp_path):
+    fields = DEEP
+    layers = ({"filters": 20, **fields}, TOP | {"filters": 15})
+    stack = GreedyTraining(recipe(*layers, joint=True), halves(), held_out=halves(30, 2), folder=tmp_path).run()
+    assert label_error(stack, halves(seed=1)) < 5
+    images = halves(5)[range(5)]
+    assert [x.shape for x in load(tmp_path).features(images)] == [(5, 20), (5, 15)]
+    network = Classifier.from_stack(stack, ["a", "b", "c"], Pooling(layers=(1, 2), power=1))
+    # The layer below the labelled one knows of them through q of that alone.
+    lower, upper = network.maps(network.inputs(images))
+    assert upper.shape == (5, 15)
+    torch.testing.assert_close(lower, stack.features(images)[0], atol=1e-3, rtol=0)
+    slow = ({"filters": 20, **fields, "updates": 1, "rate": 1e-12}, TOP | {"filters": 15})
+    again = GreedyTraining(recipe(*slow, joint=True, initial=str(tmp_path)), halves()).run()
+    for one, other in zip(again.parameters(), stack.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_what_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"labels=True: .* has no classes"):
         GreedyTraining(recipe(TOP), ArrayImages(halves()[range(9)])).run()
@@ -74,6 +130,9 @@ def test_what_is_refused(tmp_path):
         GreedyTraining(recipe(TOP, {"filters": 3}), halves()).run()
     with pytest.raises(UsageError, match=r"discriminative=1\.0: needs labels"):
         GreedyTraining(recipe({"filters": 3, "discriminative": 1.0}), halves()).run()
+    deep = recipe({"filters": 3}, TOP | {"discriminative": 1.0}, joint=True)
+    with pytest.raises(UsageError, match="joint=True: all labels are learned"):
+        GreedyTraining(deep, halves()).run()
     plain = GreedyTraining(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
     plain.run()
     with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):

@@ -15,6 +15,7 @@ from convdbn.sampling.gibbs import mean, start, update
 SHAPES = {
     "cdbn_mnist": (28, [256, 128]),
     "cdbn_natural": (100, [128, 128]),
+    "crbm_mnist": (28, [32]),
     "dbm_mnist": (28, [500, 1000]),
     "dbn_mnist": (28, [500, 2000]),
     "rbm500_mnist": (28, [500]),
@@ -50,7 +51,9 @@ def test_they_are_small_and_there_are_no_others():
 def test_a_name_serves_as_a_checkpoint_and_says_where_it_comes_from():
     said = convdbn.inspect("cdbn_mnist")
     assert said["finished"] and said["data"] == {"data": "mnist"}
-    with pytest.raises(UsageError, match="choose from cdbn_mnist, cdbn_natural, dbm_mnist, dbn_mnist, rbm500_mnist"):
+    with pytest.raises(
+        UsageError, match="choose from cdbn_mnist, cdbn_natural, crbm_mnist, dbm_mnist, dbn_mnist, rbm"
+    ):
         convdbn.create_model("cdbn_faces")
 
 
