@@ -183,7 +183,7 @@ def _rows(
             rows.append(project.reconstruction(model, layer, images=batch).cpu())
             labels.append(f"layer {layer}")
             continue
-        shown = units or measured.most_active(model, layer, FEW, images=batch)
+        shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
         rows += project.path(model, layer, shown, images=batch).transpose(0, 1).cpu()
         labels += [f"layer {layer}, unit {unit}" for unit in shown]
     return rows, labels
@@ -233,7 +233,7 @@ def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "I
 
     layer = layer or max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
     batch = _batch(images, len(images))
-    shown = units or measured.most_active(model, layer, FEW, images=batch)
+    shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
     pictures, maps = measured.maps_over(model, layer, shown, images=batch)
     return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
 

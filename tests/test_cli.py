@@ -169,6 +169,16 @@ class TestVerbs:
         assert (place / "deep" / "filters.png").read_bytes().startswith(b"\x89PNG")
         code, _, _ = convdbn_("visualize", "--checkpoint", "finished", "--output", "2.pdf", "--layer", "2")
         assert code == 0 and (place / "2.pdf").read_bytes().startswith(b"%PDF")
+        words = ["--method", "patches", "--units", "[0, 3]", "--data", "pictures", "--count", "4", "--side-by-side"]
+        assert convdbn_("visualize", "--checkpoint", "finished", "--output", "best.png", *words)[0] == 0
+        assert (place / "best.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_plot(self, place, convdbn_):
+        words = ["plot", "--checkpoint", "finished", "--json", "--output", "a.svg", "--figure"]
+        code, out, _ = convdbn_(*words, "curves")
+        assert code == 0 and json.loads(out) == {"output": "a.svg"}
+        assert "reconstruction error" in (place / "a.svg").read_text()
+        assert convdbn_(*words, "maps", "--data", "pictures", "--layer", "1", "--units", "[2]")[0] == 0
 
     def test_sample(self, place, convdbn_):
         words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2", "--frames", "3"]
@@ -217,7 +227,7 @@ class TestVerbs:
         assert result["finished"] is True and result["picture"] == [1, 12, 12]
         assert {"layers", "transform", "recipe", "data", "progress", "parameters"} <= set(result)
 
-    @pytest.mark.parametrize("verb", ["demo", "train", "features", "visualize", "sample", "inspect"])
+    @pytest.mark.parametrize("verb", ["demo", "train", "features", "visualize", "plot", "sample", "inspect"])
     def test_help(self, convdbn_, verb):
         code, out, _ = convdbn_(verb, "--help")
         assert code == 0
@@ -385,6 +395,14 @@ def test_layers_that_are_not_there(place, convdbn_, verb, layer):
         ([*READERS["features"]("finished")[:-1], "file/m.npz"], 2, "file"),
         (["visualize", "--checkpoint", "finished", "--output", "file/a.png"], 2, "file"),
         (["visualize", "--checkpoint", "finished", "--output", "a.xyz"], 2, "xyz"),
+        ([*READERS["visualize"]("finished"), "--method", "deconv"], 2, "method"),
+        ([*READERS["visualize"]("finished"), "--method", "path"], 2, "data=None: method='path' needs pictures"),
+        ([*READERS["visualize"]("finished"), "--units", "[9]"], 2, r"units=\[9\]: layer 1 has units 0 to 3"),
+        (
+            ["plot", "--checkpoint", "finished", "--figure", "pie", "--output", "a.png"],
+            2,
+            "figure='pie': choose from",
+        ),
     ],
 )
 def test_wrong_reading(place, convdbn_, arguments, expected, message):

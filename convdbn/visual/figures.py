@@ -14,6 +14,8 @@ TILE = 0.6
 """Inches a filter takes on paper."""
 WIDTH = 16 * TILE
 """Inches of a figure that fills a page."""
+DPI = 150
+"""Pixels of a written picture to the inch."""
 MARGIN, GUTTER = 1.35, 0.06
 """Inches beside rows of pictures, for what they are, and between them."""
 LAID_OVER = "viridis"
@@ -60,7 +62,7 @@ def filter_grids(
     sheets = [tiles(x, columns=min(len(x), columns), gap=gap, signed=signed) for x in layers]
     widest = min(max(map(len, layers)), columns)
     width = min(WIDTH, max(6.0, WIDTH / 8 * widest))
-    heights = [max(1.0, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
+    heights = [max(0.7, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
     figure = blank(width, sum(heights) + 0.4 * len(sheets), title)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, sheet, name in zip(axes, sheets, titles, strict=True):
@@ -100,18 +102,18 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`, one row for each unit, below the
     pictures alone; `labels` name the units.
 
-    The picture shows through where a map is 0. Each map has the colours of its own value, 1 the brightest.
+    The picture shows through where a map is low; colours reach up to the highest value of all maps.
     """
-    count, units = maps.shape[:2]
+    (count, units), top = maps.shape[:2], float(maps.max().clamp(min=1e-3))
     grey = pictures.mean(1, keepdim=True)
     figure = labelled_rows([grey] * (1 + units), ["picture", *labels], title)
     for axis, row in zip(figure.axes[1:], maps.transpose(0, 1), strict=True):
         laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
-        alpha = (laid**0.5).clamp(max=0.85)
-        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=1, alpha=alpha.numpy())
+        alpha = (laid / top).clamp(max=0.85)
+        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=top, alpha=alpha.numpy())
     place = figure.axes[1].get_position()
     bar = figure.add_axes((place.x1 + 0.01, place.y0, 0.012, place.height))
-    figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1])
+    figure.colorbar(image, cax=bar, ticks=[0, top / 2, top], format="%.2g")
     bar.set_title("probability", fontsize=8, loc="left")
     bar.tick_params(labelsize=8)
     return figure
@@ -154,7 +156,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     """Write the figure in the format of the file's name; its folder is made where needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=DPI)
     return path
 
 
@@ -176,7 +178,8 @@ def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
 def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
     """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right."""
     room = WIDTH - 2 * MARGIN
-    widths = [room * min(1.0, len(row) / 6) for row in rows]
+    # A sixth of the room for each picture, or more where it would have fewer than a pixel of the file for its own.
+    widths = [min(room, max(room / 6, row.shape[3] / DPI) * len(row)) for row in rows]
     heights = [
         width * row.shape[2] / (len(row) * row.shape[3]) + GUTTER for row, width in zip(rows, widths, strict=True)
     ]

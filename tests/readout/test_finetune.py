@@ -11,7 +11,7 @@ from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_rbm, dbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
-from convdbn.readout.finetune import FineTuning, _split, error, finetune, logits, shaped
+from convdbn.readout.finetune import FineTuning, _split, confusion, error, finetune, logits, shaped
 
 
 def network(classes, transform=()):
@@ -106,6 +106,18 @@ def test_a_deep_machine_learns_from_labels_with_drawn_bits(digits):
     assert error(network, test) < 25  # 90 at first
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("machine."), name
+
+
+def test_confusion_counts_every_picture_once_in_the_row_of_its_class(digits):
+    tuned, (_, test) = network(digits[0].classes), digits
+    tuned.linear.weight.data.normal_(generator=torch.Generator().manual_seed(1))
+    counts = confusion(tuned, test)
+    predicted = logits(tuned, test[range(len(test))]).argmax(1)
+    expected = torch.zeros(10, 10, dtype=torch.long)
+    for label, guess in zip(test.labels.tolist(), predicted.tolist(), strict=True):
+        expected[label, guess] += 1
+    assert torch.equal(counts, expected)
+    assert error(tuned, test) == pytest.approx(100 * float((predicted != test.labels).float().mean()))
 
 
 def test_bits_of_real_values_are_refused(digits):

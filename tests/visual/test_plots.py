@@ -98,6 +98,10 @@ class TestLabelledRows:
         drawn = boxes[0].width / boxes[0].height
         assert drawn == pytest.approx((count * (width + 1) - 1) / height, rel=0.05)  # pixels stay nearly square
 
+    def test_a_large_picture_has_its_pixels(self):
+        figure = figures.labelled_rows([torch.rand(1, 1, 300, 600, generator=seeded())], ["a"])
+        assert figure.axes[0].get_position().width * figure.get_figwidth() == pytest.approx(600 / figures.DPI)
+
     def test_colour_pictures(self):
         figure = figures.labelled_rows([torch.rand(2, 3, 4, 4, generator=seeded())], ["a"])
         assert shown(figure.axes[0]).shape == (4, 9, 3)
@@ -120,14 +124,15 @@ class TestOverlays:
         assert len(rows[0].images) == 1
         for unit, axis in enumerate(rows[1:]):
             torch.testing.assert_close(shown(axis, 1)[:, 5:], maps[1, unit], check_dtype=False)
-            assert axis.images[1].get_clim() == (0, 1) and axis.images[1].get_cmap().name == "viridis"
+            assert axis.images[1].get_clim() == (0, pytest.approx(float(maps.max())))
+            assert axis.images[1].get_cmap().name == "viridis"
         assert inside(figure)
 
-    def test_the_picture_shows_through_where_a_map_is_0(self):
-        maps = torch.tensor([[0.0, 0.25], [0.01, 1.0]]).view(1, 1, 2, 2)
+    def test_the_picture_shows_through_where_a_map_is_low(self):
+        maps = torch.tensor([[0.0, 0.1], [0.01, 0.2]]).view(1, 1, 2, 2)
         figure = figures.overlays(torch.rand(1, 1, 2, 2), maps, ["u"])
         alpha = torch.as_tensor(figure.axes[1].images[1].get_alpha())
-        torch.testing.assert_close(alpha, torch.tensor([[0.0, 0.5], [0.1, 0.85]]), check_dtype=False)
+        torch.testing.assert_close(alpha, torch.tensor([[0.0, 0.5], [0.05, 0.85]]), check_dtype=False)
 
 
 def metrics(layers=2, steps=(1, 21, 41)):

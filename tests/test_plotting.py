@@ -1,0 +1,184 @@
+"""The verbs that show, from Python: what they write of a small run, and what they refuse."""
+
+import pytest
+import torch
+
+import convdbn
+from convdbn import plotting
+from convdbn.errors import DataError, UsageError
+from convdbn.images import open_images
+from convdbn.visual import figures
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two convolutional layers on the 8 x 8 digits, three updates each."""
+    folder = tmp_path_factory.mktemp("run")
+    options = {"filters": [4, 5], "kernel": [3, 2], "pool": [2, 1], "updates": 3, "batch": 4, "held_out": 0}
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(str(options))
+    convdbn.train(recipe=recipe, data="digits", output_dir=folder, device="cpu", log_every=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tuned(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tuned")
+    found = convdbn.finetune(
+        checkpoint=run, data="digits", output_dir=folder, labels=100, epochs=1, distort=0, device="cpu"
+    )
+    return folder, found["error"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved."""
+    found, save = [], figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: [found.append(figure), save(figure, path)][1])
+    return found
+
+
+def titles(figure):
+    return [axis.get_title(loc="left") for axis in figure.axes]
+
+
+@pytest.mark.parametrize("method", ["linear", "top-down", "samples", "maximise", "patches"])
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
+    data = "digits" if method == "patches" else None
+    options = {"checkpoint": run, "method": method, "data": data, "split": "test", "device": "cpu", "count": 4}
+    path = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
+    assert drawn[0]._suptitle.get_text() == f"{plotting.NAMES[method]}, in the pixels of pictures"
+    boxes = [axis.get_position() for axis in drawn[0].axes]
+    assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
+    convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
+    assert titles(drawn[1]) == ["layer 2: units 3, 1"]
+
+
+def test_path_and_reconstruction_have_a_column_for_each_picture(run, tmp_path, drawn):
+    options = {"checkpoint": run, "data": "digits", "device": "cpu", "count": 3}
+    convdbn.visualize(**options, output=tmp_path / "a.png", method="reconstruction")
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["picture", "layer 1", "layer 2"]
+    convdbn.visualize(**options, output=tmp_path / "b.png", method="path", layer=2, units=[4, 0])
+    assert [axis.get_ylabel() for axis in drawn[1].axes] == ["picture", "layer 2, unit 4", "layer 2, unit 0"]
+    picture = open_images("digits")[[1]][0, 0]
+    shown = torch.as_tensor(drawn[1].axes[0].images[0].get_array())
+    assert torch.equal(shown[:, 9:17], (255 * picture).round().byte())
+    convdbn.visualize(**options, output=tmp_path / "c.png", method="path")
+    assert len(drawn[2].axes) == 1 + 4 + 5
+
+
+def test_the_title_names_the_steps_of_the_transform(run):
+    model = convdbn.load(run, device="cpu")
+    steps = [{"kind": "pad", "size": 1}, {"kind": "local_contrast", "size": 3}]
+    model.transform = convdbn.images.build_transform(steps)
+    assert plotting._title(model, "linear").endswith("in the space of pictures after pad, local_contrast")
+    assert plotting._title(model, "patches") == "best patches, in the pixels of pictures"
+
+
+def test_a_seed_fixes_the_samples(run, tmp_path):
+    written = [
+        convdbn.visualize(
+            checkpoint=run, output=tmp_path / f"{i}.png", method="samples", layer=1, seed=seed, device="cpu"
+        ).read_bytes()
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert written[0] == written[1] != written[2]
+
+
+EXPECTED = {
+    "curves": ["reconstruction error", "activation", "dead"],
+    "weights": ["layer 1: 4 units", "layer 2: 5 units"],
+    "updates": ["layer 1: 4 units", "layer 2: 5 units"],
+    "activities": ["layer 1: 4 units", "layer 2: 5 units"],
+    "cases": ["layer 1: 4 units", "layer 2: 5 units"],
+}
+
+
+@pytest.mark.parametrize("figure", EXPECTED)
+def test_plots_of_a_run(run, tmp_path, drawn, figure):
+    data = None if figure in ("curves", "weights") else "digits"
+    options = {"checkpoint": run, "figure": figure, "data": data, "device": "cpu", "count": 20}
+    path = convdbn.plot(**options, output=tmp_path / "deep" / "a.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert titles(drawn[0])[: len(EXPECTED[figure])] == EXPECTED[figure]
+    convdbn.plot(**options, output=tmp_path / "b.png", layer=2)
+    if figure == "curves":
+        assert [line.get_label() for line in drawn[1].axes[0].lines] == ["layer 2"]
+        assert len(drawn[0].axes[0].lines[0].get_xdata()) == 3
+    else:
+        assert titles(drawn[1])[0] == "layer 2: 5 units" and "layer 1: 4 units" not in titles(drawn[1])
+    if figure == "cases":
+        assert drawn[1].axes[0].images[0].get_array().shape == (20, 5)
+
+
+def test_maps_over_the_pictures(run, tmp_path, drawn):
+    options = {"checkpoint": run, "figure": "maps", "data": "digits", "device": "cpu", "count": 3}
+    convdbn.plot(**options, output=tmp_path / "a.png")
+    rows = [axis.get_ylabel() for axis in drawn[0].axes]
+    assert rows[0] == "picture" and sorted(rows[1:6]) == [f"unit {n}" for n in range(5)]
+    convdbn.plot(**options, output=tmp_path / "b.png", layer=1, units=[2])
+    assert [axis.get_ylabel() for axis in drawn[1].axes][:2] == ["picture", "unit 2"]
+
+
+def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
+    folder, error = tuned
+    convdbn.plot(checkpoint=folder, figure="confusion", output=tmp_path / "a.png", data="digits", device="cpu")
+    table = drawn[0].axes[0]
+    counts = [int(text.get_text()) for text in table.texts]
+    test = open_images("digits", split="test")
+    assert sum(counts) == len(test)
+    right = sum(int(t.get_text()) for t in table.texts if t.get_position()[0] == t.get_position()[1])
+    assert 100 * (1 - right / len(test)) == pytest.approx(error)
+    assert f"{error:.2f} %" in table.get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "message"),
+    [
+        ("visualize", {"method": "deconvolution"}, "method='deconvolution': choose from linear, top-down"),
+        ("visualize", {"method": "patches"}, "data=None: method='patches' needs pictures"),
+        ("visualize", {"method": "reconstruction"}, "data=None: method='reconstruction' needs pictures"),
+        ("visualize", {"method": "path", "data": "digits", "count": 0}, "count=0: must be at least 1"),
+        ("visualize", {"units": [4], "layer": 1}, r"units=\[4\]: layer 1 has units 0 to 3"),
+        ("visualize", {"layer": 3, "method": "top-down"}, "layer=3: the model has layers 1 to 2"),
+        ("plot", {"figure": "pie"}, "figure='pie': choose from curves, weights"),
+        ("plot", {"figure": "maps"}, "data=None: figure='maps' needs pictures"),
+        ("plot", {"figure": "confusion"}, "data=None: figure='confusion' needs pictures"),
+        ("plot", {"figure": "cases", "data": "digits", "count": -1}, "count=-1: must be at least 1"),
+        ("plot", {"figure": "curves", "layer": 3}, "no rows of layer=3 in metrics.csv"),
+        ("plot", {"figure": "weights", "layer": 3}, "layer=3: the model has layers 1 to 2"),
+        ("plot", {"figure": "maps", "data": "digits", "units": [7]}, r"units=\[7\]: layer 2 has units 0 to 4"),
+    ],
+)
+def test_what_is_refused(run, tmp_path, verb, options, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(convdbn, verb)(checkpoint=run, output=tmp_path / "a.png", **options)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_curves_need_the_folder_of_a_run(tmp_path):
+    for checkpoint in ("rbm500_mnist", tmp_path):
+        with pytest.raises(UsageError, match=r"no metrics\.csv there; give a run folder"):
+            convdbn.plot(checkpoint=checkpoint, figure="curves", output=tmp_path / "a.png")
+
+
+def test_a_classifier_of_other_classes(tuned, tmp_path):
+    pictures = tmp_path / "pictures"
+    for name in ("cat", "dog"):
+        (pictures / name).mkdir(parents=True)
+        for index in range(5):
+            figures.save_frames([torch.zeros(8, 8, dtype=torch.uint8)], pictures / name / f"{index}.png", scale=1)
+    with pytest.raises(UsageError, match=r"has the classes \['cat', 'dog'\], the classifier"):
+        convdbn.plot(checkpoint=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
+
+
+def test_pictures_of_several_sizes(run, tmp_path):
+    for index, side in enumerate((10, 12)):
+        figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
+    options = {"checkpoint": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
+    with pytest.raises(DataError, match="pictures of several sizes; show one with count 1"):
+        convdbn.visualize(**options)
+    assert convdbn.visualize(**options, count=1).exists()
