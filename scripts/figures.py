@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from objects import MIXTURE, MIXTURE_SIZE, OBJECTS, half, learned, natural, resized
+from objects import MIXTURE, MIXTURE_FILTERS, MIXTURE_SIZE, OBJECTS, half, learned, natural, resized
 from reporting import Ledger, fingerprint, write
 
 import convdbn
@@ -97,7 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     options = parser.parse_args()
-    ledger = Ledger("figures", fingerprint(recipes.load("natural"), recipes.load("parts"), OBJECTS, SWEEPS))
+    ledger = Ledger(
+        "figures", fingerprint(recipes.load("natural"), recipes.load("parts"), OBJECTS, MIXTURE_FILTERS, SWEEPS)
+    )
     scenes = natural(options.data_root, 2)
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")
     networks = {name: learned(options.data_root, name) for name in (*OBJECTS, "mixture")}

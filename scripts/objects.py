@@ -6,7 +6,7 @@ of the pictures of an object, or of four at once. Runs stay in runs/, where an i
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,10 +28,12 @@ class Object(NamedTuple):
 OBJECTS = {
     "faces": Object("Faces_easy", (84, 72)),
     "motorbikes": Object("Motorbikes", (76, 108)),
-    "cars": Object("car_side", (76, 112)),
+    "cars": Object("car_side", (100, 148)),
 }
 MIXTURE = ("Faces_easy", "Motorbikes", "car_side", "airplanes")
 MIXTURE_SIZE = (84, 100)
+MIXTURE_FILTERS = (24, 60, 100)
+"""Four objects have more parts than one."""
 MOST = 200
 """Pictures of an object that are learned from, at most."""
 
@@ -51,17 +53,17 @@ def learned(data_root: str, name: str) -> Stack:
     natural(data_root, 1)
     if name == "mixture":
         parts = [half(data_root, folder, first=True).select(range(MOST // 4)) for folder in MIXTURE]
-        images, size = ArrayImages(torch.cat([resized(part, MIXTURE_SIZE) for part in parts])), MIXTURE_SIZE
-    else:
-        folder, size = OBJECTS[name]
-        images = half(data_root, folder, first=True)
-    return _trained(plan_for(size), images, name)
+        images = ArrayImages(torch.cat([resized(part, MIXTURE_SIZE) for part in parts]))
+        return _trained(_plan(MIXTURE_SIZE, filters=list(MIXTURE_FILTERS)), images, name)
+    folder, size = OBJECTS[name]
+    return _trained(_plan(size), half(data_root, folder, first=True), name)
 
 
-def plan_for(size: tuple[int, int]) -> Recipe:
+def _plan(size: tuple[int, int], **fields: Any) -> Recipe:
     """The recipe parts at this size, above the edges of natural scenes."""
     resize, *others = recipes.load("parts").transform
-    return recipes.load("parts", transform=[{**resize, "size": list(size)}, *others], initial=str(_folder("edges")))
+    shaped = [{**resize, "size": list(size)}, *others]
+    return recipes.load("parts", transform=shaped, initial=str(_folder("edges")), **fields)
 
 
 def half(data_root: str, folder: str, *, first: bool) -> Images:

@@ -15,10 +15,11 @@ THRESHOLDS = 20
 def peak_scores(maps: Tensor, *, regions: int, quantile: float) -> Tensor:
     """How strongly each map responds somewhere, `(B, K)` (Lee et al. 2009, section 4.4).
 
-    The map is cut into `regions` x `regions` parts; the score is the highest `quantile` of the responses in a part.
+    The map is cut into `regions` x `regions` parts, or single positions where it has fewer; the score is the highest
+    `quantile` of the responses in a part.
     """
-    rows = maps.tensor_split(regions, 2)
-    parts = [part.flatten(2) for row in rows for part in row.tensor_split(regions, 3)]
+    down, across = (min(regions, side) for side in maps.shape[2:])
+    parts = [part.flatten(2) for row in maps.tensor_split(down, 2) for part in row.tensor_split(across, 3)]
     return torch.stack([part.quantile(quantile, 2) for part in parts]).amax(0)
 
 

@@ -31,6 +31,11 @@ def test_quantile_of_uneven_parts():
     assert peak_scores(maps, regions=2, quantile=0.5).item() == 8  # parts of 4, 2, 2 and 1 responses
 
 
+def test_a_map_with_fewer_positions_than_parts():
+    maps = torch.tensor([[[[0.1, 0.7, 0.2]]]])
+    assert peak_scores(maps, regions=4, quantile=0.9).item() == pytest.approx(0.7)
+
+
 def test_precision_recall_of_perfect_chance_and_reversed_scores():
     positive = np.arange(2000) % 4 == 0
     random = np.random.default_rng(0).random(2000)
