@@ -55,6 +55,7 @@ def report(
     if images is not None and len(images) > count:
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
+    path.parent.mkdir(parents=True, exist_ok=True)  # before the work, which would be lost
     curves = file.with_name(METRICS_FILE)
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     projections = explore.projections(model, generator=generator)
@@ -68,7 +69,6 @@ def report(
         images,
         why,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.render(model, shown), encoding="utf-8")
     return {
         "output": str(path),

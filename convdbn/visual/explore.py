@@ -22,7 +22,7 @@ PATCHES = 9
 """Best patches of each unit."""
 BINS = 20
 """Bins of a unit's histogram."""
-CHUNK = 32
+CHUNK = 16
 """Units projected at once."""
 
 Projections = dict[str, Tensor]
