@@ -26,7 +26,7 @@ def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
 
 
 def create_model(name: str, *, pretrained: bool = True, device: str = "auto") -> "Stack":
-    """A model of the package, `cdbn_mnist`, `cdbn_natural` or `rbm500_mnist`, trained unless `pretrained` is False.
+    """A model of the package, such as `cdbn_mnist`, trained unless `pretrained` is False; another name lists them.
 
     Wherever a checkpoint is asked for, the name does as well.
     """

@@ -43,7 +43,7 @@ def main() -> None:
         return rounded(convdbn.evaluate(checkpoint=layers, reconstruction=True, **data))
 
     def together() -> dict[str, Any]:
-        convdbn.refine(checkpoint=layers, output_dir=deep, overwrite=True, **refining, **data)
+        convdbn.refine(checkpoint=layers, output_dir=deep, resume=True, **refining, **data)
         return rounded(convdbn.evaluate(checkpoint=deep, reconstruction=True, **data))
 
     figures = {"layers": ledger.get("layers", greedy), "autoencoder": ledger.get("autoencoder", together)}

@@ -36,7 +36,9 @@ def main() -> None:
     ledger = Ledger(name, fingerprint(WEIGHTS / f"{MODEL}.safetensors", tuning))
 
     def tuned() -> dict[str, Any]:
-        return {"error": round(convdbn.finetune(checkpoint=MODEL, **tuning, **data)["error"], 2)}
+        folder = Path("runs", f"{name}_tuned")
+        found = convdbn.finetune(checkpoint=MODEL, output_dir=folder, resume=True, **tuning, **data)
+        return {"error": round(found["error"], 2)}
 
     write(
         Path("results", f"{name}.json"),

@@ -16,7 +16,7 @@ from reporting import Ledger, fingerprint, write
 import convdbn
 from convdbn import recipes
 
-UP_DOWN: dict[str, Any] = {"method": "up-down", "epochs": 30, "batch": 100, "rate": 5e-4}
+UP_DOWN: dict[str, Any] = {"method": "up-down", "epochs": 80, "batch": 100, "rate": 7e-4, "k": 3, "k_end": 5}
 FINE_TUNING: dict[str, Any] = {
     "epochs": 30, "batch": 100, "rate": 1e-3, "dropout": 0.3, "distort": 0.0, "sample_input": True, "held_out": 0.0,
 }  # fmt: skip
@@ -33,7 +33,7 @@ def main() -> None:
     if options.quick:
         up_down["epochs"], tuning["epochs"] = up_down["epochs"] // 10, tuning["epochs"] // 10
         shortened = {"updates": plan.layers[0].updates // 10}
-    run, refined = Path("runs", f"{name}_layers"), Path("runs", f"{name}_up_down")
+    run, refined, network = (Path("runs", f"{name}_{part}") for part in ("layers", "up_down", "tuned"))
     ledger = Ledger(name, fingerprint(plan, shortened, up_down, tuning))
 
     def label_units(checkpoint: Path) -> dict[str, Any]:
@@ -44,11 +44,12 @@ def main() -> None:
         return label_units(run)
 
     def woken() -> dict[str, Any]:
-        convdbn.refine(checkpoint=run, output_dir=refined, overwrite=True, **up_down, **data)
+        convdbn.refine(checkpoint=run, output_dir=refined, resume=True, **up_down, **data)
         return label_units(refined)
 
     def tuned() -> dict[str, Any]:
-        return {"error": round(convdbn.finetune(checkpoint=run, **tuning, **data)["error"], 2)}
+        found = convdbn.finetune(checkpoint=run, output_dir=network, resume=True, **tuning, **data)
+        return {"error": round(found["error"], 2)}
 
     figures = {
         "greedy": ledger.get("greedy", greedy),
