@@ -100,7 +100,7 @@ def main() -> None:
     ledger = Ledger(
         "figures", fingerprint(recipes.load("natural"), recipes.load("parts"), OBJECTS, MIXTURE_FILTERS, SWEEPS)
     )
-    scenes = natural(options.data_root, 2)
+    scenes = natural(options.data_root)
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")
     networks = {name: learned(options.data_root, name) for name in (*OBJECTS, "mixture")}
     drawn(networks, (2, 3), "objects.png")

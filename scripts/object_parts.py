@@ -2,15 +2,15 @@
 
     python scripts/object_parts.py --data-root DIR [--quick]
 
-For faces, motorbikes and cars of Caltech-101 three layers are learned without labels (objects.py): the first from
-natural scenes, the others from half of the pictures of the object. Every feature is then a detector: its score for a
-picture is a high quantile of its responses in some part of the map (Lee et al. 2009, section 4.4), and the figure is
-the area under its precision-recall curve for other pictures of the object against four times as many of the
-background, averaged over the features of the layer (the paper does not say how many it takes: the area against as
-many as there are objects is given too). Parts and quantile are chosen on training pictures and other backgrounds.
-Also the bits that a feature of the faces' network says about which of the three objects a picture shows. --quick:
-cars alone. Writes results/object_parts.json (--quick: object_parts_quick.json); run again after an interruption, it
-goes on where it stopped.
+For faces, motorbikes and cars of Caltech-101 the recipe parts learns three layers, without labels, from half of the
+pictures of the object (objects.py). Every feature is then a detector: its score for a picture is a high quantile of
+its responses in some part of the map (Lee et al. 2009, section 4.4), and the figure is the area under its
+precision-recall curve for other pictures of the object against four times as many of the background, averaged over
+the features of the layer (the paper does not say how many it takes: the area against as many as there are objects is
+given too). Parts and quantile are chosen on training pictures and other backgrounds. Also the bits that a feature of
+the faces' network says about which of the three objects a picture shows. --quick: cars alone. Writes
+results/object_parts.json (--quick: object_parts_quick.json); run again after an interruption, it goes on where it
+stopped.
 """
 
 import argparse
@@ -81,9 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     name = "object_parts_quick" if options.quick else "object_parts"
     objects = {"cars": OBJECTS["cars"]} if options.quick else OBJECTS
-    ledger = Ledger(
-        name, fingerprint(recipes.load("natural"), recipes.load("parts"), objects, TESTED, REGIONS, QUANTILES)
-    )
+    ledger = Ledger(name, fingerprint(recipes.load("parts"), objects, TESTED, REGIONS, QUANTILES))
 
     background = FolderImages(Path(options.data_root, "caltech101", "101_ObjectCategories", BACKGROUND))
     order = torch.randperm(len(background), generator=torch.Generator().manual_seed(0))

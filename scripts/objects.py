@@ -1,10 +1,9 @@
 """Networks of natural scenes and of objects, shared by the scripts that measure and draw them.
 
-Layer 1 learns edges from natural scenes, as in Lee et al. (2009, section 4.2); everything above it learns from half
-of the pictures of an object, or of four at once. Runs stay in runs/, where an interrupted one goes on.
+Three layers learn from half of the pictures of an object, or of four at once. Runs stay in runs/, where an
+interrupted one goes on.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,19 +37,13 @@ MOST = 200
 """Pictures of an object that are learned from, at most."""
 
 
-def natural(data_root: str, layers: int) -> Stack:
-    """The lowest `layers` of the recipe natural, learned on the training pictures of BSDS500."""
-    plan = recipes.load("natural")
-    plan = replace(plan, layers=plan.layers[:layers])
-    if layers > 1:
-        natural(data_root, 1)
-        plan = replace(plan, initial=str(_folder("edges")))
-    return _trained(plan, FolderImages(Path(data_root, "bsds500", "train")), "natural" if layers > 1 else "edges")
+def natural(data_root: str) -> Stack:
+    """The layers of the recipe natural, learned on the training pictures of BSDS500."""
+    return _trained(recipes.load("natural"), FolderImages(Path(data_root, "bsds500", "train")), "natural")
 
 
 def learned(data_root: str, name: str) -> Stack:
     """The three layers of an object, or of the mixture of four."""
-    natural(data_root, 1)
     if name == "mixture":
         parts = [half(data_root, folder, first=True).select(range(MOST // 4)) for folder in MIXTURE]
         images = ArrayImages(torch.cat([resized(part, MIXTURE_SIZE) for part in parts]))
@@ -60,10 +53,9 @@ def learned(data_root: str, name: str) -> Stack:
 
 
 def _plan(size: tuple[int, int], **fields: Any) -> Recipe:
-    """The recipe parts at this size, above the edges of natural scenes."""
+    """The recipe parts at this size."""
     resize, *others = recipes.load("parts").transform
-    shaped = [{**resize, "size": list(size)}, *others]
-    return recipes.load("parts", transform=shaped, initial=str(_folder("edges")), **fields)
+    return recipes.load("parts", transform=[{**resize, "size": list(size)}, *others], **fields)
 
 
 def half(data_root: str, folder: str, *, first: bool) -> Images:
@@ -80,13 +72,10 @@ def resized(images: Images, size: tuple[int, int]) -> torch.Tensor:
     return torch.cat([resize(images[[index]][0][None]) for index in range(len(images))])
 
 
-def _folder(name: str) -> Path:
-    return Path("runs", "objects", name)
-
-
 def _trained(plan: Recipe, images: Images, name: str) -> Stack:
     """The finished run of this name: found, taken up or begun."""
-    run = GreedyTraining(plan, images, folder=_folder(name), data={"data": name})
-    if (_folder(name) / stack.MODEL_FILE).exists():
-        run.resume(_folder(name))
+    folder = Path("runs", "objects", name)
+    run = GreedyTraining(plan, images, folder=folder, data={"data": name})
+    if (folder / stack.MODEL_FILE).exists():
+        run.resume(folder)
     return run.run()
