@@ -2,10 +2,10 @@
 
     python scripts/figures.py --data-root DIR
 
-Layers 1 and 2 of natural scenes (BSDS500); layers 2 and 3 of faces, motorbikes, cars, and of four objects of
-Caltech-101 together; unseen faces of which one half is inferred through all layers from the other. Writes
-docs/figures/ natural.png, objects.png, faces_completed.png and generator.gif, and results/figures.json with the share
-of edges among the filters of layer 1; run again after an interruption, it goes on where it stopped.
+Layers 1 and 2 of natural scenes (BSDS500), and layers 2 and 3 of faces, motorbikes, cars, and of four objects of
+Caltech-101 together. Writes docs/figures/ natural.png, objects.png and generator.gif, and results/figures.json with
+the share of edges among the filters of layer 1, and what features say about which of four objects a picture shows; run
+again after an interruption, it goes on where it stopped.
 """
 
 import argparse
@@ -19,10 +19,7 @@ from reporting import Ledger, fingerprint, write
 
 import convdbn
 from convdbn import recipes
-from convdbn.images import ArrayImages
-from convdbn.models.complete import Cover
 from convdbn.models.stack import Stack
-from convdbn.readout.complete import completed
 from convdbn.readout.gabor import fit_gabors
 from convdbn.readout.selectivity import mutual_information, peak_scores
 from convdbn.visual import figures, project
@@ -30,8 +27,6 @@ from convdbn.visual import figures, project
 FIGURES = Path("docs", "figures")
 GOOD = 0.75
 """Share of a filter's variance above which a Gabor function explains it."""
-COMPLETED = 8
-SWEEPS = 60
 TESTED = 50
 
 
@@ -69,36 +64,12 @@ def which_object(network: Stack, data_root: str) -> dict[str, float]:
     }
 
 
-def completion(network: Stack, data_root: str) -> dict[str, Any]:
-    """Halves of unseen faces, inferred; and the rows of pictures, what was seen, and what became of it."""
-    train, test = (
-        ArrayImages(resized(half(data_root, OBJECTS["faces"].folder, first=first), OBJECTS["faces"].size))
-        for first in (True, False)
-    )
-    rows, result = [], {}
-    covers: tuple[Cover, ...] = ("left", "bottom")
-    for cover in covers:
-        found = completed(
-            network, train, test.select(range(COMPLETED)), cover, sweeps=SWEEPS,
-            generator=torch.Generator().manual_seed(0),
-        )  # fmt: skip
-        rows += [found.pictures, torch.where(found.kept, found.pictures, 0), found.completed]
-        result[cover] = {
-            "squared_error": round(found.error, 4),
-            "squared_error_of_mean": round(found.mean_error, 4),
-            "squared_error_of_nearest": round(found.nearest_error, 4),
-        }
-    sheet = figures.sheet(torch.cat(rows), columns=COMPLETED)
-    figures.save_frames([sheet], FIGURES / "faces_completed.png")
-    return result
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     options = parser.parse_args()
     ledger = Ledger(
-        "figures", fingerprint(recipes.load("natural"), recipes.load("parts"), OBJECTS, MIXTURE_FILTERS, SWEEPS)
+        "figures", fingerprint(recipes.load("natural"), recipes.load("parts"), MIXTURE, MIXTURE_SIZE, MIXTURE_FILTERS)
     )
     scenes = natural(options.data_root)
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")
@@ -112,10 +83,9 @@ def main() -> None:
         {
             "natural_layer_1": ledger.get("edges", lambda: edges(scenes)),
             "mixture_bits": ledger.get("bits", lambda: which_object(networks["mixture"], options.data_root)),
-            "faces_completed": ledger.get("completed", lambda: completion(networks["faces"], options.data_root)),
             "protocol": f"an edge: a Gabor function explains at least {GOOD} of the filter's variance; bits: about "
-            f"which of four objects {4 * TESTED} unseen pictures show, from a feature's strongest response; "
-            f"completion: {COMPLETED} unseen faces, squared error of a covered pixel of the whitened picture",
+            f"which of four objects {4 * TESTED} unseen pictures show, from a feature's strongest response, mean over "
+            "the features of a layer",
             "seed": 0,
             "seconds": ledger.close(),
         },
