@@ -4,8 +4,8 @@
 
 Layers 1 and 2 of natural scenes (BSDS500), and layers 2 and 3 of faces, motorbikes, cars, and of four objects of
 Caltech-101 together. Writes docs/figures/ natural.png, objects.png and generator.gif, and results/figures.json with
-the share of edges among the filters of layer 1, and what features say about which of four objects a picture shows; run
-again after an interruption, it goes on where it stopped.
+the share of edges among the filters of layer 1, and what features say about which of four objects a picture shows;
+run again after an interruption, it goes on where it stopped.
 """
 
 import argparse
@@ -84,8 +84,8 @@ def main() -> None:
             "natural_layer_1": ledger.get("edges", lambda: edges(scenes)),
             "mixture_bits": ledger.get("bits", lambda: which_object(networks["mixture"], options.data_root)),
             "protocol": f"an edge: a Gabor function explains at least {GOOD} of the filter's variance; bits: about "
-            f"which of four objects {4 * TESTED} unseen pictures show, from a feature's strongest response, mean over "
-            "the features of a layer",
+            f"which of four objects {4 * TESTED} unseen pictures show, from a feature's strongest response, mean "
+            "over the features of a layer",
             "seed": 0,
             "seconds": ledger.close(),
         },
