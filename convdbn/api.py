@@ -312,7 +312,7 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
     model, metadata, trainer = stack.load_run(checkpoint)
     if missing := {"data", "progress", "recipe"} - set(metadata):
         raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
-    stages = 1 if metadata["recipe"].get("joint") else len(metadata["recipe"]["layers"])
+    stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)
     return {
         "file": str(stack.model_file(checkpoint)),
         "parameters": sum(p.numel() for p in model.parameters()),

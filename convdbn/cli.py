@@ -87,8 +87,8 @@ def _add_arguments(command: ArgumentParser, function: Callable[..., Any], requir
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
-        explained = re.search(rf"^ +{name}: (.*)$", function.__doc__ or "", re.MULTILINE)
-        options: dict[str, Any] = {"help": explained[1] if explained else ""}
+        explained = re.search(rf"^ {{8}}{name}: (.*(?:\n {{12}}.*)*)", function.__doc__ or "", re.MULTILINE)
+        options: dict[str, Any] = {"help": " ".join(explained[1].split()) if explained else ""}
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
             command.add_argument(name, type=str, **options)
         elif parameter.annotation is bool:

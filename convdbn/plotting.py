@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from convdbn.api import load
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.runs import TEST_SPLIT
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def visualize(
         _check_count(count)
         _need(data, f"method={method!r}")
     model = load(checkpoint, device=device)
-    if data is not None:
+    if method in ("patches", "path", "reconstruction"):
+        assert data is not None
         images = _open(model, data, data_root, split, download)
     from convdbn.visual import figures
 
@@ -191,11 +192,15 @@ def _rows(
 
 def _curves(folder: Path, layer: int | None) -> "Figure":
     from convdbn.learning import metrics
+    from convdbn.models import stack
     from convdbn.models.greedy import METRICS_FILE
     from convdbn.visual import plots
 
-    file = (folder if folder.is_dir() else folder.parent) / METRICS_FILE
-    if not file.is_file():
+    model = stack.model_file(folder)
+    if not model.is_file():
+        raise CheckpointError(f"checkpoint={str(folder)!r}: no such run; give the folder of one of `convdbn train`")
+    file = model.with_name(METRICS_FILE)
+    if model.parent == stack.WEIGHTS or not file.is_file():
         raise UsageError(f"checkpoint={str(folder)!r}: no {METRICS_FILE} there; give a run folder of `convdbn train`")
     rows = [row for row in metrics.read(file) if layer in (None, row["layer"])]
     if not rows:
@@ -229,9 +234,11 @@ def _spread(
 
 
 def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "Images") -> "Figure":
-    from convdbn.visual import figures, measured
+    from convdbn.visual import figures, measured, project
 
-    layer = layer or max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
+    if layer is None:
+        layer = max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
+    project.chosen(model, layer, units)
     batch = _batch(images, len(images))
     shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
     pictures, maps = measured.maps_over(model, layer, shown, images=batch)
@@ -247,7 +254,7 @@ def _confusion(
     from convdbn.visual import plots
 
     network = load_classifier(checkpoint, device=device)
-    grey = network.shapes[0].below != 3
+    grey = network.channels == 1
     images = open_images(data, data_root=data_root, split="test", download=download, grey=grey)
     images = images if str(data) in TEST_SPLIT else stratified(images, "test")
     if images.classes != network.classes:

@@ -8,6 +8,7 @@ from convdbn.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from convdbn.images import Images
+    from convdbn.models.stack import Stack
 
 
 def report(
@@ -51,7 +52,7 @@ def report(
     packaged = file.parent == WEIGHTS
     name = file.stem if packaged else file.parent.resolve().name
     path = Path(output or (f"{name}.html" if packaged else file.with_name("report.html")))
-    images, why = _opened(data or about["data"]["data"], data_root, download, model.picture[0] == 1, data is None)
+    images, why = _opened(model, data or about["data"]["data"], data_root, download, data is None)
     if images is not None and len(images) > count:
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
@@ -78,13 +79,16 @@ def report(
 
 
 def _opened(
-    data: str | Path, data_root: str | Path | None, download: bool, grey: bool, optional: bool
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, optional: bool
 ) -> tuple["Images | None", str]:
-    """The pictures, or, where they are `optional`, why there are none."""
+    """The pictures, or, where they are `optional`, why there are none; the first is tried on the model."""
     from convdbn.images import open_images
+    from convdbn.models.passes import visible
 
     try:
-        return open_images(data, data_root=data_root, download=download, grey=grey), ""
+        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
+        visible(model, images[[0]][0][None], len(model.layers))
+        return images, ""
     except DataError as error:
         if not optional:
             raise

@@ -11,6 +11,7 @@ import torch
 
 from convdbn import recipes
 from convdbn.images import ArrayImages, FolderImages, Images, Resize
+from convdbn.learning.checkpoint import read_metadata
 from convdbn.models import stack
 from convdbn.models.greedy import GreedyTraining
 from convdbn.models.stack import Stack
@@ -76,6 +77,7 @@ def _trained(plan: Recipe, images: Images, name: str) -> Stack:
     """The finished run of this name: found, taken up or begun."""
     folder = Path("runs", "objects", name)
     run = GreedyTraining(plan, images, folder=folder, data={"data": name})
-    if (folder / stack.MODEL_FILE).exists():
+    file = folder / stack.MODEL_FILE
+    if file.exists() and recipes.Recipe.from_dict(read_metadata(file)["recipe"]) == plan:
         run.resume(folder)
     return run.run()

@@ -5,7 +5,7 @@ import torch
 
 import convdbn
 from convdbn import plotting
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.images import open_images
 from convdbn.visual import figures
 
@@ -150,6 +150,7 @@ def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
         ("plot", {"figure": "cases", "data": "digits", "count": -1}, "count=-1: must be at least 1"),
         ("plot", {"figure": "curves", "layer": 3}, "no rows of layer=3 in metrics.csv"),
         ("plot", {"figure": "weights", "layer": 3}, "layer=3: the model has layers 1 to 2"),
+        ("plot", {"figure": "maps", "data": "digits", "layer": 0}, "layer=0: the model has layers 1 to 2"),
         ("plot", {"figure": "maps", "data": "digits", "units": [7]}, r"units=\[7\]: layer 2 has units 0 to 4"),
     ],
 )
@@ -159,10 +160,48 @@ def test_what_is_refused(run, tmp_path, verb, options, message):
     assert not (tmp_path / "a.png").exists()
 
 
-def test_curves_need_the_folder_of_a_run(tmp_path):
-    for checkpoint in ("rbm500_mnist", tmp_path):
-        with pytest.raises(UsageError, match=r"no metrics\.csv there; give a run folder"):
+def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"no metrics\.csv there; give a run folder"):
+        convdbn.plot(checkpoint="rbm500_mnist", figure="curves", output=tmp_path / "a.png")
+    monkeypatch.chdir(run)  # whose own metrics are not those of a name that is misspelt
+    for checkpoint in ("typo", tmp_path):
+        with pytest.raises(CheckpointError, match="no such run; give the folder"):
             convdbn.plot(checkpoint=checkpoint, figure="curves", output=tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("method", ["patches", "path", "reconstruction"])
+@pytest.mark.parametrize("model", ["rbm500_mnist", "cdbn_mnist"])
+def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
+    layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
+    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2, "units": [0]}
+    with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
+        convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
+
+
+def test_updates_of_layers_that_were_trained_together_with_labels(tmp_path, drawn):
+    convdbn.train(
+        recipe="rbm", data="digits", output_dir=tmp_path / "run", filters=[6, 5], joint=True, labels=[False, True],
+        updates=2, held_out=0, device="cpu",
+    )  # fmt: skip
+    options = {"checkpoint": tmp_path / "run", "figure": "updates", "data": "digits", "device": "cpu"}
+    convdbn.plot(**options, output=tmp_path / "a.png")
+    assert titles(drawn[0]) == ["layer 1: 6 units", "layer 2: 5 units"]
+
+
+def test_confusion_of_a_connected_classifier_of_colours(tmp_path, drawn):
+    for index in range(20):
+        tint = torch.zeros(6, 6, 3, dtype=torch.uint8)
+        tint[..., index % 2] = 200
+        figures.save_frames([tint], tmp_path / "p" / f"class{index % 2}" / f"{index}.png", scale=1)
+    data = {"data": tmp_path / "p", "device": "cpu"}
+    convdbn.train(
+        recipe="rbm", output_dir=tmp_path / "run", colour=True, filters=4, updates=2, batch=4, held_out=0, **data
+    )
+    convdbn.finetune(
+        checkpoint=tmp_path / "run", output_dir=tmp_path / "tuned", epochs=1, distort=0, held_out=0, **data
+    )
+    convdbn.plot(checkpoint=tmp_path / "tuned", figure="confusion", output=tmp_path / "a.png", **data)
+    assert sum(int(text.get_text()) for text in drawn[0].axes[0].texts) == 4
 
 
 def test_a_classifier_of_other_classes(tuned, tmp_path):

@@ -106,6 +106,10 @@ class TestFile:
         assert "--data-root" in printed["no_pictures"]
         assert [len(layer["units"]) for layer in embedded(tmp_path / "rbm500_mnist.html")["layers"]] == [500]
 
+    def test_pictures_that_do_not_fit(self, run, tmp_path):
+        with pytest.raises(DataError, match="do not fit filters and pooling blocks"):
+            convdbn.report(run, data="digits", output=tmp_path / "report.html", device="cpu")
+
     def test_what_can_not_be(self, run, tmp_path):
         with pytest.raises(UsageError, match="count=0: must be at least 1"):
             convdbn.report(run, count=0)

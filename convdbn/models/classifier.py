@@ -86,6 +86,8 @@ class Classifier(nn.Module):
     layers: Sequence[nn.Sequential]
     centre: Tensor
     scale: Tensor
+    channels: int = 1
+    """Channels of the pictures, after the transform."""
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class Classifier(nn.Module):
             if deep
             else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         )
+        network.channels = stack.picture[0]
         network.to(stack.machines[0].units[0].bias)
         below = [stack.machines[0].units[0], *(unit for _, unit in stack.layers)]
         for layer, visible, (link, hidden) in zip(network.layers, below, stack.layers, strict=False):
@@ -185,6 +188,7 @@ class Classifier(nn.Module):
             "shapes": [list(shape) for shape in self.shapes],
             "classes": self.classes,
             "pooling": asdict(self.pooling),
+            "channels": self.channels,
         }
 
     @staticmethod
@@ -193,13 +197,17 @@ class Classifier(nn.Module):
         described = spec["pooling"]
         pooling = Pooling(**described | {name: tuple(described[name]) for name in ("layers", "grid")})
         transform, classes = build_transform(spec["transform"]), spec["classes"]
+        network: Classifier
         if "machine" in spec:
             machine = BoltzmannMachine.build(spec["machine"])
-            return DeepClassifier(transform, machine, classes=classes, pooling=pooling)
-        shapes = [
-            Shape(below, above, (height, width), *rest) for below, above, (height, width), *rest in spec["shapes"]
-        ]
-        return Classifier(transform, shapes, classes=classes, pooling=pooling)
+            network = DeepClassifier(transform, machine, classes=classes, pooling=pooling)
+        else:
+            shapes = [
+                Shape(below, above, (down, across), *rest) for below, above, (down, across), *rest in spec["shapes"]
+            ]
+            network = Classifier(transform, shapes, classes=classes, pooling=pooling)
+        network.channels = spec.get("channels", 1)
+        return network
 
 
 class DeepClassifier(Classifier):

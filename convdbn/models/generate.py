@@ -46,7 +46,7 @@ def generate(
         x = x.flatten(1) if len(top.shapes(_visible(stack))[0]) == 1 else x
         hidden = [None] * (len(top.units) - 1)
         given = (x, *hidden) if labels is None else (x, *hidden[1:], labels)
-        state = update(top, start(top, given), 1, draw(generator))
+        state = update(top, start(top, given), 1, draw(generator), clamp=clamp)
         state = gibbs(top, state, burn_in, generator=generator, clamp=clamp)
     else:
         state = independent(top, _visible(stack), count, generator)
@@ -69,8 +69,8 @@ def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:
     top = stack.machines[-1].units[-1]
     if top.kind != "categorical":
         raise UsageError(f"label={label!r}: the model has no label units; train its top layer with labels: true")
-    if label != "all" and not 0 <= label < top.n:
-        raise UsageError(f"label={label}: the model has labels 0 to {top.n - 1}")
+    if label != "all" and not (isinstance(label, int) and 0 <= label < top.n):
+        raise UsageError(f"label={label!r}: the model has labels 0 to {top.n - 1}; all draws every one")
     every = torch.eye(top.n, device=top.bias.device, dtype=top.bias.dtype)
     return (every if label == "all" else every[[label]]).repeat_interleave(count, 0)
 

@@ -1,6 +1,5 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -73,12 +72,10 @@ class GreedyTraining:
         if not self.stack.picture:
             self._fit_transform()
         self.stack.to(self.device)
-        layers = self.recipe.layers
-        if self.recipe.joint:  # one machine, whose labels are linked to its highest layer
-            layers = (dataclasses.replace(layers[0], labels=layers[-1].labels),)
-        for depth in range(self.first_layer, len(layers)):
-            self._train_layer(depth, layers[depth])
-            if self.recipe.doubled and depth + 1 == len(layers):
+        machines = self.recipe.machines
+        for depth in range(self.first_layer, len(machines)):
+            self._train_layer(depth, machines[depth])
+            if self.recipe.doubled and depth + 1 == len(machines):
                 self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
             self._save(depth + 1, {})
         return self.stack.eval()

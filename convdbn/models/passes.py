@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Conv, Given
-from convdbn.models.geometry import output_side, trimmed_size
+from convdbn.models.geometry import check_size, output_side, trimmed, trimmed_size
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Rule, mean
 
@@ -26,6 +26,18 @@ def places(stack: Stack) -> list[Place]:
         for below, above, _ in machine.distinct
         if below < above  # labels are linked downwards
     ]
+
+
+def visible(stack: Stack, images: Tensor, layers: int) -> Tensor:
+    """Pictures as layer 1 sees them, without the border that the blocks of the lowest `layers` do not divide.
+
+    DataError for pictures that do not fit, as in `Stack.features`.
+    """
+    below = stack.geometry[:layers]
+    x = trimmed(stack.prepare(images), below)
+    check_size(x.shape[2:], below, "pictures (after the transform)")
+    stack.machines[0].units[0].check(x.flatten(1) if below[0].kernel == (0, 0) else x, "images")
+    return x
 
 
 def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:

@@ -140,6 +140,14 @@ class Recipe:
     log_every: int = 20
     """Updates from one row of metrics to the next."""
 
+    @property
+    def machines(self) -> tuple[Layer, ...]:
+        """Settings of each machine that is trained: those of every layer, or, where all are trained together, of the
+        first, with the labels of the highest."""
+        if not self.joint:
+            return self.layers
+        return (dataclasses.replace(self.layers[0], labels=self.layers[-1].labels),)
+
     def as_dict(self) -> dict[str, Any]:
         """The recipe as JSON: `layers` is a list with the fields of each."""
         return dataclasses.asdict(self)

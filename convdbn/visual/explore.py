@@ -10,8 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from convdbn.images import Images
-from convdbn.models.geometry import trimmed
-from convdbn.models.passes import upward
+from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
 from convdbn.readout.extract import pieces
 from convdbn.readout.selectivity import lifetime_sparseness, mutual_information
@@ -69,7 +68,7 @@ def responses(stack: Stack, images: Images) -> list[Responses]:
     places = [torch.empty(unit.n, 0, 4, dtype=torch.float64) for _, unit in stack.layers]
     rows: list[list[Tensor]] = [[] for _ in stack.layers]
     for first, batch in pieces(images):
-        fields = upward(stack, trimmed(stack.prepare(batch), stack.geometry), depth)
+        fields = upward(stack, visible(stack, batch, depth), depth)
         # The features again: where a layer is sampled with the one above it, they are more than the field from below.
         maps = stack.features(batch, trim=True) if deep else None
         for index, ((_, unit), field) in enumerate(zip(stack.layers, fields, strict=True)):

@@ -32,12 +32,11 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
 
     UsageError for models that were put together or changed after their training.
     """
-    layers = 1 if recipe.joint else len(recipe.layers)
-    if layers != len(stack.machines) or len(stack.generative):
+    if len(recipe.machines) != len(stack.machines) or len(stack.generative):
         raise UsageError("checkpoint: the model is not the one that its recipe trained; take that of `convdbn train`")
     trained, trim = copy.deepcopy(stack), any(layer.crop for layer in recipe.layers)
     trainers, batches = [], []
-    for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.layers, strict=False)):
+    for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
         inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, cache_bytes=0)
         like = machine.units[0].bias

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from convdbn.images import Images
 from convdbn.models.geometry import Geometry, receptive_field, trimmed
-from convdbn.models.passes import upward
+from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
 from convdbn.readout.extract import pieces
 from convdbn.visual.project import Units, chosen
@@ -37,7 +37,7 @@ def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Image
     index, below = chosen(stack, layer, units), stack.geometry[:layer]
     best = torch.empty(len(index), 0, 4, dtype=torch.float64)
     for first, batch in pieces(images):
-        field = upward(stack, trimmed(stack.prepare(batch), below), layer)[-1]
+        field = upward(stack, visible(stack, batch, layer), layer)[-1]
         best = strongest(best, stack.layers[layer - 1][1].biased(field)[:, index], first, count)
     return cut(stack, layer, images, best, below)
 

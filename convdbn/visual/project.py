@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from convdbn.energy import Conv, State
 from convdbn.models.generate import independent
-from convdbn.models.geometry import receptive_field, trimmed, trimmed_size
-from convdbn.models.passes import downward, laid_out, places, unpooled, upward
+from convdbn.models.geometry import receptive_field, trimmed_size
+from convdbn.models.passes import downward, laid_out, places, unpooled, upward, visible
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import gibbs
 
@@ -114,7 +114,7 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
     it alone, in proportion to their probability; negative weights are cut above layer 1.
     """
     index = chosen(stack, layer, units)
-    x = trimmed(stack.prepare(images), stack.geometry[:layer])
+    x = visible(stack, images, layer)
     fields = upward(stack, x, layer)
     top = fields[-1].flatten(2) if fields[-1].ndim == 4 else fields[-1][..., None]
     peak = top.argmax(2)[:, index]  # (B, U)

@@ -1,4 +1,4 @@
-"""Curves and pictures of a training for TensorBoard, written while it runs: `pip install 'convdbn[tensorboard]'`."""
+"""Curves and pictures of a training for TensorBoard, written while it runs, where tensorboard is installed."""
 
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ class TensorBoard:
             import torch.utils.tensorboard  # noqa: F401 - asked for before any work
         except ImportError as error:
             raise UsageError(
-                "tensorboard=True: not installed here; pip install 'convdbn[tensorboard]', or leave it out"
+                "tensorboard=True: not installed here; pip install tensorboard, or leave it out"
             ) from error
         self.folder, self.recipe = folder, recipe
         self.writers: dict[int, SummaryWriter] = {}

@@ -69,21 +69,27 @@ def causes(stack, label):
     joint, p = exact.probabilities(top, top.shapes((top.units[0].n,)))
     layer = joint[0 if deep else 1]
     states = layer.unique(dim=0)
-    here = joint[2][:, label] == 1
+    here = joint[-1][:, label] == 1
     probabilities = torch.stack([p[here & (layer == one).all(1)].sum() for one in states]) / p[here].sum()
     bottom = stack.machines[0]
-    given = (None, states) if deep else (None, states, torch.eye(3)[[label]].expand(len(states), -1))
+    given = (None, states, *[None] * (len(bottom.units) - 2))
     return bottom.units[0].mean(bottom.field(given, 0)), probabilities
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("kind", ["rbm", "dbn", "dbm"])
 @pytest.mark.parametrize("begin", [None, torch.ones(4000, 1, 3, 3)], ids=["cooled", "begun"])
 @torch.no_grad()
-def test_a_label_draws_what_the_model_draws_given_it(deep, begin):
+def test_a_label_draws_what_the_model_draws_given_it(kind, begin):
     """A chi-square test of all pictures that there can be, for each class, in two frames; a right sampler fails one
-    of the 24 tests with a probability of at most .0024 over seeds."""
-    stack = model(rbm(9, 4), labelled_rbm(4, 4, 3)) if deep else model(labelled_rbm(9, 4, 3))
-    stack.machines[-1].links[1].weight.data.mul_(2)  # which tells the classes apart
+    of the 36 tests with a probability of at most .0036 over seeds."""
+    machines = {
+        "rbm": [labelled_rbm(9, 4, 3)],
+        "dbn": [rbm(9, 4), labelled_rbm(4, 4, 3)],
+        "dbm": [dbm(9, [4, 2], 3)],
+    }
+    stack = model(*machines[kind])
+    for link in stack.machines[-1].links[1:]:
+        link.weight.data.mul_(3 if kind == "dbm" else 2)  # which tells the classes apart
     found = []
     for label in range(3):
         labels = one_hot(stack, label, 4000)
@@ -102,8 +108,8 @@ def test_labels_of_every_class_stand_in_rows():
     stack = model(labelled_rbm(9, 4, 3))
     assert torch.equal(one_hot(stack, "all", 2).argmax(1), torch.tensor([0, 0, 1, 1, 2, 2]))
     assert torch.equal(one_hot(stack, 1, 2), torch.tensor([[0.0, 1, 0]] * 2))
-    for label in (-1, 3):
-        with pytest.raises(UsageError, match=f"label={label}: the model has labels 0 to 2"):
+    for label in (-1, 3, "al"):
+        with pytest.raises(UsageError, match=f"label={label!r}: the model has labels 0 to 2"):
             one_hot(stack, label, 2)
     for label in (1, "all"):
         with pytest.raises(UsageError, match=f"label={label!r}: the model has no label units"):

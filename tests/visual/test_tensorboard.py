@@ -19,7 +19,7 @@ from convdbn.visual import figures, project
 
 reader = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator",
-    reason="tensorboard is not installed, so its curves are NOT tested: pip install 'convdbn[tensorboard]'",
+    reason="tensorboard is not installed, so its curves are NOT tested: pip install tensorboard",
 )
 from convdbn.visual.tensorboard import TensorBoard  # noqa: E402 - only where there is one
 
@@ -163,6 +163,6 @@ class TestVerb:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "tensorboard", None)
         monkeypatch.delitem(sys.modules, "torch.utils.tensorboard")
-        with pytest.raises(UsageError, match=r"tensorboard=True: not installed here; pip install 'convdbn\[tensor"):
+        with pytest.raises(UsageError, match=r"tensorboard=True: not installed here; pip install tensorboard"):
             convdbn.train(**arguments, output_dir=tmp_path / "run", tensorboard=True)
         assert not (tmp_path / "run").exists()
