@@ -64,7 +64,7 @@ def search(stack, layer, images):
                     field = upward(stack, seen[:, :, *part], layer)[-1]
                     inputs = field[0, :, 0, 0] + stack.layers[layer - 1][1].bias
                 assert field.shape[2:] == (1, 1)
-                found.append((inputs, number, (y, x), shown[:, *part]))
+                found.append((inputs, number, (top + y, left + x), shown[:, *part]))
     best = []
     for unit in range(stack.layers[layer - 1][1].n):
         highest = {}
