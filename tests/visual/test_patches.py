@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from convdbn.energy import Gaussian
 from convdbn.images import ArrayImages, Images, build_transform
 from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.machines import conv_dbm, conv_rbm, rbm
@@ -38,12 +39,14 @@ def stack_of(*machines, picture, transform=()):
 
 
 def two_layers(picture=(1, 12, 14), transform=()):
-    lower, upper = conv_rbm(picture[0], 3, (3, 2), pool=2), conv_rbm(3, 4, (2, 3), pool=2)
+    visible = Gaussian(picture[0]) if transform else picture[0]  # what is normalised leaves [0, 1]
+    lower, upper = conv_rbm(visible, 3, (3, 2), pool=2), conv_rbm(3, 4, (2, 3), pool=2)
     return stack_of(lower, upper, picture=picture, transform=transform)
 
 
 def deep(picture=(1, 12, 14), transform=()):
-    machine = conv_dbm(picture[0], [3, 4], [(3, 2), (2, 3)], [2, 2])
+    visible = Gaussian(picture[0]) if transform else picture[0]
+    machine = conv_dbm(visible, [3, 4], [(3, 2), (2, 3)], [2, 2])
     return stack_of(machine, picture=picture, transform=transform)
 
 
