@@ -14,6 +14,9 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 CELL_SECONDS = 240
 """A cell takes ten seconds at most on a core of its own."""
 
+LONGEST = ("3_looking_inside", "6_resuming_and_processes")
+"""Half a minute each, left to `make test-slow`; what they show has tests of its own."""
+
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -47,7 +50,10 @@ def test_the_kernel_is_the_interpreter_that_runs_the_tests():
     assert KernelManager(kernel_name=NATIVE_KERNEL_NAME).format_kernel_cmd()[0] == sys.executable
 
 
-@each
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow if path.stem in LONGEST else (), id=path.stem) for path in NOTEBOOKS],
+)
 def test_runs(path, monkeypatch):
     """Quietly, with pictures inside, and without leaving a file behind."""
     # As many threads as a busy machine can do with; pictures go into the notebook whatever the environment says.
