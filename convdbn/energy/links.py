@@ -114,7 +114,7 @@ class Conv(Link):
         few_channels = self.weight.shape[1] <= 3
         # On a CPU, transposed convolution to a few channels runs at a tenth of the speed of the other passes.
         passed = self._down_by_columns if few_channels and y.is_cpu else F.conv_transpose2d
-        return _spread(passed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
+        return spread(passed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
 
     def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
         below, above = self._operand(pooled(x, self.pool)), self._operand(y)
@@ -178,5 +178,6 @@ def _fold(y: Tensor, weight: Tensor) -> Tensor:
     return x
 
 
-def _spread(x: Tensor, block: int) -> Tensor:
+def spread(x: Tensor, block: int) -> Tensor:
+    """The adjoint of `pooled`: every unit of a block takes the block's value."""
     return x if block == 1 else x.repeat_interleave(block, -2).repeat_interleave(block, -1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled
+from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled, spread
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
@@ -62,7 +62,7 @@ class _PoolingProbability(torch.autograd.Function):
         weights, off = ctx.saved_tensors
         part = gradients[0] * off.square()
         block = weights.shape[-1] // off.shape[-1]
-        return weights * part.repeat_interleave(block, -2).repeat_interleave(block, -1), None
+        return weights * spread(part, block), None
 
 
 class PoolingProbability(nn.Module):

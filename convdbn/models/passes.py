@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Conv, Given
+from convdbn.energy import BoltzmannMachine, Conv, Given, spread
 from convdbn.models.geometry import check_size, output_side, trimmed, trimmed_size
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Rule, mean
@@ -77,7 +77,7 @@ def unpooled(stack: Stack, layer: int, x: Tensor) -> Tensor:
     """States of hidden layer 1, 2, ... from those of its pooling units, or from what a connected layer above sees of
     these. One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share."""
     x, block = laid_out(stack, layer, x), stack.geometry[layer - 1].pool
-    return x if block == 1 else x.repeat_interleave(block, -2).repeat_interleave(block, -1) / block**2
+    return spread(x, block) / block**2
 
 
 def laid_out(stack: Stack, layer: int, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from convdbn.energy import spread
 from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.learning.trainer import Trainer
@@ -82,7 +83,7 @@ def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) 
     maps = stack.features(images, depth=layer, trim=True)[-1][:, index]
     shown = trimmed(stack.transform.shaping(images), below)
     stride = stack.feature_info[layer - 1].reduction
-    maps = maps.repeat_interleave(stride, -2).repeat_interleave(stride, -1)
+    maps = spread(maps, stride)
     down, right = (shown.shape[axis] - maps.shape[axis] for axis in (2, 3))
     return shown.cpu(), F.pad(maps, [right // 2, right - right // 2, down // 2, down - down // 2]).cpu()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import Conv, State
+from convdbn.energy import Conv, State, spread
 from convdbn.models.generate import independent
 from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.passes import downward, laid_out, places, unpooled, upward, visible
@@ -126,9 +126,7 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
         signal = _painted(stack, depth, signal).clamp(min=0)
         block = stack.geometry[depth - 2].pool
         gate = _switches(stack.layers[depth - 2][1].mean(fields[depth - 2]), block)
-        signal = laid_out(stack, depth - 1, signal)
-        signal = signal.repeat_interleave(block, -2).repeat_interleave(block, -1) if block > 1 else signal
-        signal = signal * gate.repeat_interleave(len(index), 0)
+        signal = spread(laid_out(stack, depth - 1, signal), block) * gate.repeat_interleave(len(index), 0)
     return laid_out(stack, 0, _painted(stack, 1, signal)).unflatten(0, (len(x), len(index)))
 
 
@@ -169,7 +167,7 @@ def _switches(means: Tensor, block: int) -> Tensor:
     if block == 1:
         return means
     highest = F.max_pool2d(means, block)
-    return means * (means == highest.repeat_interleave(block, -2).repeat_interleave(block, -1))
+    return means * (means == spread(highest, block))
 
 
 def _clamped_mean(
