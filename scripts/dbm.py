@@ -1,6 +1,6 @@
 """MNIST test error of the deep Boltzmann machine 500-1000, fine-tuned (Salakhutdinov and Hinton 2009).
 
-    python scripts/dbm.py --data-root DIR [--quick]
+    python scripts/dbm.py --data-root DIR [--quick] [--device cuda]
 
 `dbm_mnist` comes with the package (`python scripts/pretrain.py dbm_mnist` made it). It becomes a network that sees
 the pixels and the mean-field probabilities of the second layer, and learns from all labels by backpropagation.
@@ -27,9 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     name = "dbm_quick" if options.quick else "dbm"
-    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": "cpu"}
+    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     tuning = dict(FINE_TUNING)
     if options.quick:
         tuning["epochs"] //= 10

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 
@@ -37,12 +38,13 @@ def command() -> str:
 
 
 def machine() -> str:
-    """Processor and number of cores, in words."""
+    """Processor and number of cores, in words, and the GPU where the command names one."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or platform.machine()
-    return f"{name}, {len(models) or '?'} cores, {platform.system()}"
+    words = [name, f"{len(models) or '?'} cores", platform.system()]
+    return ", ".join([*words, torch.cuda.get_device_name()] if "cuda" in sys.argv else words)
 
 
 class Ledger:
