@@ -75,7 +75,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
-    train, held = _split(images.labels, settings)
+    train, held = (indices.to(device) for indices in _split(images.labels, settings))
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
@@ -103,7 +103,8 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
 
     batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
     guarded = keeping.guarded(batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}")
-    for value in descent.steps(guarded, loss):
+    recorded = not settings.distort and not settings.mirror and all(s.kernel == (0, 0) for s in network.shapes)
+    for value in descent.steps(guarded, loss, recorded=recorded):
         epoch, within = divmod(descent.step, per_epoch)
         if within:
             continue
