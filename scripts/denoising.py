@@ -45,7 +45,10 @@ def main() -> None:
         return {"run": str(run)}
 
     def tuned(count: int) -> dict[str, Any]:
-        found = convdbn.finetune(checkpoint=run, labels=count, baseline=True, **tuning[count], **data)
+        folder = Path("runs", f"{name}_{count}")
+        found = convdbn.finetune(
+            checkpoint=run, labels=count, output_dir=folder, baseline=True, resume=True, **tuning[count], **data
+        )
         return {key: round(found[key], 2) for key in ("error", "error_from_random_weights")}
 
     ledger.get("layers", layers)

@@ -16,12 +16,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import convdbn
+
 
 def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` with their provenance as JSON."""
     provenance = {
         "command": command(),
-        "versions": {name: metadata.version(name) for name in ("convdbn", "torch", "numpy", "scikit-learn")},
+        "versions": {
+            "convdbn": convdbn.__version__,
+            **{name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
+        },
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }

@@ -1,5 +1,6 @@
 """A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
+import itertools
 from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,8 @@ class Stack(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
-        return self.transform.prepare(images, like=next(self.parameters(), torch.zeros(())))
+        held = itertools.chain(self.parameters(), self.transform.buffers(), [torch.zeros(())])
+        return self.transform.prepare(images, like=next(held))
 
     @torch.no_grad()
     def infer(self, x: Tensor, index: int) -> list[Tensor]:
