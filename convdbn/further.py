@@ -31,6 +31,7 @@ def finetune(
     distort: float = 1.0,
     sample_input: bool = False,
     mirror: bool = False,
+    weight_decay: float = 1e-4,
     held_out: float = 0.1,
     baseline: bool = False,
     overwrite: bool = False,
@@ -59,6 +60,7 @@ def finetune(
         distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
         sample_input: draw bits from the input of the lowest layer, anew in every update.
         mirror: mirror pictures at random; not for letters and digits.
+        weight_decay: share of the weights, times the rate, that every update takes off.
         held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
         baseline: train the same network from random filters as well, for comparison; written beside the other.
         overwrite: replace a classifier that the folder holds already.
@@ -75,7 +77,9 @@ def finetune(
     from convdbn.readout import finetune as tuning
     from convdbn.readout.baselines import with_random_filters
 
-    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
+    settings = tuning.FineTuning(
+        epochs, batch, rate, dropout, distort, sample_input, mirror, weight_decay, held_out, seed
+    )
     origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
     options = {**vars(settings), **origin}
     main, random = (
@@ -84,7 +88,14 @@ def finetune(
     )
 
     def goes_on(file: Path | None, *, overwrite: bool, resume: bool) -> bool:
-        return saved_run(file, options, lambda run: run.get("finetuned", {}), overwrite=overwrite, resume=resume)
+        # Settings that came later have their defaults.
+        return saved_run(
+            file,
+            options,
+            lambda run: {**vars(tuning.FineTuning()), **run.get("finetuned", {})},
+            overwrite=overwrite,
+            resume=resume,
+        )
 
     saved = goes_on(main, overwrite=overwrite, resume=resume)
     model = load(checkpoint, device=device)

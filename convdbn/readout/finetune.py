@@ -26,7 +26,6 @@ BATCH = 100
 """Pictures that are classified at once."""
 LINEAR_RATE = 100.0
 """Rate of the linear map, over the layers' and the root of the number of values that it sees."""
-WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,8 @@ class FineTuning:
     """Draw bits from what the lowest layer sees, anew in every update, where all of it is in [0, 1]."""
     mirror: bool = False
     """Mirror pictures at random; not for letters and digits."""
+    weight_decay: float = 1e-4
+    """Share of the weights, times the rate, that every update takes off."""
     held_out: float = 0.1
     """Share of the labelled pictures that judges the epochs; 0 trains on all of them to the end."""
     seed: int = 0
@@ -63,6 +64,8 @@ class FineTuning:
             raise UsageError(f"dropout={self.dropout}: a share below 1")
         if self.distort < 0:
             raise UsageError(f"distort={self.distort}: a strength of at least 0")
+        if self.weight_decay < 0:
+            raise UsageError(f"weight_decay={self.weight_decay}: must be at least 0")
 
 
 def finetune(network: Classifier, images: Images, settings: FineTuning, keeping: Keeping = UNKEPT) -> Classifier:
@@ -83,7 +86,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
     descent = Descent(
         _groups(network, settings),
         updates=settings.epochs * per_epoch,
-        weight_decay=WEIGHT_DECAY,
+        weight_decay=settings.weight_decay,
         generator=generator,
     )
     best = _Best()
