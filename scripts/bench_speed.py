@@ -1,14 +1,17 @@
 """Speed of contrastive divergence against the bare products that it cannot do without.
 
-    python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N]
+    python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N [N ...]]
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
 fastest form found. Updates, the floor, the same training end to end (loading, shuffling, metrics, checkpoints), and
 updates with bfloat16 products are timed in turn, round by round; figures are medians over the rounds, scaled to the
-stated number of pictures. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
+stated number of pictures. On a GPU there is a floor that no library sets as well: the larger of the products' float32
+operations at the measured rate of a large matrix product, and their operands and results at the measured rate of a
+large copy. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -74,6 +77,24 @@ def products(work: Work) -> Callable[[], None]:
     return convolutional
 
 
+def ceilings(device: str) -> tuple[float, float]:
+    """Float32 operations and bytes a second that this device reaches in one large product and one large copy."""
+    matrix, memory = torch.rand(8192, 8192, device=device), torch.rand(2**28, device=device)
+    copy = torch.empty_like(memory)
+    return (
+        2 * len(matrix) ** 3 / median_seconds(lambda: matrix @ matrix),
+        2 * memory.nbytes / median_seconds(lambda: copy.copy_(memory)),
+    )
+
+
+def floors(work: Work, rates: tuple[float, float]) -> list[float]:
+    """Seconds for the operations of the five products of one update, and for their operands and results."""
+    machine, x = work.machine(), work.batches[0]
+    weight, y = machine.links[0].weight, len(x) * math.prod(machine.shapes(x.shape[1:])[1])
+    operations, numbers = 2 * y * weight[0].numel(), x.numel() + y + weight.numel()
+    return [5 * operations / rates[0], 5 * x.element_size() * numbers / rates[1]]
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Time of one call, and of all it started on a GPU."""
     start = time.perf_counter()
@@ -116,8 +137,10 @@ def work_shape(work: Work) -> tuple[int, ...]:
     return shape if len(shape) == 3 else (1, 1, *shape)
 
 
-def measure(work: Work, generator: torch.Generator, rounds: int) -> dict[str, object]:
-    """Medians of whole rounds, everything in turn; one round first to warm up."""
+def measure(
+    work: Work, generator: torch.Generator, rounds: int, rates: tuple[float, float] | None
+) -> dict[str, object]:
+    """Medians of whole rounds, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
     device = str(generator.device)
     floor = products(work)
     runs: dict[str, Callable[[], object]] = {
@@ -136,6 +159,17 @@ def measure(work: Work, generator: torch.Generator, rounds: int) -> dict[str, ob
     def ratio(name: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(times[name], times[to], strict=True)), 3)
 
+    def by_the_device() -> dict[str, float]:
+        if rates is None:
+            return {}
+        updates = work.pictures / len(work.batches[0])
+        arithmetic, memory = (updates * floor for floor in floors(work, rates))
+        return {
+            "arithmetic_floor_seconds": round(arithmetic, 5),
+            "memory_floor_seconds": round(memory, 5),
+            "ratio_to_larger_floor": round(statistics.median(times["updates"]) / max(arithmetic, memory), 2),
+        }
+
     return {
         "pictures": work.pictures,
         "batch": len(work.batches[0]),
@@ -147,6 +181,7 @@ def measure(work: Work, generator: torch.Generator, rounds: int) -> dict[str, ob
         "end_to_end_ratio": ratio("end to end", "updates"),
         "bfloat16_seconds": round(statistics.median(times["bfloat16"]), 4),
         "bfloat16_ratio": ratio("bfloat16", "updates"),
+        **by_the_device(),
     }
 
 
@@ -163,30 +198,42 @@ def main() -> None:
     parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=100, help="pictures in a batch (20 in the wide layer)")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[100], help="pictures in a batch (a fifth of it in the wide layer)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
-    noise = torch.Generator().manual_seed(0)
-    digits, source = pictures(options.data_root, 10_000)
-    maps = torch.rand(10_000, 40, 10, 10, generator=noise).lt(0.1).float()
-    wide = torch.rand(options.batch * 4, 1, 32, 32, generator=noise)
-
-    def batched(x: Tensor, size: int) -> list[Tensor]:
-        return list(x.to(options.device).split(size))
-
-    works = {
-        "rbm": Work(batched(digits.flatten(1), options.batch), 500, 0, 60_000),
-        "conv1": Work(batched(digits, options.batch), 40, 9, 10_000),
-        "conv2": Work(batched(maps, options.batch), 40, 5, 10_000),
-        "wide": Work(batched(wide, options.batch // 5), 256, 7, options.batch // 5),
-    }
     generator = torch.Generator(options.device).manual_seed(0)
+    rates = None if options.device == "cpu" else ceilings(options.device)
+    digits, source = pictures(options.data_root, 10_000)
     result: dict[str, object] = {"data": source, "threads": 2, "device": options.device, "rounds": options.rounds}
-    for name, work in works.items():
-        result[name] = measure(work, generator, options.rounds)
-        print(f"{name}: {result[name]}", file=sys.stderr)
+    if rates:
+        result |= {"device_name": torch.cuda.get_device_name(), "operations_a_second": rates[0]}
+        result |= {"bytes_a_second": rates[1]}
+    for batch in options.batch:
+        for name, work in works(digits, batch, options.device).items():
+            key = name if batch == options.batch[0] else f"{name}_{batch}"
+            result[key] = measure(work, generator, options.rounds, rates)
+            print(f"{key}: {result[key]}", file=sys.stderr)
     suffix = "" if options.device == "cpu" else f"_{torch.device(options.device).type}"
     write(Path(f"results/bench_speed{suffix}.json"), result)
+
+
+def works(digits: Tensor, batch: int, device: str) -> dict[str, Work]:
+    """The shapes, with pictures in batches of this size."""
+    noise = torch.Generator().manual_seed(0)
+    maps = torch.rand(10_000, 40, 10, 10, generator=noise).lt(0.1).float()
+    wide = torch.rand(batch * 4, 1, 32, 32, generator=noise)
+
+    def batched(x: Tensor, size: int) -> list[Tensor]:
+        return list(x.to(device).split(size))
+
+    return {
+        "rbm": Work(batched(digits.flatten(1), batch), 500, 0, 60_000),
+        "conv1": Work(batched(digits, batch), 40, 9, 10_000),
+        "conv2": Work(batched(maps, batch), 40, 5, 10_000),
+        "wide": Work(batched(wide, batch // 5), 256, 7, batch // 5),
+    }
 
 
 if __name__ == "__main__":

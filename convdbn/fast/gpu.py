@@ -2,7 +2,6 @@
 
 import functools
 import logging
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,21 +44,21 @@ def block_softmax(
 ) -> tuple[Tensor, Tensor | None]:
     """Means of probabilistic max-pooling units, and a draw of them where there is a generator."""
     mean, sample, seed = _results(field, generator)
-    _block_softmax(field, bias, mean, sample, None, seed, block)
+    _block_softmax(field, bias, block, mean, sample, None, seed)
     return mean, sample
 
 
 def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
     """Means of the pooling units, `(B, n, H / block, W / block)`."""
     pool = field.new_empty(*field.shape[:2], field.shape[2] // block, field.shape[3] // block)
-    _block_softmax(field, bias, None, None, pool, None, block)
+    _block_softmax(field, bias, block, None, None, pool, None)
     return pool
 
 
-def _block_softmax(field: Tensor, bias: Tensor, *results: Any) -> None:
+def _block_softmax(field: Tensor, bias: Tensor, block: int, *results: Tensor | None) -> None:
+    """`results` are room for means, draws and sums, and the seed."""
     from convdbn.fast.kernels import block_softmax
 
-    *results, block = results
     height, width = field.shape[2] // block, field.shape[3] // block
     count, members = field.numel() // block**2, 1 << (block**2 - 1).bit_length()
     tile = max(1, TILE // members)

@@ -276,15 +276,19 @@ _REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of
 
 @contextmanager
 def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
-    """Products in this precision, for as long as the training lasts."""
-    matmul = torch.backends.cuda.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if name == "tf32" else matmul.fp32_precision
+    """Products in this precision, for as long as the training lasts. Left alone, a GPU would take float32 for matrix
+    products and TF32 for convolutions."""
+    settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if name == "tf32" else "ieee"
     for link in machine.links:
         link.products = torch.bfloat16 if name == "bfloat16" else None
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
         for link in machine.links:
             link.products = None
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from convdbn import fast
 from convdbn.energy import Bernoulli, BlockSoftmax, Conv
+from convdbn.energy.links import _by_convolution
 from convdbn.fast import build, gpu
 
 needs_kernels = pytest.mark.skipif(build.library() is None, reason="no C compiler here: the kernels are not built")
@@ -153,7 +154,9 @@ def test_down_pass_is_the_transposed_convolution(shape, kernel):
     link = Conv(shape[1], 4, kernel)
     torch.nn.init.normal_(link.weight, generator=generator(9))
     y = torch.randn(shape[0], *link.up_shape(shape[1:]), generator=generator(10))
-    torch.testing.assert_close(link.down(y), F.conv_transpose2d(y, link.weight), rtol=1e-5, atol=1e-5)
+    right = F.conv_transpose2d(y, link.weight)
+    torch.testing.assert_close(link.down(y), right, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(_by_convolution(y, link.weight), right, rtol=1e-5, atol=1e-5)
 
 
 def test_where_the_reference_runs(device):
