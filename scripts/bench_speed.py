@@ -33,8 +33,8 @@ from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import Layer, Recipe
 
-EPOCHS = 3
-"""Passes over the pictures in one training end to end."""
+UPDATES = {"cpu": 300, "cuda": 6000}
+"""Updates in one training end to end: some seconds, of which the start is a small part."""
 
 
 class Work(NamedTuple):
@@ -119,9 +119,9 @@ def updates(work: Work, generator: torch.Generator, precision: str = "float32") 
 
 
 def end_to_end(work: Work, device: str) -> Callable[[], None]:
-    """A training as `convdbn train` runs it, into a folder, of as many updates as `EPOCHS` passes."""
+    """A training of `UPDATES` as `convdbn train` runs it, into a folder."""
     images = ArrayImages(torch.cat(work.batches).cpu().view(-1, *work_shape(work)))
-    count = EPOCHS * len(work.batches)
+    count = UPDATES[device]
     layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=count, batch=len(work.batches[0]))
 
     def train() -> None:
@@ -152,9 +152,9 @@ def measure(
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            taken = seconds(run) / (EPOCHS if name == "end to end" else 1)
+            taken = seconds(run) / (UPDATES[device] if name == "end to end" else len(work.batches))
             if number:
-                times[name].append(taken * work.pictures / (len(work.batches) * len(work.batches[0])))
+                times[name].append(taken * work.pictures / len(work.batches[0]))
 
     def ratio(name: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(times[name], times[to], strict=True)), 3)

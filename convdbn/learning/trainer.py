@@ -201,22 +201,23 @@ class Trainer:
         typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
         step = weight - torch.cat([w.flatten() for w in before])
-        metrics = {
-            "step": self.step,
-            "reconstruction_error": float((data - reconstruction).square().mean()),
-            "activation": float(hidden.mean()),
-            "dead": float((highest < 0.05).float().mean()),
-            "always_on": float((typical > 0.95).float().mean()),
-            "weight_rms": float(weight.square().mean().sqrt()),
-            "update_to_weight": float(step.norm() / weight.norm()),
-            "hidden_bias": float(self.machine.units[1].bias.mean()),
-            "rate": float(self.optimizer.param_groups[0]["lr"]),
+        values = {
+            "reconstruction_error": (data - reconstruction).square().mean(),
+            "activation": hidden.mean(),
+            "dead": (highest < 0.05).float().mean(),
+            "always_on": (typical > 0.95).float().mean(),
+            "weight_rms": weight.square().mean().sqrt(),
+            "update_to_weight": step.norm() / weight.norm(),
+            "hidden_bias": self.machine.units[1].bias.mean(),
+            "rate": torch.as_tensor(self.optimizer.param_groups[0]["lr"]).to(weight),
         }
         if isinstance(self.machine.units[0], Gaussian):
-            metrics["sigma"] = float(self.machine.units[0].scale.mean())
+            values["sigma"] = self.machine.units[0].scale.mean()
         if watched is not None:
             seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
-            metrics["free_energy_gap"] = float(unseen - seen)
+            values["free_energy_gap"] = unseen - seen
+        row = torch.stack([*values.values()]).tolist()  # one copy from the device for all
+        metrics = {"step": self.step, **dict(zip(values, row, strict=True))}
         self._refuse_metrics(metrics)
         return metrics
 
