@@ -4,10 +4,10 @@
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
 fastest form found. Updates, the floor, the same training end to end (loading, shuffling, metrics, checkpoints), and
-updates with bfloat16 products are timed in turn, round by round; figures are medians over the rounds, scaled to the
-stated number of pictures. On a GPU there is a floor that no library sets as well: the larger of the products' float32
-operations at the measured rate of a large matrix product, and their operands and results at the measured rate of a
-large copy. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
+updates with other products are timed in turn, round by round; figures are medians over the rounds, scaled to the
+stated number of pictures. On a GPU there is a second floor, which no library need reach: the products' float32
+operations at the measured rate of a large matrix product, or their operands and results at that of a large copy,
+whichever takes longer. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
 import argparse
@@ -141,13 +141,13 @@ def measure(
     work: Work, generator: torch.Generator, rounds: int, rates: tuple[float, float] | None
 ) -> dict[str, object]:
     """Medians of whole rounds, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
-    device = str(generator.device)
-    floor = products(work)
+    device = generator.device.type
+    floor, precisions = products(work), ["bfloat16", "tf32"] if rates else ["bfloat16"]
     runs: dict[str, Callable[[], object]] = {
         "updates": updates(work, generator),
         "floor": lambda: [floor() for _ in work.batches],
-        "bfloat16": updates(work, generator, "bfloat16"),
         "end to end": end_to_end(work, device),
+        **{precision: updates(work, generator, precision) for precision in precisions},
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
@@ -179,8 +179,8 @@ def measure(
         "fastest_and_slowest": [round(extreme(times["updates"]), 4) for extreme in (min, max)],
         "end_to_end_seconds": round(statistics.median(times["end to end"]), 4),
         "end_to_end_ratio": ratio("end to end", "updates"),
-        "bfloat16_seconds": round(statistics.median(times["bfloat16"]), 4),
-        "bfloat16_ratio": ratio("bfloat16", "updates"),
+        **{f"{precision}_seconds": round(statistics.median(times[precision]), 4) for precision in precisions},
+        **{f"{precision}_ratio": ratio(precision, "updates") for precision in precisions},
         **by_the_device(),
     }
 
