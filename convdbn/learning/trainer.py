@@ -134,7 +134,7 @@ class Trainer:
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        loss = self.settings.generative * self.machine(means, model) / means[1][0, 0].numel()
+        loss = self.machine(means, model, scale=self.settings.generative / means[1][0, 0].numel())
         if self.settings.discriminative:
             pixels, *_, labels = data
             assert pixels is not None and labels is not None
