@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
 from convdbn.errors import CheckpointError, UsageError
-from convdbn.runs import TEST_SPLIT, as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
+from convdbn.runs import (
+    TEST_SPLIT,
+    as_tuple,
+    check_output,
+    checked_device,
+    labelled_data,
+    parted_data,
+    saved_run,
+    stop_on_signal,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,8 +139,8 @@ def features(
         trim: cut the border that the pooling blocks do not divide instead of refusing the size.
         device: auto, cpu, cuda, ...
     """
-    if output is not None and Path(output).suffix != ".npz":
-        raise UsageError(f"output={str(output)!r}: name a file that ends in .npz")
+    if output is not None:
+        check_output(output, ".npz")
     model = load(checkpoint, device=device)
     import numpy as np
 
@@ -248,7 +257,7 @@ def sample(
 
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
-        output: picture to write; a .gif shows all frames, other formats (.png) the last.
+        output: picture to write; a .gif shows all frames, a .png the last.
         count: chains, each of which is one picture of the grid, 64 by default; with label all, 10 for each class.
         label: class to draw, 0 being the first, for models with label units, which stay at it; all draws a row of
             the grid for every class.
@@ -260,6 +269,7 @@ def sample(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    check_output(output, ".png", ".gif")
     if count is None:
         count = 10 if label == "all" else 64
     for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import UsageError
-from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
+from convdbn.runs import FIGURE, as_tuple, check_output, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
 
 if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
@@ -215,7 +215,7 @@ def complete(
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`.
-        output: picture to write (.png).
+        output: picture to write, .png, .pdf or .svg.
         cover: left, right, top or bottom half.
         count: test pictures to complete, of which the first 16 are shown.
         sweeps: sweeps of parallel tempering, the second half of which is averaged.
@@ -224,6 +224,7 @@ def complete(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    check_output(output, *FIGURE)
     for name, value in (("count", count), ("sweeps", sweeps)):
         if value < 1:
             raise UsageError(f"{name}={value}: must be at least 1")

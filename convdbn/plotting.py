@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.runs import TEST_SPLIT
+from convdbn.runs import FIGURE, TEST_SPLIT, check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,6 +70,7 @@ def visualize(
         seed: seed of samples and maximise.
         device: auto, cpu, cuda, ...
     """
+    check_output(output, *FIGURE)
     _check("method", method, get_args(Method))
     images = None
     if method in ("patches", "path", "reconstruction"):
@@ -130,6 +131,7 @@ def plot(
     goes on with the pictures, at the recipe's first rate. Activities are probabilities of the pooling units, as a
     histogram; cases has a row for each picture and a column for each unit, of maps the strongest response.
     """
+    check_output(output, *FIGURE)
     _check("figure", figure, get_args(Plot))
     count = (FEW if figure == "maps" else CASES) if count is None else count
     _check_count(count)

@@ -1,7 +1,8 @@
-"""What the verbs share: run folders, signals, devices, and data with labels."""
+"""What the verbs share: checks before any work, run folders, signals, devices, and pictures for a model."""
 
 import contextlib
 import json
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
 TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
 """Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
+FIGURE = (".png", ".pdf", ".svg")
+"""Formats of figures."""
+
+
+def check_output(output: str | Path, *suffixes: str) -> None:
+    """UsageError, before the work that would be lost, for a file of another format or in no folder to write into."""
+    path = Path(output)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"output={str(output)!r}: name a file that ends in {' or '.join(suffixes)}")
+    folder = next(parent for parent in path.parents if parent.exists())  # the others are made
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"output={str(output)!r}: {str(folder)!r} is no folder to write into; name another file")
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from convdbn.api import inspect, load
 from convdbn.errors import DataError, UsageError
+from convdbn.runs import check_output
 
 if TYPE_CHECKING:
     from convdbn.images import Images
@@ -32,7 +33,7 @@ def report(
         data: pictures to look at, as for `train`; those that the model was trained on, where they can be opened.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
-        output: file to write; report.html in the run folder, or NAME.html for a model of the package.
+        output: .html file to write; report.html in the run folder, or NAME.html for a model of the package.
         count: pictures to look at, drawn at random where there are more.
         device: auto, cpu, cuda, ...
         seed: seed of the draw and of where the maximised inputs begin.
@@ -52,11 +53,11 @@ def report(
     packaged = file.parent == WEIGHTS
     name = file.stem if packaged else file.parent.resolve().name
     path = Path(output or (f"{name}.html" if packaged else file.with_name("report.html")))
+    check_output(path, ".html")
     images, why = _opened(model, data or about["data"]["data"], data_root, download, data is None)
     if images is not None and len(images) > count:
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
-    path.parent.mkdir(parents=True, exist_ok=True)  # before the work, which would be lost
     curves = file.with_name(METRICS_FILE)
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     projections = explore.projections(model, generator=generator)
@@ -70,6 +71,7 @@ def report(
         images,
         why,
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.render(model, shown), encoding="utf-8")
     return {
         "output": str(path),

@@ -392,9 +392,6 @@ def test_layers_that_are_not_there(place, convdbn_, verb, layer):
         ([*READERS["features"]("finished")[:3], "--data", "small", "--output", "m.npz"], 3, "2x2"),
         ([*READERS["features"]("finished"), "--split", "valid"], 2, "split"),
         ([*READERS["features"]("finished"), "--device", "gpu"], 2, "device='gpu'"),
-        ([*READERS["features"]("finished")[:-1], "file/m.npz"], 2, "file"),
-        (["visualize", "--checkpoint", "finished", "--output", "file/a.png"], 2, "file"),
-        (["visualize", "--checkpoint", "finished", "--output", "a.xyz"], 2, "xyz"),
         ([*READERS["visualize"]("finished"), "--method", "deconv"], 2, "method"),
         ([*READERS["visualize"]("finished"), "--method", "path"], 2, "data=None: method='path' needs pictures"),
         ([*READERS["visualize"]("finished"), "--units", "[9]"], 2, r"units=\[9\]: layer 1 has units 0 to 3"),
@@ -411,6 +408,31 @@ def test_wrong_reading(place, convdbn_, arguments, expected, message):
     assert (code, out) == (expected, ""), err
     assert re.search(message, err) and "Traceback" not in err
     assert contents(place) == before
+
+
+WRITERS = {
+    "features": (["--data", "pictures"], ".npz"),
+    "visualize": ([], ".png or .pdf or .svg"),
+    "plot": (["--figure", "weights"], ".png or .pdf or .svg"),
+    "sample": ([], ".png or .gif"),
+    "complete": (["--data", "pictures"], ".png or .pdf or .svg"),
+}
+
+
+@pytest.mark.parametrize("verb", WRITERS)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn_, verb):
+    """Even before a checkpoint that is not there is missed."""
+    options, suffixes = WRITERS[verb]
+    words = [verb, "--checkpoint", "nowhere", *options, "--output"]
+    for name in ("a.xyz", "a", "a.png.txt"):
+        code, out, err = convdbn_(*words, name)
+        assert (code, out) == (2, "")
+        assert f"output='{name}': name a file that ends in {suffixes}" in err
+    suffix = suffixes.split()[0]
+    code, out, err = convdbn_(*words, f"file/deep/a{suffix}")
+    assert (code, out) == (2, "")
+    assert f"output='file/deep/a{suffix}': 'file' is no folder to write into; name another" in err
+    assert convdbn_(*words, f"new/deep/a{suffix.upper()}")[0] == 4 and not (place / "new").exists()
 
 
 def test_divergence(place, convdbn_):
