@@ -9,10 +9,12 @@ from convdbn.errors import CheckpointError, UsageError
 from convdbn.runs import (
     TEST_SPLIT,
     as_tuple,
+    check_counts,
     check_output,
     checked_device,
     labelled_data,
     parted_data,
+    pictures_for,
     saved_run,
     stop_on_signal,
 )
@@ -144,10 +146,9 @@ def features(
     model = load(checkpoint, device=device)
     import numpy as np
 
-    from convdbn.images import open_images
     from convdbn.readout.extract import extract
 
-    images = open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
+    images = pictures_for(model, data, data_root, download, split)
     maps = extract(model, images, layer, trim=trim)
     if output is not None:
         labels: dict[str, Any] = (
@@ -272,20 +273,17 @@ def sample(
     check_output(output, ".png", ".gif")
     if count is None:
         count = 10 if label == "all" else 64
-    for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):
-        if value < 1:
-            raise UsageError(f"{name}={value}: must be at least 1")
+    check_counts(count=count, sweeps=sweeps, frames=frames)
     model = load(checkpoint, device=device)
     import torch
 
-    from convdbn.images import open_images
     from convdbn.models.generate import generate, one_hot
     from convdbn.visual import figures
 
     labels = None if label is None else one_hot(model, label, count)
     chains, begin = count if labels is None else len(labels), None
     if data is not None:
-        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
+        images = pictures_for(model, data, data_root, download)
         begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
     moving = Path(output).suffix.lower() == ".gif"
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)

@@ -6,8 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
-from convdbn.errors import UsageError
-from convdbn.runs import FIGURE, as_tuple, check_output, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
+from convdbn.runs import (
+    FIGURE,
+    as_tuple,
+    check_counts,
+    check_output,
+    checked_device,
+    labelled_data,
+    parted_data,
+    saved_run,
+    stop_on_signal,
+)
 
 if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
@@ -225,9 +234,7 @@ def complete(
         device: auto, cpu, cuda, ...
     """
     check_output(output, *FIGURE)
-    for name, value in (("count", count), ("sweeps", sweeps)):
-        if value < 1:
-            raise UsageError(f"{name}={value}: must be at least 1")
+    check_counts(count=count, sweeps=sweeps)
     model = load(checkpoint, device=device)
     import torch
 

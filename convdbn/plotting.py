@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.runs import FIGURE, TEST_SPLIT, check_output
+from convdbn.runs import FIGURE, check_counts, check_output, labelled_data, pictures_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,12 +74,12 @@ def visualize(
     _check("method", method, get_args(Method))
     images = None
     if method in ("patches", "path", "reconstruction"):
-        _check_count(count)
+        check_counts(count=count)
         _need(data, f"method={method!r}")
     model = load(checkpoint, device=device)
     if method in ("patches", "path", "reconstruction"):
         assert data is not None
-        images = _open(model, data, data_root, split, download)
+        images = pictures_for(model, data, data_root, download, split)
     from convdbn.visual import figures
 
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
@@ -134,7 +134,7 @@ def plot(
     check_output(output, *FIGURE)
     _check("figure", figure, get_args(Plot))
     count = (FEW if figure == "maps" else CASES) if count is None else count
-    _check_count(count)
+    check_counts(count=count)
     if figure not in ("curves", "weights"):
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
@@ -145,7 +145,7 @@ def plot(
         assert data is not None
         return figures.save(_confusion(checkpoint, data, data_root, download, device), output)
     model = load(checkpoint, device=device)
-    images = None if data is None else _open(model, data, data_root, split, download)
+    images = None if data is None else pictures_for(model, data, data_root, download, split)
     if images is not None:
         images = images.select(range(min(count, len(images))))
     if figure == "maps":
@@ -251,14 +251,11 @@ def _confusion(
     checkpoint: str | Path, data: str | Path, data_root: str | Path | None, download: bool, device: str
 ) -> "Figure":
     from convdbn.further import load_classifier
-    from convdbn.images import open_images, stratified
     from convdbn.readout import finetune
     from convdbn.visual import plots
 
     network = load_classifier(checkpoint, device=device)
-    grey = network.channels == 1
-    images = open_images(data, data_root=data_root, split="test", download=download, grey=grey)
-    images = images if str(data) in TEST_SPLIT else stratified(images, "test")
+    _, images = labelled_data(network, data, data_root, download)
     if images.classes != network.classes:
         raise UsageError(
             f"data={str(data)!r}: has the classes {images.classes}, the classifier {network.classes}; take the data "
@@ -269,14 +266,6 @@ def _confusion(
     share = 100 * wrong / len(images)
     title = f"{images.name}: {wrong} of {len(images)} test pictures taken for another class, {share:.2f} %"
     return plots.confusion(counts, network.classes, title)
-
-
-def _open(
-    model: "Stack", data: str | Path, data_root: str | Path | None, split: Literal["train", "test"], download: bool
-) -> "Images":
-    from convdbn.images import open_images
-
-    return open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
 
 
 def _batch(images: "Images", count: int) -> "Tensor":
@@ -300,11 +289,6 @@ def _title(model: "Stack", method: str) -> str:
 def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
-
-
-def _check_count(count: int) -> None:
-    if count < 1:
-        raise UsageError(f"count={count}: must be at least 1")
 
 
 def _need(data: str | Path | None, what: str) -> None:

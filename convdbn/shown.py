@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn.api import inspect, load
-from convdbn.errors import DataError, UsageError
-from convdbn.runs import check_output
+from convdbn.errors import DataError
+from convdbn.runs import check_counts, check_output, pictures_for
 
 if TYPE_CHECKING:
     from convdbn.images import Images
@@ -38,8 +38,7 @@ def report(
         device: auto, cpu, cuda, ...
         seed: seed of the draw and of where the maximised inputs begin.
     """
-    if count < 1:
-        raise UsageError(f"count={count}: must be at least 1")
+    check_counts(count=count)
     model, about = load(run_dir, device=device), inspect(run_dir)
     import torch
 
@@ -84,11 +83,10 @@ def _opened(
     model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, optional: bool
 ) -> tuple["Images | None", str]:
     """The pictures, or, where they are `optional`, why there are none; the first is tried on the model."""
-    from convdbn.images import open_images
     from convdbn.models.passes import visible
 
     try:
-        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
+        images = pictures_for(model, data, data_root, download)
         visible(model, images[[0]][0][None], len(model.layers))
         return images, ""
     except DataError as error:

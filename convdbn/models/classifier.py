@@ -135,7 +135,7 @@ class Classifier(nn.Module):
             if deep
             else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         )
-        network.channels = stack.picture[0]
+        network.channels = stack.channels
         network.to(stack.machines[0].units[0].bias)
         below = [stack.machines[0].units[0], *(unit for _, unit in stack.layers)]
         for layer, visible, (link, hidden) in zip(network.layers, below, stack.layers, strict=False):

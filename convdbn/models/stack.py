@@ -71,6 +71,11 @@ class Stack(nn.Module):
         return Stack(build_transform(spec["transform"]), machines, spec["picture"], generative)
 
     @property
+    def channels(self) -> int:
+        """Channels of the pictures, after the transform."""
+        return self.picture[0]
+
+    @property
     def feature_info(self) -> list[FeatureInfo]:
         """Channels, reduction and receptive field of each layer's features; 0 pixels for fully connected layers."""
         info, reduction, field = [], 1, 1

@@ -119,6 +119,13 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     return figure
 
 
+def shown(sheet: Tensor) -> Tensor:
+    """From `(H, W, c)`, NaN in the gaps, what is drawn of it: white gaps, three channels `(H, W, 3)` as they are, any
+    other number of them as their mean `(H, W)`."""
+    sheet = sheet.nan_to_num(nan=1.0)
+    return sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
+
+
 def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W)` or `(H, W, 3)` of bytes.
 
@@ -133,7 +140,7 @@ def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     for index, picture in enumerate(pictures):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         out[:, top : top + height, left : left + width] = picture
-    return (255 * _shown(out.permute(1, 2, 0))).round().byte()
+    return (255 * shown(out.permute(1, 2, 0))).round().byte()
 
 
 def save_frames(frames: Sequence[Tensor], path: str | Path, *, scale: int = 2, milliseconds: int = 80) -> Path:
@@ -170,7 +177,7 @@ def blank(width: float, height: float, title: str = "") -> Figure:
 
 
 def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
-    axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_axis_off()
 
@@ -198,9 +205,3 @@ def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Fi
         axis.spines[:].set_visible(False)
         axes.append(axis)
     return figure, axes
-
-
-def _shown(sheet: Tensor) -> Tensor:
-    """White gaps; one channel without its dimension, and anything but 1 or 3 channels as their mean."""
-    sheet = sheet.nan_to_num(nan=1.0)
-    return sheet if sheet.shape[-1] == 3 else sheet.mean(-1)

@@ -88,7 +88,7 @@ def maximise(
     """
     index = chosen(stack, layer, units)
     low, high = stack.machines[0].units[0].limits
-    channels, height, width = stack.picture[0], *_size(stack, layer)
+    channels, height, width = stack.channels, *_size(stack, layer)
     norm = math.sqrt(channels * height * width * (SHARE if high < math.inf else 1))
     like = next(stack.parameters())
     shape = (len(index), channels, height + 2 * jitter, width + 2 * jitter)

@@ -98,12 +98,10 @@ def patched(patches: Tensor) -> Sprite:
 
 
 def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], columns: int, kind: str) -> Sprite:
-    """From `(H, W, c)` with values in [0, 1], white where NaN; anything but 1 or 3 channels as their mean."""
+    """From `(H, W, c)` with values in [0, 1], or NaN."""
     from PIL import Image
 
-    sheet = sheet.nan_to_num(nan=1.0)
-    sheet = sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
-    picture = Image.fromarray((255 * sheet.clamp(0, 1)).round().byte().numpy())
+    picture = Image.fromarray((255 * figures.shown(sheet).clamp(0, 1)).round().byte().numpy())
     file = io.BytesIO()
     options = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "subsampling": 0}
     picture.save(file, kind, **options)
