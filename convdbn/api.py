@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
-from convdbn.errors import CheckpointError, UsageError
+from convdbn.errors import UsageError
 from convdbn.runs import (
     TEST_SPLIT,
     as_tuple,
@@ -317,9 +317,7 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
             "transform": network.transform.spec(),
             "finetuned": metadata.get("finetuned"),
         }
-    model, metadata, trainer = stack.load_run(checkpoint)
-    if missing := {"data", "progress", "recipe"} - set(metadata):
-        raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
+    model, metadata, trainer = stack.load_trained(checkpoint)
     stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)
     return {
         "file": str(stack.model_file(checkpoint)),

@@ -226,7 +226,7 @@ def _spread(
         return plots.histograms([values[number - 1] for number in layers], titles, "weight")
     assert images is not None
     if figure == "updates":
-        recipe = Recipe.from_dict(stack.load_run(checkpoint)[1]["recipe"])
+        recipe = Recipe.from_dict(stack.load_trained(checkpoint)[1]["recipe"])
         values = measured.updates(model, recipe, images)
         return plots.histograms([values[number - 1] for number in layers], titles, "update of a weight")
     if figure == "activities":

@@ -298,13 +298,24 @@ class TestInspect:
         scales = convdbn.inspect(tmp_path / "run")["scales"]
         assert scales == [pytest.approx(0.6), None]
 
-    def test_a_checkpoint_that_holds_a_stack_without_a_run(self, tmp_path, run):
-        """`stack.save` takes any metadata; what is missing is named, not a KeyError."""
+    def test_a_model_that_was_saved_without_its_training(self, tmp_path, run, pictures):
+        """`stack.save` takes any metadata; what is missing is named by all that tell of the training."""
         from convdbn.models import stack
 
-        stack.save(tmp_path / "bare.safetensors", convdbn.load(run), {})
-        with contextlib.suppress(CheckpointError):
-            assert convdbn.inspect(tmp_path / "bare.safetensors")["picture"] == [1, 12, 12]
+        bare = tmp_path / "bare.safetensors"
+        stack.save(bare, convdbn.load(run), {"data": {"data": str(pictures)}})
+        message = r"bare.*: a model without its training \(no recipe, progress in it\); give a run of `convdbn train`"
+        tells = {
+            "inspect": lambda: convdbn.inspect(bare),
+            "report": lambda: convdbn.report(bare, output=tmp_path / "a.html", data=pictures, device="cpu"),
+            "updates": lambda: convdbn.plot(
+                checkpoint=bare, figure="updates", output=tmp_path / "a.png", data=pictures, device="cpu"
+            ),
+        }
+        for tell in tells.values():
+            with pytest.raises(CheckpointError, match=message):
+                tell()
+        assert convdbn.plot(checkpoint=bare, figure="weights", output=tmp_path / "a.png", device="cpu").exists()
 
 
 class stopped:

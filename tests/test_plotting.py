@@ -214,6 +214,28 @@ def test_a_classifier_of_other_classes(tuned, tmp_path):
         convdbn.plot(checkpoint=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
 
 
+def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
+    """In a folder or as a file, and whatever is done with it."""
+    output, data = tmp_path / "a.png", {"data": "digits", "device": "cpu"}
+    for path in (tuned[0], tuned[0] / "classifier.safetensors"):
+        for wanted in (
+            lambda path=path: convdbn.load(path),
+            lambda path=path: convdbn.visualize(checkpoint=path, output=output),
+            lambda path=path: convdbn.report(path),
+            lambda path=path: convdbn.finetune(checkpoint=path, **data),
+        ):
+            with pytest.raises(CheckpointError, match="holds a classifier, not a model; give the model that it was"):
+                wanted()
+    for path in (run, run / "model.safetensors"):
+        for wanted in (
+            lambda path=path: convdbn.load_classifier(path),
+            lambda path=path: convdbn.plot(checkpoint=path, figure="confusion", output=output, **data),
+        ):
+            with pytest.raises(CheckpointError, match="holds a model, not a classifier; make one of it with"):
+                wanted()
+    assert convdbn.inspect(tuned[0])["finetuned"]["checkpoint"] == str(run)
+
+
 def test_pictures_of_several_sizes(run, tmp_path):
     for index, side in enumerate((10, 12)):
         figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
