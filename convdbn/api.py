@@ -11,6 +11,7 @@ from convdbn.runs import (
     as_tuple,
     check_counts,
     check_output,
+    check_used,
     checked_device,
     labelled_data,
     parted_data,
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from convdbn.models.stack import Stack
+
+
+OF_FEATURES = {"labels", "layers", "grid", "window", "draws", "baselines", "noise", "occlusion"}
+UNUSED = {
+    "likelihood=True": OF_FEATURES | {"classifier", "reconstruction"},
+    "reconstruction=True": OF_FEATURES | {"classifier", "seed"},
+    "classifier='labels'": OF_FEATURES | {"seed"},
+}
+"""Options of `evaluate` that other ways of evaluating use, but not this one."""
 
 
 def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
@@ -207,6 +217,8 @@ def evaluate(
         seed: seed of the draws and the baselines.
         device: auto, cpu, cuda, ...
     """
+    what = "likelihood=True" if likelihood else "reconstruction=True" if reconstruction else f"{classifier=}"
+    check_used(evaluate, locals(), UNUSED.get(what, ()), what)
     model = load(checkpoint, device=device)
     from convdbn.images.corrupt import Corrupted
     from convdbn.models.pooling import Pooling
@@ -270,7 +282,10 @@ def sample(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    moving = Path(output).suffix.lower() == ".gif"
     check_output(output, ".png", ".gif")
+    check_used(sample, locals(), () if moving else ("frames",), f"output={str(output)!r}")
+    check_used(sample, locals(), ("data_root", "download") if data is None else (), "data=None")
     if count is None:
         count = 10 if label == "all" else 64
     check_counts(count=count, sweeps=sweeps, frames=frames)
@@ -285,7 +300,6 @@ def sample(
     if data is not None:
         images = pictures_for(model, data, data_root, download)
         begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
-    moving = Path(output).suffix.lower() == ".gif"
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     drawn = generate(
         model,

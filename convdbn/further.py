@@ -11,6 +11,7 @@ from convdbn.runs import (
     as_tuple,
     check_counts,
     check_output,
+    check_used,
     checked_device,
     labelled_data,
     parted_data,
@@ -180,6 +181,8 @@ def refine(
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
+    unused = {"autoencoder": ("k", "k_end"), "up-down": ("distort",)}
+    check_used(refine, locals(), unused.get(method, ()), f"method={method!r}")
     from convdbn.learning.keeping import Keeping
     from convdbn.models import refine as refining
     from convdbn.models import stack

@@ -1,11 +1,12 @@
 """The verbs that show: what the units of a model mean, and how it learned, responds and errs."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.runs import FIGURE, check_counts, check_output, labelled_data, pictures_for
+from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +28,27 @@ NAMES = {
     "reconstruction": "reconstruction",
 }
 """What a title says of each method."""
+GIVEN = {"data", "split", "count", "data_root", "download"}
+"""Options about pictures that are given."""
+METHODS: dict[str, set[str]] = {
+    "linear": {"units", "side_by_side"},
+    "top-down": {"units", "side_by_side"},
+    "samples": {"units", "side_by_side", "seed"},
+    "maximise": {"units", "side_by_side", "seed"},
+    "patches": {"units", "side_by_side", *GIVEN},
+    "path": {"units", *GIVEN},
+    "reconstruction": GIVEN,
+}
+FIGURES: dict[str, set[str]] = {
+    "curves": {"layer"},
+    "weights": {"layer"},
+    "updates": {"layer", *GIVEN},
+    "activities": {"layer", *GIVEN},
+    "cases": {"layer", *GIVEN},
+    "maps": {"layer", "units", *GIVEN},
+    "confusion": GIVEN - {"split", "count"},
+}
+"""What each method of `visualize` and each figure of `plot` uses of the options that not all of them use."""
 FEW = 8
 """Units, and pictures, that are shown where none are named and there is no room for all."""
 CASES = 100
@@ -71,15 +93,13 @@ def visualize(
         device: auto, cpu, cuda, ...
     """
     check_output(output, *FIGURE)
-    _check("method", method, get_args(Method))
-    images = None
-    if method in ("patches", "path", "reconstruction"):
-        check_counts(count=count)
+    _check("method", method, METHODS)
+    check_used(visualize, locals(), _others(METHODS, method), f"method={method!r}")
+    check_counts(count=count)
+    if "data" in METHODS[method]:
         _need(data, f"method={method!r}")
     model = load(checkpoint, device=device)
-    if method in ("patches", "path", "reconstruction"):
-        assert data is not None
-        images = pictures_for(model, data, data_root, download, split)
+    images = None if data is None else pictures_for(model, data, data_root, download, split)
     from convdbn.visual import figures
 
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
@@ -132,10 +152,11 @@ def plot(
     histogram; cases has a row for each picture and a column for each unit, of maps the strongest response.
     """
     check_output(output, *FIGURE)
-    _check("figure", figure, get_args(Plot))
+    _check("figure", figure, FIGURES)
+    check_used(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
     count = (FEW if figure == "maps" else CASES) if count is None else count
     check_counts(count=count)
-    if figure not in ("curves", "weights"):
+    if "data" in FIGURES[figure]:
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
 
@@ -286,9 +307,14 @@ def _title(model: "Stack", method: str) -> str:
     return f"{NAMES[method]}, in the space of pictures after {', '.join(steps)}"
 
 
-def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def _check(name: str, value: Any, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
+
+
+def _others(uses: Mapping[str, set[str]], chosen: str) -> set[str]:
+    """The options that are used, but not by this one."""
+    return set().union(*uses.values()) - uses[chosen]
 
 
 def _need(data: str | Path | None, what: str) -> None:

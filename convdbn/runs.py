@@ -1,11 +1,12 @@
 """What the verbs share: checks before any work, run folders, signals, devices, and pictures for a model."""
 
 import contextlib
+import inspect
 import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,18 @@ def check_counts(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UsageError(f"{name}={value}: must be at least 1")
+
+
+def check_used(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
+    """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
+
+    `given` are the options of the verb, its `locals()` before any of them is changed.
+    """
+    defaults = inspect.signature(verb).parameters
+    idle = [name for name in defaults if name in unused and given[name] != defaults[name].default]
+    if idle:
+        named = ", ".join(f"{name}={given[name]!r}" for name in idle)
+        raise UsageError(f"{named}: of no use with {what}; leave out")
 
 
 @contextlib.contextmanager

@@ -181,8 +181,8 @@ class TestVerbs:
         assert convdbn_(*words, "maps", "--data", "pictures", "--layer", "1", "--units", "[2]")[0] == 0
 
     def test_sample(self, place, convdbn_):
-        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2", "--frames", "3"]
-        code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--json")
+        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2"]
+        code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--frames", "3", "--json")
         assert code == 0 and json.loads(out) == {"output": "drawn.gif"}
         with Image.open(place / "drawn.gif") as film:
             assert film.n_frames == 3 and film.size == (
@@ -197,14 +197,14 @@ class TestVerbs:
     def test_sample_of_a_class_and_of_all(self, place, convdbn_):
         top = {"kernel": 0, "filters": [6], "labels": True, "updates": 3, "batch": 4, "held_out": 0}
         convdbn.train(recipe="rbm", data=place / "pictures", output_dir=place / "labelled", **top)
-        words = ["sample", "--checkpoint", "labelled", "--sweeps", "2", "--frames", "3"]
+        words = ["sample", "--checkpoint", "labelled", "--sweeps", "2"]
         side = 13  # of a picture and the line beside it, each pixel of which is two wide
         for output, label, rows, columns in [
             ("one.png", "1", 8, 8),
             ("all.png", "all", 2, 10),
             ("all.gif", "all", 2, 3),
         ]:
-            count = ["--count", columns] if output == "all.gif" else []
+            count = ["--count", columns, "--frames", "3"] if output == "all.gif" else []
             assert convdbn_(*words, "--output", output, "--label", label, *count)[0] == 0
             with Image.open(place / output) as picture:
                 assert picture.size == (2 * (columns * side - 1), 2 * (rows * side - 1))

@@ -1,5 +1,8 @@
 """The verbs that show, from Python: what they write of a small run, and what they refuse."""
 
+import inspect
+from typing import get_args
+
 import pytest
 import torch
 
@@ -45,8 +48,8 @@ def titles(figure):
 @pytest.mark.parametrize("method", ["linear", "top-down", "samples", "maximise", "patches"])
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
-    data = "digits" if method == "patches" else None
-    options = {"checkpoint": run, "method": method, "data": data, "split": "test", "device": "cpu", "count": 4}
+    given = {"data": "digits", "split": "test", "count": 4} if method == "patches" else {}
+    options = {"checkpoint": run, "method": method, "device": "cpu", **given}
     path = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
@@ -99,8 +102,8 @@ EXPECTED = {
 
 @pytest.mark.parametrize("figure", EXPECTED)
 def test_plots_of_a_run(run, tmp_path, drawn, figure):
-    data = None if figure in ("curves", "weights") else "digits"
-    options = {"checkpoint": run, "figure": figure, "data": data, "device": "cpu", "count": 20}
+    given = {} if figure in ("curves", "weights") else {"data": "digits", "count": 20}
+    options = {"checkpoint": run, "figure": figure, "device": "cpu", **given}
     path = convdbn.plot(**options, output=tmp_path / "deep" / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0])[: len(EXPECTED[figure])] == EXPECTED[figure]
@@ -133,6 +136,68 @@ def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
     right = sum(int(t.get_text()) for t in table.texts if t.get_position()[0] == t.get_position()[1])
     assert 100 * (1 - right / len(test)) == pytest.approx(error)
     assert f"{error:.2f} %" in table.get_title(loc="left")
+
+
+OPTIONS = {
+    "layer": 1, "units": [0], "side_by_side": True, "data": "digits", "split": "test", "count": 3, "data_root": "x",
+    "download": True, "seed": 3,
+}  # fmt: skip
+PICTURES = {"data", "split", "count", "data_root", "download"}
+UNUSED = {
+    "linear": PICTURES | {"seed"},
+    "top-down": PICTURES | {"seed"},
+    "samples": PICTURES,
+    "maximise": PICTURES,
+    "patches": {"seed"},
+    "path": {"seed", "side_by_side"},
+    "reconstruction": {"seed", "side_by_side", "units"},
+    "curves": PICTURES | {"units"},
+    "weights": PICTURES | {"units"},
+    "updates": {"units"},
+    "activities": {"units"},
+    "cases": {"units"},
+    "maps": set(),
+    "confusion": {"layer", "units", "split", "count"},
+}
+
+
+def test_every_method_and_figure_says_what_it_uses():
+    assert (*plotting.METHODS, *plotting.FIGURES) == (*get_args(plotting.Method), *get_args(plotting.Plot))
+
+
+@pytest.mark.parametrize("kind", [*plotting.METHODS, *plotting.FIGURES])
+def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
+    """With values of their own; every other option is taken, and then the checkpoint is missed."""
+    verb, name = ("visualize", "method") if kind in plotting.METHODS else ("plot", "figure")
+    options = {name: kind, "checkpoint": "nowhere", "output": tmp_path / "a.png"}
+    known = inspect.signature(getattr(convdbn, verb)).parameters
+    for option in UNUSED[kind]:
+        with pytest.raises(UsageError, match=rf"{option}=.*: of no use with {name}='{kind}'; leave out"):
+            getattr(convdbn, verb)(**options, **{option: OPTIONS[option]})
+    used = {option: value for option, value in OPTIONS.items() if option in known and option not in UNUSED[kind]}
+    with pytest.raises(CheckpointError, match="nowhere"):
+        getattr(convdbn, verb)(**options, **used)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "message"),
+    [
+        ("sample", {"output": "a.png", "frames": 3}, r"frames=3: of no use with output='a\.png'; leave out"),
+        (
+            "sample",
+            {"output": "a.gif", "data_root": "x", "download": True},
+            "data_root='x', download=True: of no use",
+        ),
+        ("evaluate", {"likelihood": True, "labels": 5, "draws": 2}, "labels=5, draws=2: of no use with likelihood=T"),
+        ("evaluate", {"likelihood": True, "reconstruction": True}, "reconstruction=True: of no use with likelihood="),
+        ("evaluate", {"classifier": "labels", "noise": 0.1}, "noise=0.1: of no use with classifier='labels'"),
+        ("refine", {"method": "up-down", "distort": 1.0}, "distort=1.0: of no use with method='up-down'"),
+        ("refine", {"method": "autoencoder", "k": 5, "k_end": 9}, "k=5, k_end=9: of no use with method='auto"),
+    ],
+)
+def test_other_verbs_refuse_options_of_no_use(verb, options, message):
+    with pytest.raises(UsageError, match=message):
+        getattr(convdbn, verb)(checkpoint="nowhere", **({} if verb == "sample" else {"data": "digits"}), **options)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +238,8 @@ def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("model", ["rbm500_mnist", "cdbn_mnist"])
 def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
     layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
-    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2, "units": [0]}
+    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2}
+    options |= {} if method == "reconstruction" else {"units": [0]}
     with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
         convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
 

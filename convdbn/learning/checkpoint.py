@@ -125,8 +125,8 @@ def load_slots(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) 
 def _open(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(
-            f"checkpoint={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a model "
-            "of the package"
+            f"checkpoint={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a "
+            "model of the package"
         )
     try:
         return safe_open(path, framework="pt")
