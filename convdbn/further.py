@@ -1,6 +1,6 @@
 """The verbs that go on from a trained model: fine-tuning, refining all layers together, and completing pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +20,12 @@ from convdbn.runs import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convdbn.images import Images
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
+    from convdbn.readout.finetune import FineTuning
 
 SHOWN = 16
 
@@ -78,8 +82,6 @@ def finetune(
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
-    from convdbn.images.labelled import labelled
-    from convdbn.learning.keeping import Keeping
     from convdbn.models import classifier
     from convdbn.models.pooling import Pooling
     from convdbn.readout import finetune as tuning
@@ -88,47 +90,84 @@ def finetune(
     settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
     origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
     options = {**vars(settings), **origin}
-    main, random = (
-        None if output_dir is None else Path(output_dir, name)
-        for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE)
-    )
-
-    def goes_on(file: Path | None, *, overwrite: bool, resume: bool) -> bool:
-        return saved_run(file, options, lambda run: run.get("finetuned", {}), overwrite=overwrite, resume=resume)
-
+    folder = None if output_dir is None else Path(output_dir)
+    main, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
+    goes_on = partial(saved_run, chosen=options, before=lambda run: run.get("finetuned", {}))
     saved = goes_on(main, overwrite=overwrite, resume=resume)
     model = load(checkpoint, device=device)
-    train, test = labelled_data(model, data, data_root, download)
-    if labels is not None and train.labels is not None:
-        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    train, test = _labelled(model, data, data_root, download, labels, seed)
     pooling = Pooling(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
 
-    if random is not None and not saved:
-        random.unlink(missing_ok=True)
-
-    def trained(file: Path | None, saved: bool, begin: Callable[[], "Stack"], stop: Callable[[], bool]) -> float:
-        """Error of a network that begins as a stack, or goes on as the file has it, once it is trained to the end."""
-        if file is not None and saved:
-            network, _, trainer = classifier.load_run(file)
-        else:
-            network, trainer = classifier.Classifier.from_stack(begin(), train.classes, pooling), {}
-        network.to(checked_device(device))
-        save = None if file is None else partial(classifier.save, file, network, {"finetuned": options})
-        if trainer or not saved:
-            tuning.finetune(network, train, settings, Keeping(save, stop, trainer))
-            if save is not None:
-                save({})
-        return tuning.error(network, test)
+    def network(stack: "Stack") -> "Classifier":
+        return classifier.Classifier.from_stack(stack, train.classes, pooling)
 
     with stop_on_signal() as stop:
-        result: dict[str, Any] = {"labels": len(train), "error": trained(main, saved, lambda: model, stop)}
+        trained = partial(
+            _trained, images=train, settings=settings, options=options, stop=stop, device=checked_device(device)
+        )
+        tuned = trained(main, saved, lambda: network(model), stale=other)
+        result: dict[str, Any] = {"labels": len(train), "error": tuning.error(tuned, test)}
         if baseline:
-            again = saved and goes_on(random, overwrite=False, resume=True)
-            noise = partial(with_random_filters, model, seed=seed)
-            result["error_from_random_weights"] = trained(random, again, noise, stop)
+            again = saved and goes_on(other, overwrite=False, resume=True)
+            tuned = trained(other, again, lambda: network(with_random_filters(model, seed=seed)))
+            result["error_from_random_weights"] = tuning.error(tuned, test)
     if main is not None:
         result["output"] = str(main)
     return result
+
+
+def _labelled(
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, labels: int | None, seed: int
+) -> tuple["Images", "Images"]:
+    """Training pictures, so many of which are labelled and taken where that is said, and test pictures."""
+    from convdbn.images.labelled import labelled
+
+    train, test = labelled_data(model, data, data_root, download)
+    if labels is not None and train.labels is not None:
+        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    return train, test
+
+
+def _trained(
+    file: Path | None,
+    saved: bool,
+    begin: Callable[[], "Classifier"],
+    *,
+    images: "Images",
+    settings: "FineTuning",
+    options: Mapping[str, Any],
+    stop: Callable[[], bool],
+    device: str,
+    stale: Path | None = None,
+) -> "Classifier":
+    """A network trained to the end, from its beginning, or where one is `saved` from where the file has it.
+
+    A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so that beside
+    a network in training it is that of an earlier one.
+    """
+    from convdbn.learning.keeping import Keeping
+    from convdbn.models import classifier
+    from convdbn.readout import finetune as tuning
+
+    trainer: Mapping[str, Tensor] = {}
+    if file is not None and saved:
+        network, _, trainer = classifier.load_run(file)
+        network.to(device)
+        if not trainer:
+            return network
+    else:
+        network = begin()
+
+    def save(state: Mapping[str, "Tensor"]) -> None:
+        assert file is not None
+        classifier.save(file, network, {"finetuned": options}, state)
+        if stale is not None:
+            stale.unlink(missing_ok=True)
+
+    tuning.finetune(network, images, settings, Keeping(None if file is None else save, stop, trainer))
+    if file is not None:
+        save({})
+    return network
 
 
 def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":

@@ -142,6 +142,11 @@ def test_what_is_begun_anew_keeps_no_baseline_of_before(tmp_path, trained):
     words = {"checkpoint": trained, "output_dir": tmp_path, "labels": 100, "epochs": 1, **WHERE}
     convdbn.finetune(**words, baseline=True)
     assert sorted(contents(tmp_path)) == ["baseline.safetensors", "classifier.safetensors"]
+    # What is refused loses nothing.
+    for wrong in ({"held_out": 0.01, "labels": 20}, {"layers": 3}, {"data": tmp_path}):
+        with pytest.raises(ValueError, match=r"held_out=0\.01: 1 of 20|layers=|no pictures"):
+            convdbn.finetune(**{**words, **wrong}, overwrite=True)
+        assert sorted(contents(tmp_path)) == ["baseline.safetensors", "classifier.safetensors"]
     convdbn.finetune(**words, overwrite=True)
     assert list(contents(tmp_path)) == ["classifier.safetensors"]
 
