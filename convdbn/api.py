@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from convdbn.images import Images
     from convdbn.models.stack import Stack
-
 
 OF_FEATURES = {"labels", "layers", "grid", "window", "draws", "baselines", "noise", "occlusion"}
 UNUSED = {
@@ -86,8 +86,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    from convdbn.images import Images, open_images
-    from convdbn.models.greedy import TENSORBOARD_FOLDER, GreedyTraining, hold_out
+    from convdbn.models.greedy import GreedyTraining
     from convdbn.models.stack import MODEL_FILE
 
     def before(run: dict[str, Any]) -> dict[str, Any]:
@@ -103,20 +102,8 @@ def train(
         resume=resume,
     )
     device = checked_device(device)
-    watching: Any = contextlib.nullcontext()
-    if tensorboard:
-        if folder is None:
-            raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
-        from convdbn.visual.tensorboard import TensorBoard
-
-        watching = TensorBoard(folder / TENSORBOARD_FOLDER, chosen)
-    held: Images | None
-    images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
-    if str(data) in TEST_SPLIT:
-        test = open_images(data, split="test", data_root=data_root, grey=not chosen.colour)
-        held = test.select(range(min(len(test), chosen.held_out))) if chosen.held_out else None
-    else:
-        images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
+    watching = _watching(folder, chosen) if tensorboard else contextlib.nullcontext()
+    images, held = _to_learn(chosen, data, data_root, download)
     with watching as watch, stop_on_signal() as stop:
         run = GreedyTraining(
             chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop, watch=watch
@@ -124,6 +111,30 @@ def train(
         if saved and folder is not None:
             run.resume(folder)
         return run.run()
+
+
+def _watching(folder: Path | None, recipe: recipes.Recipe) -> Any:
+    """What writes for TensorBoard, once entered."""
+    if folder is None:
+        raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
+    from convdbn.models.greedy import TENSORBOARD_FOLDER
+    from convdbn.visual.tensorboard import TensorBoard
+
+    return TensorBoard(folder / TENSORBOARD_FOLDER, recipe)
+
+
+def _to_learn(
+    recipe: recipes.Recipe, data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images | None"]:
+    """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
+    from convdbn.images import open_images
+    from convdbn.models.greedy import hold_out
+
+    images = open_images(data, data_root=data_root, download=download, grey=not recipe.colour)
+    if str(data) not in TEST_SPLIT:
+        return hold_out(images, recipe.held_out, seed=recipe.seed)
+    test = open_images(data, split="test", data_root=data_root, grey=not recipe.colour)
+    return images, test.select(range(min(len(test), recipe.held_out))) if recipe.held_out else None
 
 
 def features(
