@@ -17,6 +17,7 @@ from convdbn.runs import (
     parted_data,
     pictures_for,
     saved_run,
+    seeded,
     stop_on_signal,
 )
 
@@ -311,14 +312,13 @@ def sample(
     if data is not None:
         images = pictures_for(model, data, data_root, download)
         begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     drawn = generate(
         model,
         chains,
         burn_in=10 * sweeps,
         sweeps=sweeps,
         frames=frames if moving else 1,
-        generator=generator,
+        generator=seeded(model, seed),
         begin=begin,
         labels=labels,
     )

@@ -16,6 +16,7 @@ from convdbn.runs import (
     labelled_data,
     parted_data,
     saved_run,
+    seeded,
     stop_on_signal,
 )
 
@@ -284,9 +285,8 @@ def complete(
     from convdbn.visual import figures
 
     train, test = parted_data(model, data, data_root, download)
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     chosen = test.select(range(min(count, len(test))))
-    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=generator)
+    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=seeded(model, seed))
     blank = torch.where(found.kept, found.pictures, found.pictures.mean())
     rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
     written = figures.save(figures.labelled_rows(rows, ["picture", "seen", "completed"]), output)

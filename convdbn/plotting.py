@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for
+from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ METHODS: dict[str, set[str]] = {
     "maximise": {"units", "side_by_side", "seed"},
     "patches": {"units", "side_by_side", *GIVEN},
     "path": {"units", *GIVEN},
-    "reconstruction": GIVEN,
+    "reconstruction": {"seed", *GIVEN},
 }
 FIGURES: dict[str, set[str]] = {
     "curves": {"layer"},
@@ -89,7 +89,7 @@ def visualize(
         count: patches of each unit, the best of all pictures; or pictures for path and reconstruction.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
-        seed: seed of samples and maximise.
+        seed: seed of samples, maximise, and reconstruction in deep Boltzmann machines.
         device: auto, cpu, cuda, ...
     """
     check_output(output, *FIGURE)
@@ -105,7 +105,7 @@ def visualize(
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
     if method in ("path", "reconstruction"):
         assert images is not None
-        rows, labels = _rows(model, method, layers, units, _batch(images, count))
+        rows, labels = _rows(model, method, layers, units, _batch(images, count), seed)
         return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
     pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
     which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
@@ -179,11 +179,8 @@ def _pictures(
     model: "Stack", method: str, layer: int, units: list[int] | None, images: "Images | None", count: int, seed: int
 ) -> "Tensor":
     """One picture for each unit of a layer."""
-    import torch
-
     from convdbn.visual import figures, patches, project
 
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     if method == "patches":
         assert images is not None
         return figures.blocks(patches.best_patches(model, layer, units, images=images, count=count).patches)
@@ -192,11 +189,11 @@ def _pictures(
     if method == "top-down":
         return project.top_down(model, layer, units).cpu()
     draw = project.clamped_samples if method == "samples" else project.maximise
-    return draw(model, layer, units, generator=generator).cpu()
+    return draw(model, layer, units, generator=seeded(model, seed)).cpu()
 
 
 def _rows(
-    model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor"
+    model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor", seed: int
 ) -> tuple[list["Tensor"], list[str]]:
     """Rows of pictures and what they are: those that layer 1 sees, then what each layer or unit makes of them."""
     from convdbn.visual import measured, project
@@ -204,7 +201,7 @@ def _rows(
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for layer in layers:
         if method == "reconstruction":
-            rows.append(project.reconstruction(model, layer, images=batch).cpu())
+            rows.append(project.reconstruction(model, layer, images=batch, generator=seeded(model, seed)).cpu())
             labels.append(f"layer {layer}")
             continue
         shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from convdbn.images import Images
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
@@ -148,6 +150,13 @@ def parted_data(
     if test is None:
         raise UsageError(f"data={str(data)!r}: {len(whole)} pictures, of which a tenth are tested; take at least 10")
     return train, test
+
+
+def seeded(model: "Stack", seed: int) -> "torch.Generator":
+    """A generator where the model is."""
+    import torch
+
+    return torch.Generator(next(model.parameters()).device).manual_seed(seed)
 
 
 def as_tuple(numbers: int | list[int]) -> tuple[int, ...]:

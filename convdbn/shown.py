@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from convdbn.api import inspect, load
 from convdbn.errors import DataError
-from convdbn.runs import check_counts, check_output, pictures_for
+from convdbn.runs import check_counts, check_output, pictures_for, seeded
 
 if TYPE_CHECKING:
     from convdbn.images import Images
@@ -58,8 +58,7 @@ def report(
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
     curves = file.with_name(METRICS_FILE)
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
-    projections = explore.projections(model, generator=generator)
+    projections = explore.projections(model, generator=seeded(model, seed))
     responses = None if images is None else explore.responses(model, images)
     shown = page.Contents(
         name,

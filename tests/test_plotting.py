@@ -150,7 +150,7 @@ UNUSED = {
     "maximise": PICTURES,
     "patches": {"seed"},
     "path": {"seed", "side_by_side"},
-    "reconstruction": {"seed", "side_by_side", "units"},
+    "reconstruction": {"side_by_side", "units"},
     "curves": PICTURES | {"units"},
     "weights": PICTURES | {"units"},
     "updates": {"units"},
