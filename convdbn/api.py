@@ -305,13 +305,15 @@ def sample(
     import torch
 
     from convdbn.models.generate import generate, one_hot
+    from convdbn.models.passes import visible
     from convdbn.visual import figures
 
     labels = None if label is None else one_hot(model, label, count)
     chains, begin = count if labels is None else len(labels), None
     if data is not None:
         images = pictures_for(model, data, data_root, download)
-        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
+        pictures = torch.stack([images[[index % len(images)]][0] for index in range(chains)])
+        begin = visible(model, pictures, len(model.layers))
     drawn = generate(
         model,
         chains,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convdbn.models.stack import Stack
 
 Method = Literal["linear", "top-down", "samples", "maximise", "patches", "path", "reconstruction"]
-Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "confusion"]
+Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "chains", "confusion"]
 
 NAMES = {
     "linear": "linear combination of filters",
@@ -46,9 +46,11 @@ FIGURES: dict[str, set[str]] = {
     "activities": {"layer", *GIVEN},
     "cases": {"layer", *GIVEN},
     "maps": {"layer", "units", *GIVEN},
+    "chains": {"sweeps", "seed", *GIVEN},
     "confusion": GIVEN - {"split", "count"},
 }
 """What each method of `visualize` and each figure of `plot` uses of the options that not all of them use."""
+PIXELS = "in the pixels of pictures"
 FEW = 8
 """Units, and pictures, that are shown where none are named and there is no room for all."""
 CASES = 100
@@ -128,35 +130,41 @@ def plot(
     data: str | Path | None = None,
     split: Literal["train", "test"] = "train",
     count: int | None = None,
+    sweeps: int = 1000,
     data_root: str | Path | None = None,
     download: bool = False,
+    seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Plot how a model learned, what its weights are like, how it responds to pictures, or how it errs.
+    """Plot how a model learned, what its weights are like, how it responds to pictures, dreams of them, or errs.
 
     Args:
         checkpoint: run folder, model file, or the name of a model of the package; for confusion the classifier's.
-        figure: curves, weights, updates, activities, cases, maps or confusion.
+        figure: curves, weights, updates, activities, cases, maps, chains or confusion.
         output: picture to write, .png, .pdf or .svg.
         layer: one layer alone, 1 being the lowest; all of them otherwise, and for maps the highest that has some.
         units: units whose maps are shown, such as [0, 5]; the 8 most active otherwise.
-        data: pictures for updates, activities, cases, maps and confusion, as for `train`.
+        data: pictures for updates, activities, cases, maps and confusion, as for `train`; for chains those to begin
+            at, instead of noise.
         split: train or test, for data sets that have one; confusion takes the test pictures.
-        count: pictures, the first ones; 8 for maps and 100 otherwise.
+        count: pictures, the first ones, or chains; 8 for maps and chains, and 100 otherwise.
+        sweeps: Gibbs sweeps of chains; they are shown after 0, 1, 10, 100, ... and so many.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
+        seed: seed of chains.
         device: auto, cpu, cuda, ...
 
     The curves are those of the run folder's metrics. Updates are what an update adds to the weights where training
     goes on with the pictures, at the recipe's first rate. Activities are probabilities of the pooling units, as a
-    histogram; cases has a row for each picture and a column for each unit, of maps the strongest response.
+    histogram; cases has a row for each picture and a column for each unit, of maps the strongest response. Chains are
+    those of the top layers, with one pass down for each picture, as `sample` draws them but without its cooling.
     """
     check_output(output, *FIGURE)
     _check("figure", figure, FIGURES)
     check_used(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
-    count = (FEW if figure == "maps" else CASES) if count is None else count
-    check_counts(count=count)
-    if "data" in FIGURES[figure]:
+    count = (FEW if figure in ("maps", "chains") else CASES) if count is None else count
+    check_counts(count=count, sweeps=sweeps)
+    if "data" in FIGURES[figure] and figure != "chains":
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
 
@@ -169,6 +177,8 @@ def plot(
     images = None if data is None else pictures_for(model, data, data_root, download, split)
     if images is not None:
         images = images.select(range(min(count, len(images))))
+    if figure == "chains":
+        return figures.save(_chains(model, images, count, sweeps, seed), output)
     if figure == "maps":
         assert images is not None
         return figures.save(_maps(model, layer, units, images), output)
@@ -265,6 +275,24 @@ def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "I
     return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
 
 
+def _chains(model: "Stack", images: "Images | None", count: int, sweeps: int, seed: int) -> "Figure":
+    """A row for each chain, a column for each number of sweeps."""
+    import torch
+
+    from convdbn.models.generate import generate
+    from convdbn.models.passes import visible
+    from convdbn.visual import figures
+
+    begin = None if images is None else visible(model, _batch(images, count), len(model.layers))
+    at = [0, *(10**power for power in range(len(str(sweeps))) if 10**power < sweeps), sweeps]
+    chains = count if begin is None else len(begin)
+    drawn = generate(model, chains, burn_in=0, at=at, generator=seeded(model, seed), begin=begin)
+    rows = torch.stack([pictures.cpu() for pictures in drawn], 1)
+    labels = [f"chain {number}" for number in range(1, chains + 1)]
+    title = f"fantasy chains from {'noise' if images is None else images.name}, after so many sweeps, {_space(model)}"
+    return figures.labelled_rows(list(rows), labels, title, [f"{number:,}" for number in at])
+
+
 def _confusion(
     checkpoint: str | Path, data: str | Path, data_root: str | Path | None, download: bool, device: str
 ) -> "Figure":
@@ -297,11 +325,14 @@ def _batch(images: "Images", count: int) -> "Tensor":
 
 
 def _title(model: "Stack", method: str) -> str:
-    """The method, and what was done to the pictures in whose space its results are."""
+    """The method, and in what space its results are."""
+    return f"{NAMES[method]}, {PIXELS if method == 'patches' else _space(model)}"
+
+
+def _space(model: "Stack") -> str:
+    """What was done to the pictures that layer 1 sees."""
     steps = [step["kind"] for step in model.transform.spec()]
-    if method == "patches" or not steps:
-        return f"{NAMES[method]}, in the pixels of pictures"
-    return f"{NAMES[method]}, in the space of pictures after {', '.join(steps)}"
+    return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
 
 
 def _check(name: str, value: Any, allowed: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import convdbn
 from convdbn import plotting
@@ -126,6 +127,40 @@ def test_maps_over_the_pictures(run, tmp_path, drawn):
     assert [axis.get_ylabel() for axis in drawn[1].axes][:2] == ["picture", "unit 2"]
 
 
+def test_chains_have_a_row_each_and_a_column_for_each_number_of_sweeps(run, tmp_path, drawn):
+    options = {"checkpoint": run, "figure": "chains", "device": "cpu", "count": 3}
+    convdbn.plot(**options, output=tmp_path / "a.png", sweeps=12)
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["chain 1", "chain 2", "chain 3"]
+    above = drawn[0].axes[0]
+    assert [label.get_text() for label in above.get_xticklabels()] == ["0", "1", "10", "12"]
+    shown = above.images[0].get_array()
+    assert shown.shape == (8, 4 * 9 - 1)  # 8 x 8 digits, lines between them
+    assert above.get_xticks().tolist() == [3.5, 12.5, 21.5, 30.5]
+    assert (
+        drawn[0].texts[0].get_text() == "fantasy chains from noise, after so many sweeps, in the pixels of pictures"
+    )
+    convdbn.plot(**options, output=tmp_path / "b.png", sweeps=12, seed=1)
+    assert (shown != drawn[1].axes[0].images[0].get_array()).any()
+    begun = {"data": "digits", "split": "test", "sweeps": 1}
+    convdbn.plot(**options, output=tmp_path / "c.png", **begun)
+    assert "from digits" in drawn[2].texts[0].get_text()
+    assert [label.get_text() for label in drawn[2].axes[0].get_xticklabels()] == ["0", "1"]
+
+
+@pytest.mark.parametrize("model", ["rbm500_mnist", "crbm_mnist"])
+def test_chains_that_begin_at_pictures_begin_near_them(tmp_path, drawn, model):
+    """The first column is what comes back from the hidden layer of each picture."""
+    digits = F.pad(open_images("digits")[range(4)], (6, 6, 6, 6)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    pictures = (255 * digits[:, 0, 6:34, 6:34]).byte()
+    for index, picture in enumerate(pictures):
+        figures.save_frames([picture], tmp_path / "p" / f"{index}.png", scale=1)
+    options = {"figure": "chains", "count": 9, "sweeps": 1, "data": tmp_path / "p", "device": "cpu"}
+    convdbn.plot(checkpoint=model, output=tmp_path / "a.png", **options)
+    first = [torch.as_tensor(axis.images[0].get_array())[:, :28] for axis in drawn[0].axes]
+    errors = torch.cdist(torch.stack(first).flatten(1).float(), pictures.flatten(1).float())
+    assert errors.argmin(1).tolist() == [0, 1, 2, 3]
+
+
 def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
     folder, error = tuned
     convdbn.plot(checkpoint=folder, figure="confusion", output=tmp_path / "a.png", data="digits", device="cpu")
@@ -140,7 +175,7 @@ def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
 
 OPTIONS = {
     "layer": 1, "units": [0], "side_by_side": True, "data": "digits", "split": "test", "count": 3, "data_root": "x",
-    "download": True, "seed": 3,
+    "download": True, "seed": 3, "sweeps": 5,
 }  # fmt: skip
 PICTURES = {"data", "split", "count", "data_root", "download"}
 UNUSED = {
@@ -151,13 +186,14 @@ UNUSED = {
     "patches": {"seed"},
     "path": {"seed", "side_by_side"},
     "reconstruction": {"side_by_side", "units"},
-    "curves": PICTURES | {"units"},
-    "weights": PICTURES | {"units"},
-    "updates": {"units"},
-    "activities": {"units"},
-    "cases": {"units"},
-    "maps": set(),
-    "confusion": {"layer", "units", "split", "count"},
+    "curves": PICTURES | {"units", "sweeps", "seed"},
+    "weights": PICTURES | {"units", "sweeps", "seed"},
+    "updates": {"units", "sweeps", "seed"},
+    "activities": {"units", "sweeps", "seed"},
+    "cases": {"units", "sweeps", "seed"},
+    "maps": {"sweeps", "seed"},
+    "chains": {"layer", "units"},
+    "confusion": {"layer", "units", "split", "count", "sweeps", "seed"},
 }
 
 
@@ -232,6 +268,13 @@ def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
     for checkpoint in ("typo", tmp_path):
         with pytest.raises(CheckpointError, match="no such run; give the folder"):
             convdbn.plot(checkpoint=checkpoint, figure="curves", output=tmp_path / "a.png")
+
+
+def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
+    options = {"checkpoint": "rbm500_mnist", "data": "digits", "count": 2, "output": tmp_path / "a.png"}
+    for verb, more in (("sample", {}), ("plot", {"figure": "chains"})):
+        with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 784\)"):
+            getattr(convdbn, verb)(**options, device="cpu", **more)
 
 
 @pytest.mark.parametrize("method", ["patches", "path", "reconstruction"])
