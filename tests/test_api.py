@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from running import stop_after
 
 import convdbn
 from convdbn import api, recipes
@@ -283,7 +284,7 @@ class TestInspect:
 
     def test_a_run_in_progress(self, tmp_path, pictures, recipe, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(api, "stop_on_signal", stopped)
+            patch.setattr(api, "stop_on_signal", stop_after(0))
             with pytest.raises(Interrupted, match="layer 1, step 0"):
                 convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run")
         found = convdbn.inspect(tmp_path / "run")
@@ -316,16 +317,6 @@ class TestInspect:
             with pytest.raises(CheckpointError, match=message):
                 tell()
         assert convdbn.plot(checkpoint=bare, figure="weights", output=tmp_path / "a.png", device="cpu").exists()
-
-
-class stopped:
-    """In place of `stop_on_signal`: a signal that came at once."""
-
-    def __enter__(self):
-        return lambda: True
-
-    def __exit__(self, *error):
-        pass
 
 
 class TestSignals:

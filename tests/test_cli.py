@@ -14,10 +14,11 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from running import interrupted, stop_after
 from safetensors.torch import save_file
 
 import convdbn
-from convdbn import cli
+from convdbn import api, cli
 from convdbn.images import open_images
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
@@ -468,34 +469,22 @@ def test_as_a_program(place):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_but_saved(place, convdbn_, number):
+def test_interrupted_but_saved(place, convdbn_, monkeypatch, number):
     """A signal while layer 1 is trained: exit code 75, a checkpoint, and the run goes on with --resume."""
-    options = ["--kernel", "0", "--updates", "[1500, 5]", "--batch", "2", "--log-every", "500"]
-    command = [*train(), *options]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "convdbn", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
+    command = [*train(), "--kernel", "0", "--updates", "[10000000, 5]", "--batch", "2", "--log-every", "10"]
+    metrics = place / "run" / "metrics.csv"
+    code, out, log = interrupted(
+        command, number, place / "log", lambda log: metrics.exists() and len(metrics.read_text().splitlines()) > 1
     )
-    log = ""
-    for line in process.stderr:
-        log += line
-        if re.search(r"layer 1: .*epochs", line):
-            process.send_signal(number)
-            break
-    out, rest = process.communicate(timeout=100)
-    assert process.returncode == 75, log + rest
-    assert out == ""
-    assert re.search(r"layer 1, step \d+: saved; go on with --resume", rest) and "Traceback" not in rest
-    progress = convdbn.inspect("run")["progress"]
-    assert progress["layer"] == 0 and progress["step"] < 1500
+    assert (code, out) == (75, ""), log
+    assert re.search(r"layer 1, step \d+: saved; go on with --resume", log) and "Traceback" not in log
+    before = convdbn.inspect("run")["progress"]
+    assert before["layer"] == 0 and before["step"] >= 10
     code, _, err = convdbn_(*command)
     assert code == 2 and "holds a run already" in err
-    code, out, _ = convdbn_(*command, "--resume", "--json")
-    assert code == 0
-    assert json.loads(out)["finished"] is True
+    monkeypatch.setattr(api, "stop_on_signal", stop_after(3))
+    assert convdbn_(*command, "--resume")[0] == 75
+    assert convdbn.inspect("run")["progress"] == {"layer": 0, "step": before["step"] + 3}
 
 
 @pytest.fixture(scope="module")
