@@ -479,7 +479,7 @@ def test_interrupted_but_saved(place, convdbn_, monkeypatch, number):
     assert (code, out) == (75, ""), log
     assert re.search(r"layer 1, step \d+: saved; go on with --resume", log) and "Traceback" not in log
     before = convdbn.inspect("run")["progress"]
-    assert before["layer"] == 0 and before["step"] >= 10
+    assert before["layer"] == 0 and before["step"] >= 1
     code, _, err = convdbn_(*command)
     assert code == 2 and "holds a run already" in err
     monkeypatch.setattr(api, "stop_on_signal", stop_after(3))
