@@ -177,7 +177,8 @@ def features(
             {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
         )
         Path(output).parent.mkdir(parents=True, exist_ok=True)
-        np.savez(output, features=maps, **labels)
+        with open(output, "wb") as file:  # to which numpy adds no suffix
+            np.savez(file, features=maps, **labels)
     return maps
 
 

@@ -164,7 +164,9 @@ def plot(
     check_used(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
     count = (FEW if figure in ("maps", "chains") else CASES) if count is None else count
     check_counts(count=count, sweeps=sweeps)
-    if "data" in FIGURES[figure] and figure != "chains":
+    if figure == "chains" and data is None:
+        check_used(plot, locals(), GIVEN - {"count"}, "data=None")
+    elif "data" in FIGURES[figure]:
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
 

@@ -36,6 +36,7 @@ def check_output(output: str | Path, *suffixes: str) -> None:
 
 
 def check_counts(**counts: int) -> None:
+    """UsageError for numbers of things of which there must be one."""
     for name, value in counts.items():
         if value < 1:
             raise UsageError(f"{name}={value}: must be at least 1")

@@ -194,7 +194,7 @@ class TestFeatures:
 
     def test_an_output_is_written_under_the_name_that_was_given(self, tmp_path, run, pictures):
         """numpy adds `.npz` to names without it: such a name is refused, or the file is there afterwards."""
-        for name in ("maps", "maps.features"):
+        for name in ("maps", "maps.features", "maps.NPZ"):
             with contextlib.suppress(UsageError):
                 convdbn.features(checkpoint=run, data=pictures, output=tmp_path / name)
                 assert (tmp_path / name).exists()

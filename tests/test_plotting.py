@@ -224,6 +224,7 @@ def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
             {"output": "a.gif", "data_root": "x", "download": True},
             "data_root='x', download=True: of no use",
         ),
+        ("plot", {"output": "a.png", "figure": "chains", "split": "test"}, "split='test': of no use with data=None"),
         ("evaluate", {"likelihood": True, "labels": 5, "draws": 2}, "labels=5, draws=2: of no use with likelihood=T"),
         ("evaluate", {"likelihood": True, "reconstruction": True}, "reconstruction=True: of no use with likelihood="),
         ("evaluate", {"classifier": "labels", "noise": 0.1}, "noise=0.1: of no use with classifier='labels'"),
@@ -233,7 +234,7 @@ def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
 )
 def test_other_verbs_refuse_options_of_no_use(verb, options, message):
     with pytest.raises(UsageError, match=message):
-        getattr(convdbn, verb)(checkpoint="nowhere", **({} if verb == "sample" else {"data": "digits"}), **options)
+        getattr(convdbn, verb)(checkpoint="nowhere", **({} if "output" in options else {"data": "digits"}), **options)
 
 
 @pytest.mark.parametrize(
