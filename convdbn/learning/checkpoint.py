@@ -54,10 +54,26 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata of a checkpoint."""
     with _open(path) as file:
-        names = file.keys()
-        # Copies, which begin where the allocator begins its tensors and not at any byte of the file: sums of products
-        # round by that, and what goes on with these tensors must end bit for bit as if it had not stopped.
-        return {name: file.get_tensor(name).clone() for name in names}, _metadata(path, file)
+        # Copies begin where every tensor begins: on memory aligned like the file's, products may round otherwise.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no dictionary
+        return tensors, _metadata(path, file)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Metadata alone, without reading the tensors."""
+    with _open(path) as file:
+        return _metadata(path, file)
+
+
+def joined(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a model, and beside them those that going on with its training needs."""
+    return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
+
+
+def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The inverse of `joined`; the trainer's are none once training has finished."""
+    trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
+    return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
 
 
 def located(path: Path, kind: Kind) -> Path:
@@ -87,23 +103,6 @@ def restore(
             "that wrote it, or train again"
         ) from error
     return module.eval(), metadata, trainer
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Metadata alone, without reading the tensors."""
-    with _open(path) as file:
-        return _metadata(path, file)
-
-
-def joined(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a model, and beside them those that going on with its training needs."""
-    return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
-
-
-def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The inverse of `joined`; the trainer's are none once training has finished."""
-    trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
-    return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
 
 
 def slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
