@@ -33,17 +33,19 @@ from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import Layer, Recipe
 
-UPDATES = {"cpu": 300, "cuda": 6000}
-"""Updates in one training end to end: some seconds, of which the start is a small part."""
+UPDATES = {"cpu": 30_000, "cuda": 300_000}
+"""Updates in one training end to end, times pictures in a batch: about a second, of which the start is a small part."""
 
 
 class Work(NamedTuple):
-    """One shape: pictures in batches, the machine's size, and the number of pictures that figures are for."""
+    """One shape: pictures in batches, the machine's size, the number of pictures that figures are for, and the length
+    of a training end to end."""
 
     batches: list[Tensor]
     filters: int
     kernel: int
     pictures: int
+    updates: int
 
     def machine(self) -> BoltzmannMachine:
         channels = self.batches[0].shape[1]
@@ -119,10 +121,10 @@ def updates(work: Work, generator: torch.Generator, precision: str = "float32") 
 
 
 def end_to_end(work: Work, device: str) -> Callable[[], None]:
-    """A training of `UPDATES` as `convdbn train` runs it, into a folder."""
+    """A training as `convdbn train` runs it, into a folder."""
     images = ArrayImages(torch.cat(work.batches).cpu().view(-1, *work_shape(work)))
-    count = UPDATES[device]
-    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=count, batch=len(work.batches[0]))
+    batch = len(work.batches[0])
+    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=work.updates, batch=batch)
 
     def train() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +154,7 @@ def measure(
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            taken = seconds(run) / (UPDATES[device] if name == "end to end" else len(work.batches))
+            taken = seconds(run) / (work.updates if name == "end to end" else len(work.batches))
             if number:
                 times[name].append(taken * work.pictures / len(work.batches[0]))
 
@@ -173,13 +175,13 @@ def measure(
     return {
         "pictures": work.pictures,
         "batch": len(work.batches[0]),
-        "seconds": round(statistics.median(times["updates"]), 4),
-        "floor_seconds": round(statistics.median(times["floor"]), 4),
+        "seconds": round(statistics.median(times["updates"]), 5),
+        "floor_seconds": round(statistics.median(times["floor"]), 5),
         "ratio": ratio("updates", "floor"),
-        "fastest_and_slowest": [round(extreme(times["updates"]), 4) for extreme in (min, max)],
-        "end_to_end_seconds": round(statistics.median(times["end to end"]), 4),
+        "fastest_and_slowest": [round(extreme(times["updates"]), 5) for extreme in (min, max)],
+        "end_to_end_seconds": round(statistics.median(times["end to end"]), 5),
         "end_to_end_ratio": ratio("end to end", "updates"),
-        **{f"{precision}_seconds": round(statistics.median(times[precision]), 4) for precision in precisions},
+        **{f"{precision}_seconds": round(statistics.median(times[precision]), 5) for precision in precisions},
         **{f"{precision}_ratio": ratio(precision, "updates") for precision in precisions},
         **by_the_device(),
     }
@@ -228,11 +230,12 @@ def works(digits: Tensor, batch: int, device: str) -> dict[str, Work]:
     def batched(x: Tensor, size: int) -> list[Tensor]:
         return list(x.to(device).split(size))
 
+    updates = UPDATES[torch.device(device).type] // batch
     return {
-        "rbm": Work(batched(digits.flatten(1), batch), 500, 0, 60_000),
-        "conv1": Work(batched(digits, batch), 40, 9, 10_000),
-        "conv2": Work(batched(maps, batch), 40, 5, 10_000),
-        "wide": Work(batched(wide, batch // 5), 256, 7, batch // 5),
+        "rbm": Work(batched(digits.flatten(1), batch), 500, 0, 60_000, updates),
+        "conv1": Work(batched(digits, batch), 40, 9, 10_000, updates),
+        "conv2": Work(batched(maps, batch), 40, 5, 10_000, updates),
+        "wide": Work(batched(wide, batch // 5), 256, 7, batch // 5, updates),
     }
 
 

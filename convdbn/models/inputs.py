@@ -149,7 +149,7 @@ class LayerInput:
                 self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)).to(device))
             chosen.append(self.order[1][offset : offset + end - position])
             position += len(chosen[-1])
-        return torch.cat(chosen)
+        return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
 
     def _fill_cache(self, cache_bytes: int) -> None:
         """Keep all maps, unless the first chunk shows that they would not fit."""
