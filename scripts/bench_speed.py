@@ -34,7 +34,7 @@ from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import Layer, Recipe
 
 UPDATES = {"cpu": 30_000, "cuda": 300_000}
-"""Updates in one training end to end, times pictures in a batch: about a second, of which the start is a small part."""
+"""Updates in one training end to end, times pictures in a batch: about a second, more than its start."""
 
 
 class Work(NamedTuple):
