@@ -23,10 +23,8 @@ def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` with their provenance as JSON."""
     provenance = {
         "command": command(),
-        "versions": {
-            "convdbn": convdbn.__version__,
-            **{name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
-        },
+        "versions": {"convdbn": convdbn.__version__}
+        | {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -43,13 +41,13 @@ def command() -> str:
 
 
 def machine() -> str:
-    """Processor and number of cores, in words, and the GPU where the command names one."""
+    """Processor, number of cores and GPU, in words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or platform.machine()
-    words = [name, f"{len(models) or '?'} cores", platform.system()]
-    return ", ".join([*words, torch.cuda.get_device_name()] if "cuda" in sys.argv else words)
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {len(models) or '?'} cores{gpu}, {platform.system()}"
 
 
 class Ledger:

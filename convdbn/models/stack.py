@@ -1,6 +1,5 @@
 """A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
-import itertools
 from collections.abc import Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,11 @@ from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 from convdbn.sampling.gibbs import mean_field, start
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE = checkpoint.FILES["model"]
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where the models lie that come with the package."""
+TRAINING = ("recipe", "data", "progress")
+"""What the metadata of a run of `convdbn train` tell of it."""
 
 
 class FeatureInfo(NamedTuple):
@@ -39,6 +40,7 @@ class Stack(nn.Module):
 
     machines: MutableSequence[BoltzmannMachine]
     generative: MutableSequence[BoltzmannMachine]
+    place: Tensor
 
     def __init__(
         self,
@@ -52,6 +54,8 @@ class Stack(nn.Module):
         self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
         self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
+        # Device and dtype of what the first machine is made from, before there is any parameter.
+        self.register_buffer("place", torch.zeros(()), persistent=False)
 
     def spec(self) -> dict[str, Any]:
         """The architecture as JSON."""
@@ -70,6 +74,11 @@ class Stack(nn.Module):
             for specs in (spec["machines"], spec["machines"][: spec.get("untied", 0)])
         )
         return Stack(build_transform(spec["transform"]), machines, spec["picture"], generative)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures, after the transform."""
+        return self.picture[0]
 
     @property
     def feature_info(self) -> list[FeatureInfo]:
@@ -104,8 +113,7 @@ class Stack(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
-        held = itertools.chain(self.parameters(), self.transform.buffers(), [torch.zeros(())])
-        return self.transform.prepare(images, like=next(held))
+        return self.transform.prepare(images, like=self.place)
 
     @torch.no_grad()
     def infer(self, x: Tensor, index: int) -> list[Tensor]:
@@ -160,17 +168,18 @@ def load(path: str | Path) -> Stack:
 
 def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
     """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
-    file = model_file(path)
-    tensors, metadata = checkpoint.read(file)
-    parameters, trainer = checkpoint.parted(tensors)
-    try:
-        stack = Stack.build(metadata["model"])
-        stack.load_state_dict(parameters)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    return checkpoint.restore(model_file(path), "model", Stack.build)
+
+
+def load_trained(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
+    """`load_run` of a model that knows its training; CheckpointError for one that was saved without."""
+    stack, metadata, trainer = load_run(path)
+    if missing := [name for name in TRAINING if name not in metadata]:
         raise CheckpointError(
-            f"checkpoint={str(file)!r}: parameters do not fit the architecture ({error})"
-        ) from error
-    return stack.eval(), metadata, trainer
+            f"checkpoint={str(path)!r}: a model without its training (no {', '.join(missing)} in it); give a run of "
+            "`convdbn train`, or the name of a model of the package"
+        )
+    return stack, metadata, trainer
 
 
 def model_file(path: str | Path) -> Path:
@@ -178,4 +187,4 @@ def model_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists() and (shipped := WEIGHTS / f"{path}.safetensors").is_file():
         return shipped
-    return path / MODEL_FILE if path.is_dir() else path
+    return checkpoint.located(path, "model")
