@@ -19,7 +19,7 @@ from convdbn import recipes
 
 KINDS: dict[str, dict[str, Any]] = {
     "generative": {"discriminative": 0.0, "generative": 1.0, "rate": 0.05},
-    "discriminative": {"generative": 0.0, "filters": [500]},
+    "discriminative": {"generative": 0.0, "filters": [500], "rate": 0.5},
     "hybrid": {},
 }
 """Changes of the recipe classification_rbm."""

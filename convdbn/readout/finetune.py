@@ -47,6 +47,9 @@ class FineTuning:
     """Draw bits from what the lowest layer sees, anew in every update, where all of it is in [0, 1]."""
     mirror: bool = False
     """Mirror pictures at random; not for letters and digits."""
+    adversarial: float = 0.0
+    """How far every value that the lowest layer sees is moved in a second presentation of the batch, up or down as
+    raises the loss, which is then the mean of both (Goodfellow, Shlens and Szegedy 2015); 0 presents it once."""
     weight_decay: float = 1e-4
     """Share of the weights, times the rate, that every update takes off."""
     held_out: float = 0.1
@@ -62,10 +65,9 @@ class FineTuning:
             raise UsageError(f"held_out={self.held_out}: a share of at most .5; 0 holds nothing out")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout={self.dropout}: a share below 1")
-        if self.distort < 0:
-            raise UsageError(f"distort={self.distort}: a strength of at least 0")
-        if self.weight_decay < 0:
-            raise UsageError(f"weight_decay={self.weight_decay}: must be at least 0")
+        for name in ("distort", "adversarial", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name}={getattr(self, name)}: must be at least 0")
 
 
 def finetune(network: Classifier, images: Images, settings: FineTuning, keeping: Keeping = UNKEPT) -> Classifier:
@@ -102,7 +104,13 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
 
     def loss(chosen: Tensor) -> Tensor:
         index = train[chosen]
-        return F.cross_entropy(network.linear(thinned(network.values(presented(index), thinned))), labels[index])
+        x = presented(index).requires_grad_(settings.adversarial > 0)
+
+        def missed(x: Tensor) -> Tensor:
+            return F.cross_entropy(network.linear(thinned(network.values(x, thinned))), labels[index])
+
+        plain = missed(x)
+        return (plain + missed(worse(x, plain, settings.adversarial))) / 2 if settings.adversarial else plain
 
     batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
     guarded = keeping.guarded(batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}")
@@ -120,6 +128,13 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
     if best.parameters:
         network.load_state_dict(best.parameters)
     return network.eval()
+
+
+def worse(x: Tensor, loss: Tensor, strength: float) -> Tensor:
+    """`x`, every value moved by `strength` the way that raises the loss, as far as the range of the batch allows."""
+    (slope,) = torch.autograd.grad(loss, x, retain_graph=True)
+    x = x.detach()
+    return (x + strength * slope.sign()).clamp(*x.aminmax())
 
 
 class _Best:
