@@ -54,7 +54,7 @@ class Stack(nn.Module):
         self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
         self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
-        # Device and dtype of what the first machine is made from, before there is any parameter.
+        # Before there is any machine: device and dtype of what the first one is made from.
         self.register_buffer("place", torch.zeros(()), persistent=False)
 
     def spec(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Stack(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
-        return self.transform.prepare(images, like=self.place)
+        return self.transform.prepare(images, like=next(self.parameters(), self.place))
 
     @torch.no_grad()
     def infer(self, x: Tensor, index: int) -> list[Tensor]:
