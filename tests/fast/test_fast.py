@@ -1,7 +1,6 @@
 """The compiled kernels against the PyTorch code that they stand in for, and what happens where they are not built."""
 
 import logging
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -17,7 +16,9 @@ from convdbn.fast import build, gpu
 
 needs_kernels = pytest.mark.skipif(build.library() is None, reason="no C compiler here: the kernels are not built")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: its kernels are not run")
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="PyTorch brought no Triton")
+needs_interpreter = pytest.mark.skipif(
+    find_spec("triton") is None or torch.cuda.is_available(), reason="no Triton, or a GPU for it (conftest.py)"
+)
 
 LAYERS = {
     "dense": (lambda: Bernoulli(7), (5, 7)),
@@ -37,21 +38,16 @@ LAYERS = {
 @pytest.fixture(
     params=[
         pytest.param("C", marks=needs_kernels),
-        pytest.param("Triton, interpreted", marks=needs_triton),
+        pytest.param("Triton, interpreted", marks=needs_interpreter),
         pytest.param("Triton", marks=needs_cuda),
     ]
 )
 def device(request, monkeypatch):
-    """Where the kernels of each kind run; those for a GPU run on the CPU by Triton's interpreter as well."""
+    """Where the kernels of each kind run; without a GPU those for one run on the CPU, by Triton's interpreter."""
     if request.param == "Triton, interpreted":
         monkeypatch.setattr(fast, "cpu", gpu)
         monkeypatch.setattr(gpu, "TILE", 2**14)  # the interpreter takes the programs one after the other
-        monkeypatch.setenv("TRITON_INTERPRET", "1")
-        monkeypatch.delitem(sys.modules, "convdbn.fast.kernels", raising=False)
-    yield "cuda" if request.param == "Triton" else "cpu"
-    if request.param == "Triton, interpreted":
-        sys.modules.pop("convdbn.fast.kernels", None)
-        gpu._run_on.cache_clear()
+    return "cuda" if request.param == "Triton" else "cpu"
 
 
 def layer(name, device="cpu"):
