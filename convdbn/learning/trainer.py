@@ -209,7 +209,6 @@ class Trainer:
             "weight_rms": weight.square().mean().sqrt(),
             "update_to_weight": step.norm() / weight.norm(),
             "hidden_bias": self.machine.units[1].bias.mean(),
-            "rate": torch.as_tensor(self.optimizer.param_groups[0]["lr"]).to(weight),
         }
         if isinstance(self.machine.units[0], Gaussian):
             values["sigma"] = self.machine.units[0].scale.mean()
@@ -217,7 +216,8 @@ class Trainer:
             seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
             values["free_energy_gap"] = unseen - seen
         row = torch.stack([*values.values()]).tolist()  # one copy from the device for all
-        metrics = {"step": self.step, **dict(zip(values, row, strict=True))}
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        metrics = {"step": self.step, "rate": rate, **dict(zip(values, row, strict=True))}
         self._refuse_metrics(metrics)
         return metrics
 
