@@ -5,14 +5,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn import recipes
-from convdbn.errors import CheckpointError, UsageError
-from convdbn.runs import TEST_SPLIT, as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
+from convdbn.errors import UsageError
+from convdbn.runs import (
+    TEST_SPLIT,
+    as_tuple,
+    check_counts,
+    check_output,
+    check_used,
+    checked_device,
+    labelled_data,
+    parted_data,
+    pictures_for,
+    saved_run,
+    seeded,
+    stop_on_signal,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from convdbn.images import Images
     from convdbn.models.stack import Stack
+
+OF_FEATURES = {"labels", "layers", "grid", "window", "draws", "baselines", "noise", "occlusion"}
+UNUSED = {
+    "likelihood=True": OF_FEATURES | {"classifier", "reconstruction"},
+    "reconstruction=True": OF_FEATURES | {"classifier", "seed"},
+    "classifier='labels'": OF_FEATURES | {"seed"},
+}
+"""Options of `evaluate` that other ways of evaluating use, but not this one."""
 
 
 def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
@@ -65,8 +87,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    from convdbn.images import Images, open_images
-    from convdbn.models.greedy import TENSORBOARD_FOLDER, GreedyTraining, hold_out
+    from convdbn.models.greedy import GreedyTraining
     from convdbn.models.stack import MODEL_FILE
 
     def before(run: dict[str, Any]) -> dict[str, Any]:
@@ -82,20 +103,8 @@ def train(
         resume=resume,
     )
     device = checked_device(device)
-    watching: Any = contextlib.nullcontext()
-    if tensorboard:
-        if folder is None:
-            raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
-        from convdbn.visual.tensorboard import TensorBoard
-
-        watching = TensorBoard(folder / TENSORBOARD_FOLDER, chosen)
-    held: Images | None
-    images = open_images(data, data_root=data_root, download=download, grey=not chosen.colour)
-    if str(data) in TEST_SPLIT:
-        test = open_images(data, split="test", data_root=data_root, grey=not chosen.colour)
-        held = test.select(range(min(len(test), chosen.held_out))) if chosen.held_out else None
-    else:
-        images, held = hold_out(images, chosen.held_out, seed=chosen.seed)
+    watching = _watching(folder, chosen) if tensorboard else contextlib.nullcontext()
+    images, held = _to_learn(chosen, data, data_root, download)
     with watching as watch, stop_on_signal() as stop:
         run = GreedyTraining(
             chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop, watch=watch
@@ -103,6 +112,30 @@ def train(
         if saved and folder is not None:
             run.resume(folder)
         return run.run()
+
+
+def _watching(folder: Path | None, recipe: recipes.Recipe) -> Any:
+    """What writes for TensorBoard, once entered."""
+    if folder is None:
+        raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
+    from convdbn.models.greedy import TENSORBOARD_FOLDER
+    from convdbn.visual.tensorboard import TensorBoard
+
+    return TensorBoard(folder / TENSORBOARD_FOLDER, recipe)
+
+
+def _to_learn(
+    recipe: recipes.Recipe, data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images | None"]:
+    """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
+    from convdbn.images import open_images
+    from convdbn.models.greedy import hold_out
+
+    images = open_images(data, data_root=data_root, download=download, grey=not recipe.colour)
+    if str(data) not in TEST_SPLIT:
+        return hold_out(images, recipe.held_out, seed=recipe.seed)
+    test = open_images(data, split="test", data_root=data_root, grey=not recipe.colour)
+    return images, test.select(range(min(len(test), recipe.held_out))) if recipe.held_out else None
 
 
 def features(
@@ -130,22 +163,22 @@ def features(
         trim: cut the border that the pooling blocks do not divide instead of refusing the size.
         device: auto, cpu, cuda, ...
     """
-    if output is not None and Path(output).suffix != ".npz":
-        raise UsageError(f"output={str(output)!r}: name a file that ends in .npz")
+    if output is not None:
+        check_output(output, ".npz")
     model = load(checkpoint, device=device)
     import numpy as np
 
-    from convdbn.images import open_images
     from convdbn.readout.extract import extract
 
-    images = open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
+    images = pictures_for(model, data, data_root, download, split)
     maps = extract(model, images, layer, trim=trim)
     if output is not None:
         labels: dict[str, Any] = (
             {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
         )
         Path(output).parent.mkdir(parents=True, exist_ok=True)
-        np.savez(output, features=maps, **labels)
+        with open(output, "wb") as file:  # to which numpy adds no suffix
+            np.savez(file, features=maps, **labels)
     return maps
 
 
@@ -197,6 +230,8 @@ def evaluate(
         seed: seed of the draws and the baselines.
         device: auto, cpu, cuda, ...
     """
+    what = "likelihood=True" if likelihood else "reconstruction=True" if reconstruction else f"{classifier=}"
+    check_used(evaluate, locals(), UNUSED.get(what, ()), what)
     model = load(checkpoint, device=device)
     from convdbn.images.corrupt import Corrupted
     from convdbn.models.pooling import Pooling
@@ -248,7 +283,7 @@ def sample(
 
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
-        output: picture to write; a .gif shows all frames, other formats (.png) the last.
+        output: picture to write; a .gif shows all frames, a .png the last.
         count: chains, each of which is one picture of the grid, 64 by default; with label all, 10 for each class.
         label: class to draw, 0 being the first, for models with label units, which stay at it; all draws a row of
             the grid for every class.
@@ -260,32 +295,32 @@ def sample(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
+    moving = Path(output).suffix.lower() == ".gif"
+    check_output(output, ".png", ".gif")
+    check_used(sample, locals(), () if moving else ("frames",), f"output={str(output)!r}")
+    check_used(sample, locals(), ("data_root", "download") if data is None else (), "data=None")
     if count is None:
         count = 10 if label == "all" else 64
-    for name, value in (("count", count), ("sweeps", sweeps), ("frames", frames)):
-        if value < 1:
-            raise UsageError(f"{name}={value}: must be at least 1")
+    check_counts(count=count, sweeps=sweeps, frames=frames)
     model = load(checkpoint, device=device)
     import torch
 
-    from convdbn.images import open_images
     from convdbn.models.generate import generate, one_hot
+    from convdbn.models.passes import visible
     from convdbn.visual import figures
 
     labels = None if label is None else one_hot(model, label, count)
     chains, begin = count if labels is None else len(labels), None
     if data is not None:
-        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
-        begin = model.prepare(torch.stack([images[[index % len(images)]][0] for index in range(chains)]))
-    moving = Path(output).suffix.lower() == ".gif"
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+        images = pictures_for(model, data, data_root, download)
+        pictures = torch.stack([images[[index % len(images)]][0] for index in range(chains)])
+        begin = visible(model, pictures, len(model.layers))
     drawn = generate(
         model,
         chains,
         burn_in=10 * sweeps,
-        sweeps=sweeps,
-        frames=frames if moving else 1,
-        generator=generator,
+        at=range(0, sweeps * (frames if moving else 1), sweeps),
+        generator=seeded(model, seed),
         begin=begin,
         labels=labels,
     )
@@ -309,9 +344,7 @@ def inspect(checkpoint: str | Path) -> dict[str, Any]:
             "transform": network.transform.spec(),
             "finetuned": metadata.get("finetuned"),
         }
-    model, metadata, trainer = stack.load_run(checkpoint)
-    if missing := {"data", "progress", "recipe"} - set(metadata):
-        raise CheckpointError(f"checkpoint={str(checkpoint)!r}: a model without a training run ({missing} not saved)")
+    model, metadata, trainer = stack.load_trained(checkpoint)
     stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)
     return {
         "file": str(stack.model_file(checkpoint)),

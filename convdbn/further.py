@@ -1,17 +1,32 @@
 """The verbs that go on from a trained model: fine-tuning, refining all layers together, and completing pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
-from convdbn.errors import UsageError
-from convdbn.runs import as_tuple, checked_device, labelled_data, parted_data, saved_run, stop_on_signal
+from convdbn.runs import (
+    FIGURE,
+    as_tuple,
+    check_counts,
+    check_output,
+    check_used,
+    checked_device,
+    labelled_data,
+    parted_data,
+    saved_run,
+    seeded,
+    stop_on_signal,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convdbn.images import Images
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
+    from convdbn.readout.finetune import FineTuning
 
 SHOWN = 16
 
@@ -68,8 +83,6 @@ def finetune(
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
-    from convdbn.images.labelled import labelled
-    from convdbn.learning.keeping import Keeping
     from convdbn.models import classifier
     from convdbn.models.pooling import Pooling
     from convdbn.readout import finetune as tuning
@@ -78,47 +91,84 @@ def finetune(
     settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
     origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
     options = {**vars(settings), **origin}
-    main, random = (
-        None if output_dir is None else Path(output_dir, name)
-        for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE)
-    )
-
-    def goes_on(file: Path | None, *, overwrite: bool, resume: bool) -> bool:
-        return saved_run(file, options, lambda run: run.get("finetuned", {}), overwrite=overwrite, resume=resume)
-
+    folder = None if output_dir is None else Path(output_dir)
+    main, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
+    goes_on = partial(saved_run, chosen=options, before=lambda run: run.get("finetuned", {}))
     saved = goes_on(main, overwrite=overwrite, resume=resume)
     model = load(checkpoint, device=device)
-    train, test = labelled_data(model, data, data_root, download)
-    if labels is not None and train.labels is not None:
-        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    train, test = _labelled(model, data, data_root, download, labels, seed)
     pooling = Pooling(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
 
-    if random is not None and not saved:
-        random.unlink(missing_ok=True)
-
-    def trained(file: Path | None, saved: bool, begin: Callable[[], "Stack"], stop: Callable[[], bool]) -> float:
-        """Error of a network that begins as a stack, or goes on as the file has it, once it is trained to the end."""
-        if file is not None and saved:
-            network, _, trainer = classifier.load_run(file)
-        else:
-            network, trainer = classifier.Classifier.from_stack(begin(), train.classes, pooling), {}
-        network.to(checked_device(device))
-        save = None if file is None else partial(classifier.save, file, network, {"finetuned": options})
-        if trainer or not saved:
-            tuning.finetune(network, train, settings, Keeping(save, stop, trainer))
-            if save is not None:
-                save({})
-        return tuning.error(network, test)
+    def network(stack: "Stack") -> "Classifier":
+        return classifier.Classifier.from_stack(stack, train.classes, pooling)
 
     with stop_on_signal() as stop:
-        result: dict[str, Any] = {"labels": len(train), "error": trained(main, saved, lambda: model, stop)}
+        trained = partial(
+            _trained, images=train, settings=settings, options=options, stop=stop, device=checked_device(device)
+        )
+        tuned = trained(main, saved, lambda: network(model), stale=other)
+        result: dict[str, Any] = {"labels": len(train), "error": tuning.error(tuned, test)}
         if baseline:
-            again = saved and goes_on(random, overwrite=False, resume=True)
-            noise = partial(with_random_filters, model, seed=seed)
-            result["error_from_random_weights"] = trained(random, again, noise, stop)
+            again = saved and goes_on(other, overwrite=False, resume=True)
+            tuned = trained(other, again, lambda: network(with_random_filters(model, seed=seed)))
+            result["error_from_random_weights"] = tuning.error(tuned, test)
     if main is not None:
         result["output"] = str(main)
     return result
+
+
+def _labelled(
+    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, labels: int | None, seed: int
+) -> tuple["Images", "Images"]:
+    """Training pictures, so many of which are labelled and taken where that is said, and test pictures."""
+    from convdbn.images.labelled import labelled
+
+    train, test = labelled_data(model, data, data_root, download)
+    if labels is not None and train.labels is not None:
+        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+    return train, test
+
+
+def _trained(
+    file: Path | None,
+    saved: bool,
+    begin: Callable[[], "Classifier"],
+    *,
+    images: "Images",
+    settings: "FineTuning",
+    options: Mapping[str, Any],
+    stop: Callable[[], bool],
+    device: str,
+    stale: Path | None = None,
+) -> "Classifier":
+    """A network trained to the end, from its beginning, or where one is `saved` from where the file has it.
+
+    A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so that beside
+    a network in training it is that of an earlier one.
+    """
+    from convdbn.learning.keeping import Keeping
+    from convdbn.models import classifier
+    from convdbn.readout import finetune as tuning
+
+    trainer: Mapping[str, Tensor] = {}
+    if file is not None and saved:
+        network, _, trainer = classifier.load_run(file)
+        network.to(device)
+        if not trainer:
+            return network
+    else:
+        network = begin()
+
+    def save(state: Mapping[str, "Tensor"]) -> None:
+        assert file is not None
+        classifier.save(file, network, {"finetuned": options}, state)
+        if stale is not None:
+            stale.unlink(missing_ok=True)
+
+    tuning.finetune(network, images, settings, Keeping(None if file is None else save, stop, trainer))
+    if file is not None:
+        save({})
+    return network
 
 
 def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
@@ -171,6 +221,8 @@ def refine(
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
+    unused = {"autoencoder": ("k", "k_end"), "up-down": ("distort",)}
+    check_used(refine, locals(), unused.get(method, ()), f"method={method!r}")
     from convdbn.learning.keeping import Keeping
     from convdbn.models import refine as refining
     from convdbn.models import stack
@@ -215,7 +267,7 @@ def complete(
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`.
-        output: picture to write (.png).
+        output: picture to write, .png, .pdf or .svg.
         cover: left, right, top or bottom half.
         count: test pictures to complete, of which the first 16 are shown.
         sweeps: sweeps of parallel tempering, the second half of which is averaged.
@@ -224,9 +276,8 @@ def complete(
         seed: seed of the chains.
         device: auto, cpu, cuda, ...
     """
-    for name, value in (("count", count), ("sweeps", sweeps)):
-        if value < 1:
-            raise UsageError(f"{name}={value}: must be at least 1")
+    check_output(output, *FIGURE)
+    check_counts(count=count, sweeps=sweeps)
     model = load(checkpoint, device=device)
     import torch
 
@@ -234,9 +285,8 @@ def complete(
     from convdbn.visual import figures
 
     train, test = parted_data(model, data, data_root, download)
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     chosen = test.select(range(min(count, len(test))))
-    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=generator)
+    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=seeded(model, seed))
     blank = torch.where(found.kept, found.pictures, found.pictures.mean())
     rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
     written = figures.save(figures.labelled_rows(rows, ["picture", "seen", "completed"]), output)

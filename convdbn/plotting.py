@@ -1,11 +1,12 @@
 """The verbs that show: what the units of a model mean, and how it learned, responds and errs."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, DataError, UsageError
-from convdbn.runs import TEST_SPLIT
+from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from convdbn.models.stack import Stack
 
 Method = Literal["linear", "top-down", "samples", "maximise", "patches", "path", "reconstruction"]
-Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "confusion"]
+Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "chains", "confusion"]
 
 NAMES = {
     "linear": "linear combination of filters",
@@ -27,6 +28,29 @@ NAMES = {
     "reconstruction": "reconstruction",
 }
 """What a title says of each method."""
+GIVEN = {"data", "split", "count", "data_root", "download"}
+"""Options about pictures that are given."""
+METHODS: dict[str, set[str]] = {
+    "linear": {"units", "side_by_side"},
+    "top-down": {"units", "side_by_side"},
+    "samples": {"units", "side_by_side", "seed"},
+    "maximise": {"units", "side_by_side", "seed"},
+    "patches": {"units", "side_by_side", *GIVEN},
+    "path": {"units", *GIVEN},
+    "reconstruction": {"seed", *GIVEN},
+}
+FIGURES: dict[str, set[str]] = {
+    "curves": {"layer"},
+    "weights": {"layer"},
+    "updates": {"layer", *GIVEN},
+    "activities": {"layer", *GIVEN},
+    "cases": {"layer", *GIVEN},
+    "maps": {"layer", "units", *GIVEN},
+    "chains": {"sweeps", "seed", *GIVEN},
+    "confusion": GIVEN - {"split", "count"},
+}
+"""What each method of `visualize` and each figure of `plot` uses of the options that not all of them use."""
+PIXELS = "in the pixels of pictures"
 FEW = 8
 """Units, and pictures, that are shown where none are named and there is no room for all."""
 CASES = 100
@@ -67,24 +91,23 @@ def visualize(
         count: patches of each unit, the best of all pictures; or pictures for path and reconstruction.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
-        seed: seed of samples and maximise.
+        seed: seed of samples, maximise, and reconstruction in deep Boltzmann machines.
         device: auto, cpu, cuda, ...
     """
-    _check("method", method, get_args(Method))
-    images = None
-    if method in ("patches", "path", "reconstruction"):
-        _check_count(count)
+    check_output(output, *FIGURE)
+    _check("method", method, METHODS)
+    check_used(visualize, locals(), _others(METHODS, method), f"method={method!r}")
+    check_counts(count=count)
+    if "data" in METHODS[method]:
         _need(data, f"method={method!r}")
     model = load(checkpoint, device=device)
-    if method in ("patches", "path", "reconstruction"):
-        assert data is not None
-        images = _open(model, data, data_root, split, download)
+    images = None if data is None else pictures_for(model, data, data_root, download, split)
     from convdbn.visual import figures
 
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
     if method in ("path", "reconstruction"):
         assert images is not None
-        rows, labels = _rows(model, method, layers, units, _batch(images, count))
+        rows, labels = _rows(model, method, layers, units, _batch(images, count), seed)
         return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
     pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
     which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
@@ -107,33 +130,43 @@ def plot(
     data: str | Path | None = None,
     split: Literal["train", "test"] = "train",
     count: int | None = None,
+    sweeps: int = 1000,
     data_root: str | Path | None = None,
     download: bool = False,
+    seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Plot how a model learned, what its weights are like, how it responds to pictures, or how it errs.
+    """Plot how a model learned, what its weights are like, how it responds to pictures, dreams of them, or errs.
 
     Args:
         checkpoint: run folder, model file, or the name of a model of the package; for confusion the classifier's.
-        figure: curves, weights, updates, activities, cases, maps or confusion.
+        figure: curves, weights, updates, activities, cases, maps, chains or confusion.
         output: picture to write, .png, .pdf or .svg.
         layer: one layer alone, 1 being the lowest; all of them otherwise, and for maps the highest that has some.
         units: units whose maps are shown, such as [0, 5]; the 8 most active otherwise.
-        data: pictures for updates, activities, cases, maps and confusion, as for `train`.
+        data: pictures for updates, activities, cases, maps and confusion, as for `train`; for chains those to begin
+            at, instead of noise.
         split: train or test, for data sets that have one; confusion takes the test pictures.
-        count: pictures, the first ones; 8 for maps and 100 otherwise.
+        count: pictures, the first ones, or chains; 8 for maps and chains, and 100 otherwise.
+        sweeps: Gibbs sweeps of chains; they are shown after 0, 1, 10, 100, ... and so many.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
+        seed: seed of chains.
         device: auto, cpu, cuda, ...
 
     The curves are those of the run folder's metrics. Updates are what an update adds to the weights where training
     goes on with the pictures, at the recipe's first rate. Activities are probabilities of the pooling units, as a
-    histogram; cases has a row for each picture and a column for each unit, of maps the strongest response.
+    histogram; cases has a row for each picture and a column for each unit, of maps the strongest response. Chains are
+    those of the top layers, with one pass down for each picture, as `sample` draws them but without its cooling.
     """
-    _check("figure", figure, get_args(Plot))
-    count = (FEW if figure == "maps" else CASES) if count is None else count
-    _check_count(count)
-    if figure not in ("curves", "weights"):
+    check_output(output, *FIGURE)
+    _check("figure", figure, FIGURES)
+    check_used(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
+    count = (FEW if figure in ("maps", "chains") else CASES) if count is None else count
+    check_counts(count=count, sweeps=sweeps)
+    if figure == "chains" and data is None:
+        check_used(plot, locals(), GIVEN - {"count"}, "data=None")
+    elif "data" in FIGURES[figure]:
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
 
@@ -143,9 +176,11 @@ def plot(
         assert data is not None
         return figures.save(_confusion(checkpoint, data, data_root, download, device), output)
     model = load(checkpoint, device=device)
-    images = None if data is None else _open(model, data, data_root, split, download)
+    images = None if data is None else pictures_for(model, data, data_root, download, split)
     if images is not None:
         images = images.select(range(min(count, len(images))))
+    if figure == "chains":
+        return figures.save(_chains(model, images, count, sweeps, seed), output)
     if figure == "maps":
         assert images is not None
         return figures.save(_maps(model, layer, units, images), output)
@@ -156,11 +191,8 @@ def _pictures(
     model: "Stack", method: str, layer: int, units: list[int] | None, images: "Images | None", count: int, seed: int
 ) -> "Tensor":
     """One picture for each unit of a layer."""
-    import torch
-
     from convdbn.visual import figures, patches, project
 
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     if method == "patches":
         assert images is not None
         return figures.blocks(patches.best_patches(model, layer, units, images=images, count=count).patches)
@@ -169,11 +201,11 @@ def _pictures(
     if method == "top-down":
         return project.top_down(model, layer, units).cpu()
     draw = project.clamped_samples if method == "samples" else project.maximise
-    return draw(model, layer, units, generator=generator).cpu()
+    return draw(model, layer, units, generator=seeded(model, seed)).cpu()
 
 
 def _rows(
-    model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor"
+    model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor", seed: int
 ) -> tuple[list["Tensor"], list[str]]:
     """Rows of pictures and what they are: those that layer 1 sees, then what each layer or unit makes of them."""
     from convdbn.visual import measured, project
@@ -181,7 +213,7 @@ def _rows(
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for layer in layers:
         if method == "reconstruction":
-            rows.append(project.reconstruction(model, layer, images=batch).cpu())
+            rows.append(project.reconstruction(model, layer, images=batch, generator=seeded(model, seed)).cpu())
             labels.append(f"layer {layer}")
             continue
         shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
@@ -224,7 +256,7 @@ def _spread(
         return plots.histograms([values[number - 1] for number in layers], titles, "weight")
     assert images is not None
     if figure == "updates":
-        recipe = Recipe.from_dict(stack.load_run(checkpoint)[1]["recipe"])
+        recipe = Recipe.from_dict(stack.load_trained(checkpoint)[1]["recipe"])
         values = measured.updates(model, recipe, images)
         return plots.histograms([values[number - 1] for number in layers], titles, "update of a weight")
     if figure == "activities":
@@ -245,18 +277,33 @@ def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "I
     return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
 
 
+def _chains(model: "Stack", images: "Images | None", count: int, sweeps: int, seed: int) -> "Figure":
+    """A row for each chain, a column for each number of sweeps."""
+    import torch
+
+    from convdbn.models.generate import generate
+    from convdbn.models.passes import visible
+    from convdbn.visual import figures
+
+    begin = None if images is None else visible(model, _batch(images, count), len(model.layers))
+    at = [0, *(10**power for power in range(len(str(sweeps))) if 10**power < sweeps), sweeps]
+    chains = count if begin is None else len(begin)
+    drawn = generate(model, chains, burn_in=0, at=at, generator=seeded(model, seed), begin=begin)
+    rows = torch.stack([pictures.cpu() for pictures in drawn], 1)
+    labels = [f"chain {number}" for number in range(1, chains + 1)]
+    title = f"fantasy chains from {'noise' if images is None else images.name}, after so many sweeps, {_space(model)}"
+    return figures.labelled_rows(list(rows), labels, title, [f"{number:,}" for number in at])
+
+
 def _confusion(
     checkpoint: str | Path, data: str | Path, data_root: str | Path | None, download: bool, device: str
 ) -> "Figure":
     from convdbn.further import load_classifier
-    from convdbn.images import open_images, stratified
     from convdbn.readout import finetune
     from convdbn.visual import plots
 
     network = load_classifier(checkpoint, device=device)
-    grey = network.channels == 1
-    images = open_images(data, data_root=data_root, split="test", download=download, grey=grey)
-    images = images if str(data) in TEST_SPLIT else stratified(images, "test")
+    _, images = labelled_data(network, data, data_root, download)
     if images.classes != network.classes:
         raise UsageError(
             f"data={str(data)!r}: has the classes {images.classes}, the classifier {network.classes}; take the data "
@@ -267,14 +314,6 @@ def _confusion(
     share = 100 * wrong / len(images)
     title = f"{images.name}: {wrong} of {len(images)} test pictures taken for another class, {share:.2f} %"
     return plots.confusion(counts, network.classes, title)
-
-
-def _open(
-    model: "Stack", data: str | Path, data_root: str | Path | None, split: Literal["train", "test"], download: bool
-) -> "Images":
-    from convdbn.images import open_images
-
-    return open_images(data, data_root=data_root, split=split, download=download, grey=model.picture[0] == 1)
 
 
 def _batch(images: "Images", count: int) -> "Tensor":
@@ -288,21 +327,24 @@ def _batch(images: "Images", count: int) -> "Tensor":
 
 
 def _title(model: "Stack", method: str) -> str:
-    """The method, and what was done to the pictures in whose space its results are."""
+    """The method, and in what space its results are."""
+    return f"{NAMES[method]}, {PIXELS if method == 'patches' else _space(model)}"
+
+
+def _space(model: "Stack") -> str:
+    """What was done to the pictures that layer 1 sees."""
     steps = [step["kind"] for step in model.transform.spec()]
-    if method == "patches" or not steps:
-        return f"{NAMES[method]}, in the pixels of pictures"
-    return f"{NAMES[method]}, in the space of pictures after {', '.join(steps)}"
+    return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
 
 
-def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def _check(name: str, value: Any, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
 
 
-def _check_count(count: int) -> None:
-    if count < 1:
-        raise UsageError(f"count={count}: must be at least 1")
+def _others(uses: Mapping[str, set[str]], chosen: str) -> set[str]:
+    """The options that are used, but not by this one."""
+    return set().union(*uses.values()) - uses[chosen]
 
 
 def _need(data: str | Path | None, what: str) -> None:

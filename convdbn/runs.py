@@ -1,21 +1,57 @@
-"""What the verbs share: run folders, signals, devices, and data with labels."""
+"""What the verbs share: checks before any work, run folders, signals, devices, and pictures for a model."""
 
 import contextlib
+import inspect
 import json
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from convdbn.images import Images
+    from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
 TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
 """Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
+FIGURE = (".png", ".pdf", ".svg")
+"""Formats of figures."""
+
+
+def check_output(output: str | Path, *suffixes: str) -> None:
+    """UsageError, before the work that would be lost, for a file of another format or in no folder to write into."""
+    path = Path(output)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"output={str(output)!r}: name a file that ends in {' or '.join(suffixes)}")
+    folder = next(parent for parent in path.parents if parent.exists())  # the others are made
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"output={str(output)!r}: {str(folder)!r} is no folder to write into; name another file")
+
+
+def check_counts(**counts: int) -> None:
+    """UsageError for numbers of things of which there must be one."""
+    for name, value in counts.items():
+        if value < 1:
+            raise UsageError(f"{name}={value}: must be at least 1")
+
+
+def check_used(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
+    """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
+
+    `given` are the options of the verb, its `locals()` before any of them is changed.
+    """
+    defaults = inspect.signature(verb).parameters
+    idle = [name for name in defaults if name in unused and given[name] != defaults[name].default]
+    if idle:
+        named = ", ".join(f"{name}={given[name]!r}" for name in idle)
+        raise UsageError(f"{named}: of no use with {what}; leave out")
 
 
 @contextlib.contextmanager
@@ -77,17 +113,29 @@ def saved_run(
     return False
 
 
-def labelled_data(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures with labels, in as many channels as the model takes."""
-    from convdbn.images import open_images, stratified
+def pictures_for(
+    model: "Stack | Classifier",
+    data: str | Path,
+    data_root: str | Path | None,
+    download: bool,
+    split: Literal["train", "test"] = "train",
+) -> "Images":
+    """The pictures, in as many channels as the model takes."""
+    from convdbn.images import open_images
 
-    where: dict[str, Any] = {"data_root": data_root, "grey": model.picture[0] == 1}
+    return open_images(data, data_root=data_root, split=split, download=download, grey=model.channels == 1)
+
+
+def labelled_data(
+    model: "Stack | Classifier", data: str | Path, data_root: str | Path | None, download: bool
+) -> tuple["Images", "Images"]:
+    """Training and test pictures with labels."""
+    train = pictures_for(model, data, data_root, download)
     if str(data) in TEST_SPLIT:
-        return open_images(data, download=download, **where), open_images(data, split="test", **where)
-    whole = open_images(data, **where)
-    return stratified(whole, "train"), stratified(whole, "test")
+        return train, pictures_for(model, data, data_root, download, "test")
+    from convdbn.images import stratified
+
+    return stratified(train, "train"), stratified(train, "test")
 
 
 def parted_data(
@@ -96,14 +144,20 @@ def parted_data(
     """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
     if str(data) in TEST_SPLIT:
         return labelled_data(model, data, data_root, download)
-    from convdbn.images import open_images
     from convdbn.models.greedy import hold_out
 
-    whole = open_images(data, data_root=data_root, grey=model.picture[0] == 1)
+    whole = pictures_for(model, data, data_root, download)
     train, test = hold_out(whole, len(whole), seed=0)
     if test is None:
         raise UsageError(f"data={str(data)!r}: {len(whole)} pictures, of which a tenth are tested; take at least 10")
     return train, test
+
+
+def seeded(model: "Stack", seed: int) -> "torch.Generator":
+    """A generator where the model is."""
+    import torch
+
+    return torch.Generator(next(model.parameters()).device).manual_seed(seed)
 
 
 def as_tuple(numbers: int | list[int]) -> tuple[int, ...]:

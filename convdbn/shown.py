@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn.api import inspect, load
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import DataError
+from convdbn.runs import check_counts, check_output, pictures_for, seeded
 
 if TYPE_CHECKING:
     from convdbn.images import Images
@@ -32,13 +33,12 @@ def report(
         data: pictures to look at, as for `train`; those that the model was trained on, where they can be opened.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
-        output: file to write; report.html in the run folder, or NAME.html for a model of the package.
+        output: .html file to write; report.html in the run folder, or NAME.html for a model of the package.
         count: pictures to look at, drawn at random where there are more.
         device: auto, cpu, cuda, ...
         seed: seed of the draw and of where the maximised inputs begin.
     """
-    if count < 1:
-        raise UsageError(f"count={count}: must be at least 1")
+    check_counts(count=count)
     model, about = load(run_dir, device=device), inspect(run_dir)
     import torch
 
@@ -52,14 +52,13 @@ def report(
     packaged = file.parent == WEIGHTS
     name = file.stem if packaged else file.parent.resolve().name
     path = Path(output or (f"{name}.html" if packaged else file.with_name("report.html")))
+    check_output(path, ".html")
     images, why = _opened(model, data or about["data"]["data"], data_root, download, data is None)
     if images is not None and len(images) > count:
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
-    path.parent.mkdir(parents=True, exist_ok=True)  # before the work, which would be lost
     curves = file.with_name(METRICS_FILE)
-    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
-    projections = explore.projections(model, generator=generator)
+    projections = explore.projections(model, generator=seeded(model, seed))
     responses = None if images is None else explore.responses(model, images)
     shown = page.Contents(
         name,
@@ -70,6 +69,7 @@ def report(
         images,
         why,
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.render(model, shown), encoding="utf-8")
     return {
         "output": str(path),
@@ -82,11 +82,10 @@ def _opened(
     model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, optional: bool
 ) -> tuple["Images | None", str]:
     """The pictures, or, where they are `optional`, why there are none; the first is tried on the model."""
-    from convdbn.images import open_images
     from convdbn.models.passes import visible
 
     try:
-        images = open_images(data, data_root=data_root, download=download, grey=model.picture[0] == 1)
+        images = pictures_for(model, data, data_root, download)
         visible(model, images[[0]][0][None], len(model.layers))
         return images, ""
     except DataError as error:

@@ -1,14 +1,17 @@
 """Speed of contrastive divergence against the bare products that it cannot do without.
 
-    python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N]
+    python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N [N ...]]
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
 fastest form found. Updates, the floor, the same training end to end (loading, shuffling, metrics, checkpoints), and
-updates with bfloat16 products are timed in turn, round by round; figures are medians over the rounds, scaled to the
-stated number of pictures. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
+updates with other products are timed in turn, round by round; figures are medians over the rounds, scaled to the
+stated number of pictures. On a GPU there is a second floor, which no library need reach: the products' float32
+operations at the measured rate of a large matrix product, or their operands and results at that of a large copy,
+whichever takes longer. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import tempfile
@@ -30,17 +33,19 @@ from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import Layer, Recipe
 
-EPOCHS = 3
-"""Passes over the pictures in one training end to end."""
+UPDATES = {"cpu": 30_000, "cuda": 300_000}
+"""Updates in one training end to end, times pictures in a batch: about a second, more than its start."""
 
 
 class Work(NamedTuple):
-    """One shape: pictures in batches, the machine's size, and the number of pictures that figures are for."""
+    """One shape: pictures in batches, the machine's size, the number of pictures that figures are for, and the length
+    of a training end to end."""
 
     batches: list[Tensor]
     filters: int
     kernel: int
     pictures: int
+    updates: int
 
     def machine(self) -> BoltzmannMachine:
         channels = self.batches[0].shape[1]
@@ -74,6 +79,24 @@ def products(work: Work) -> Callable[[], None]:
     return convolutional
 
 
+def ceilings(device: str) -> tuple[float, float]:
+    """Float32 operations and bytes a second that this device reaches in one large product and one large copy."""
+    matrix, memory = torch.rand(8192, 8192, device=device), torch.rand(2**28, device=device)
+    copy = torch.empty_like(memory)
+    return (
+        2 * len(matrix) ** 3 / median_seconds(lambda: matrix @ matrix),
+        2 * memory.nbytes / median_seconds(lambda: copy.copy_(memory)),
+    )
+
+
+def floors(work: Work, rates: tuple[float, float]) -> list[float]:
+    """Seconds for the operations of the five products of one update, and for their operands and results."""
+    machine, x = work.machine(), work.batches[0]
+    weight, y = machine.links[0].weight, len(x) * math.prod(machine.shapes(x.shape[1:])[1])
+    operations, numbers = 2 * y * weight[0].numel(), x.numel() + y + weight.numel()
+    return [5 * operations / rates[0], 5 * x.element_size() * numbers / rates[1]]
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Time of one call, and of all it started on a GPU."""
     start = time.perf_counter()
@@ -98,10 +121,10 @@ def updates(work: Work, generator: torch.Generator, precision: str = "float32") 
 
 
 def end_to_end(work: Work, device: str) -> Callable[[], None]:
-    """A training as `convdbn train` runs it, into a folder, of as many updates as `EPOCHS` passes."""
+    """A training as `convdbn train` runs it, into a folder."""
     images = ArrayImages(torch.cat(work.batches).cpu().view(-1, *work_shape(work)))
-    count = EPOCHS * len(work.batches)
-    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=count, batch=len(work.batches[0]))
+    batch = len(work.batches[0])
+    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=work.updates, batch=batch)
 
     def train() -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -116,37 +139,51 @@ def work_shape(work: Work) -> tuple[int, ...]:
     return shape if len(shape) == 3 else (1, 1, *shape)
 
 
-def measure(work: Work, generator: torch.Generator, rounds: int) -> dict[str, object]:
-    """Medians of whole rounds, everything in turn; one round first to warm up."""
-    device = str(generator.device)
-    floor = products(work)
+def measure(
+    work: Work, generator: torch.Generator, rounds: int, rates: tuple[float, float] | None
+) -> dict[str, object]:
+    """Medians of whole rounds, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
+    device = generator.device.type
+    floor, precisions = products(work), ["bfloat16", "tf32"] if rates else ["bfloat16"]
     runs: dict[str, Callable[[], object]] = {
         "updates": updates(work, generator),
         "floor": lambda: [floor() for _ in work.batches],
-        "bfloat16": updates(work, generator, "bfloat16"),
         "end to end": end_to_end(work, device),
+        **{precision: updates(work, generator, precision) for precision in precisions},
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            taken = seconds(run) / (EPOCHS if name == "end to end" else 1)
+            taken = seconds(run) / (work.updates if name == "end to end" else len(work.batches))
             if number:
-                times[name].append(taken * work.pictures / (len(work.batches) * len(work.batches[0])))
+                times[name].append(taken * work.pictures / len(work.batches[0]))
 
     def ratio(name: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(times[name], times[to], strict=True)), 3)
 
+    def by_the_device() -> dict[str, float]:
+        if rates is None:
+            return {}
+        updates = work.pictures / len(work.batches[0])
+        arithmetic, memory = (updates * floor for floor in floors(work, rates))
+        return {
+            "arithmetic_floor_seconds": round(arithmetic, 5),
+            "memory_floor_seconds": round(memory, 5),
+            "ratio_to_larger_floor": round(statistics.median(times["updates"]) / max(arithmetic, memory), 2),
+        }
+
     return {
         "pictures": work.pictures,
         "batch": len(work.batches[0]),
-        "seconds": round(statistics.median(times["updates"]), 4),
-        "floor_seconds": round(statistics.median(times["floor"]), 4),
+        "seconds": round(statistics.median(times["updates"]), 5),
+        "floor_seconds": round(statistics.median(times["floor"]), 5),
         "ratio": ratio("updates", "floor"),
-        "fastest_and_slowest": [round(extreme(times["updates"]), 4) for extreme in (min, max)],
-        "end_to_end_seconds": round(statistics.median(times["end to end"]), 4),
+        "fastest_and_slowest": [round(extreme(times["updates"]), 5) for extreme in (min, max)],
+        "end_to_end_seconds": round(statistics.median(times["end to end"]), 5),
         "end_to_end_ratio": ratio("end to end", "updates"),
-        "bfloat16_seconds": round(statistics.median(times["bfloat16"]), 4),
-        "bfloat16_ratio": ratio("bfloat16", "updates"),
+        **{f"{precision}_seconds": round(statistics.median(times[precision]), 5) for precision in precisions},
+        **{f"{precision}_ratio": ratio(precision, "updates") for precision in precisions},
+        **by_the_device(),
     }
 
 
@@ -163,30 +200,43 @@ def main() -> None:
     parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch", type=int, default=100, help="pictures in a batch (20 in the wide layer)")
+    parser.add_argument(
+        "--batch", type=int, nargs="+", default=[100], help="pictures in a batch (a fifth of it in the wide layer)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
-    noise = torch.Generator().manual_seed(0)
-    digits, source = pictures(options.data_root, 10_000)
-    maps = torch.rand(10_000, 40, 10, 10, generator=noise).lt(0.1).float()
-    wide = torch.rand(options.batch * 4, 1, 32, 32, generator=noise)
-
-    def batched(x: Tensor, size: int) -> list[Tensor]:
-        return list(x.to(options.device).split(size))
-
-    works = {
-        "rbm": Work(batched(digits.flatten(1), options.batch), 500, 0, 60_000),
-        "conv1": Work(batched(digits, options.batch), 40, 9, 10_000),
-        "conv2": Work(batched(maps, options.batch), 40, 5, 10_000),
-        "wide": Work(batched(wide, options.batch // 5), 256, 7, options.batch // 5),
-    }
     generator = torch.Generator(options.device).manual_seed(0)
+    rates = None if options.device == "cpu" else ceilings(options.device)
+    digits, source = pictures(options.data_root, 10_000)
     result: dict[str, object] = {"data": source, "threads": 2, "device": options.device, "rounds": options.rounds}
-    for name, work in works.items():
-        result[name] = measure(work, generator, options.rounds)
-        print(f"{name}: {result[name]}", file=sys.stderr)
+    if rates:
+        result |= {"device_name": torch.cuda.get_device_name(), "operations_a_second": rates[0]}
+        result |= {"bytes_a_second": rates[1]}
+    for batch in options.batch:
+        for name, work in works(digits, batch, options.device).items():
+            key = name if batch == options.batch[0] else f"{name}_{batch}"
+            result[key] = measure(work, generator, options.rounds, rates)
+            print(f"{key}: {result[key]}", file=sys.stderr)
     suffix = "" if options.device == "cpu" else f"_{torch.device(options.device).type}"
     write(Path(f"results/bench_speed{suffix}.json"), result)
+
+
+def works(digits: Tensor, batch: int, device: str) -> dict[str, Work]:
+    """The shapes, with pictures in batches of this size."""
+    noise = torch.Generator().manual_seed(0)
+    maps = torch.rand(10_000, 40, 10, 10, generator=noise).lt(0.1).float()
+    wide = torch.rand(batch * 4, 1, 32, 32, generator=noise)
+
+    def batched(x: Tensor, size: int) -> list[Tensor]:
+        return list(x.to(device).split(size))
+
+    updates = UPDATES[torch.device(device).type] // batch
+    return {
+        "rbm": Work(batched(digits.flatten(1), batch), 500, 0, 60_000, updates),
+        "conv1": Work(batched(digits, batch), 40, 9, 10_000, updates),
+        "conv2": Work(batched(maps, batch), 40, 5, 10_000, updates),
+        "wide": Work(batched(wide, batch // 5), 256, 7, batch // 5, updates),
+    }
 
 
 if __name__ == "__main__":

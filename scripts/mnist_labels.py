@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, machine, write
 
 import convdbn
 from convdbn.models.stack import WEIGHTS
@@ -23,7 +23,7 @@ MODEL = "cdbn_mnist"
 COUNTS = (1000, 2000, 3000, 5000, 60000)
 UPDATES = 1000
 """Updates of fine-tuning, whatever the number of labels."""
-TUNED_DRAWS = {1000: 3, 2000: 1, 3000: 1, 5000: 1}
+TUNED_COUNTS = (1000, 2000, 3000, 5000)
 FINE_TUNING: dict[str, Any] = {"layers": 2, "batch": 32, "held_out": 0}
 
 
@@ -53,8 +53,8 @@ def main() -> None:
     data: dict[str, Any] = {"checkpoint": MODEL, "data": "mnist", "data_root": options.data_root}
     draws = 3 if options.quick else 10
     counts = COUNTS[:1] if options.quick else COUNTS
-    tuned_draws = {1000: 1} if options.quick else TUNED_DRAWS
-    epochs = {count: 10 if options.quick else UPDATES * 32 // count for count in tuned_draws}
+    tuned_draws = 1 if options.quick else draws
+    epochs = {1000: 10} if options.quick else {count: UPDATES * 32 // count for count in TUNED_COUNTS}
     ledger = Ledger(name, fingerprint(WEIGHTS / f"{MODEL}.safetensors", draws, epochs, FINE_TUNING))
 
     compared = ledger.get("1000", lambda: convdbn.evaluate(labels=1000, baselines=True, draws=draws, **data))
@@ -62,11 +62,12 @@ def main() -> None:
     for count in counts[1:]:
         svm |= ledger.get(str(count), lambda n=count: convdbn.evaluate(labels=n, draws=draws, **data))["features"]
     tuned: dict[str, list[dict[str, float]]] = {}
-    for count, times in tuned_draws.items():
-        for seed in range(times):
-            settings: dict[str, Any] = {"labels": count, "seed": seed, "epochs": epochs[count], "baseline": True}
+    for count, times in epochs.items():
+        for seed in range(tuned_draws):
+            settings: dict[str, Any] = {"labels": count, "seed": seed, "epochs": times, "baseline": True}
             figures = ledger.get(
-                f"finetuned {count} {seed}", lambda s=settings: convdbn.finetune(**s, **FINE_TUNING, **data)
+                f"finetuned {count} {seed}",
+                lambda s=settings: convdbn.finetune(**s, **FINE_TUNING, **data) | {"machine": machine()},
             )
             tuned.setdefault(str(count), []).append(figures)
     write(
@@ -77,6 +78,7 @@ def main() -> None:
             "finetuned_random_init": {
                 count: spread([one["error_from_random_weights"] for one in rows]) for count, rows in tuned.items()
             },
+            "finetuned_on": sorted({one["machine"] for rows in tuned.values() for one in rows}),
             "baselines": {
                 kind: {"1000": summary(row["1000"])} for kind, row in compared.items() if kind != "features"
             },

@@ -8,6 +8,8 @@ With --check nothing is written, and the exit code is 1 where the README differs
 import json
 import re
 import sys
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,37 @@ def speed_table() -> str:
     head = [
         "| CD-1, batch 100, float32, two threads | seconds | bare products | ratio | end to end, ratio to updates |",
         "|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, "", source(speed)])
+
+
+def gpu_table() -> str:
+    speed = results("bench_speed_cuda")
+
+    def floor(row: dict[str, Any]) -> float:
+        return max(row["arithmetic_floor_seconds"], row["memory_floor_seconds"])
+
+    columns: tuple[tuple[str, Callable[[dict[str, Any]], float]], ...] = (
+        ("", itemgetter("seconds")),
+        ("", itemgetter("tf32_seconds")),
+        ("", itemgetter("end_to_end_seconds")),
+        ("_1000", itemgetter("seconds")),
+        ("_1000", itemgetter("tf32_seconds")),
+        ("_1000", floor),
+    )
+    rows = [
+        line(
+            label.replace(", one update of 20", ", one update"),
+            *(f"{of(speed[name + key]):.2g}" for key, of in columns),
+        )
+        for name, label in WORKS.items()
+    ]
+    head = [
+        line(
+            f"CD-1, seconds on an {speed['device_name']}",
+            *("batch 100", "TF32", "end to end", "batch 1,000", "TF32", "floor of the device"),
+        ),
+        "|---" * 7 + "|",
     ]
     return "\n".join([*head, *rows, "", source(speed)])
 
@@ -257,6 +290,7 @@ def main() -> int:
     tables = (
         digits_table,
         speed_table,
+        gpu_table,
         peers_table,
         scaling_table,
         mnist_table,

@@ -13,14 +13,18 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+import convdbn
 
 
 def write(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` with their provenance as JSON."""
     provenance = {
         "command": command(),
-        "versions": {name: metadata.version(name) for name in ("convdbn", "torch", "numpy", "scikit-learn")},
+        "versions": {"convdbn": convdbn.__version__}
+        | {name: metadata.version(name) for name in ("torch", "numpy", "scikit-learn")},
         "machine": machine(),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -37,12 +41,13 @@ def command() -> str:
 
 
 def machine() -> str:
-    """Processor and number of cores, in words."""
+    """Processor, number of cores and GPU, in words."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or platform.machine()
-    return f"{name}, {len(models) or '?'} cores, {platform.system()}"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {len(models) or '?'} cores{gpu}, {platform.system()}"
 
 
 class Ledger:

@@ -125,8 +125,8 @@ def make(name: str, seed: int = 0, scale: float = 0.8) -> tuple[BoltzmannMachine
     return machine, machine.shapes(visible)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0, device: str = "cpu") -> torch.Generator:
+    return torch.Generator(device).manual_seed(seed)
 
 
 def codes(state: State) -> Tensor:

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from running import stop_after
 
 import convdbn
 from convdbn import api, recipes
@@ -193,7 +194,7 @@ class TestFeatures:
 
     def test_an_output_is_written_under_the_name_that_was_given(self, tmp_path, run, pictures):
         """numpy adds `.npz` to names without it: such a name is refused, or the file is there afterwards."""
-        for name in ("maps", "maps.features"):
+        for name in ("maps", "maps.features", "maps.NPZ"):
             with contextlib.suppress(UsageError):
                 convdbn.features(checkpoint=run, data=pictures, output=tmp_path / name)
                 assert (tmp_path / name).exists()
@@ -283,7 +284,7 @@ class TestInspect:
 
     def test_a_run_in_progress(self, tmp_path, pictures, recipe, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(api, "stop_on_signal", stopped)
+            patch.setattr(api, "stop_on_signal", stop_after(0))
             with pytest.raises(Interrupted, match="layer 1, step 0"):
                 convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run")
         found = convdbn.inspect(tmp_path / "run")
@@ -298,23 +299,24 @@ class TestInspect:
         scales = convdbn.inspect(tmp_path / "run")["scales"]
         assert scales == [pytest.approx(0.6), None]
 
-    def test_a_checkpoint_that_holds_a_stack_without_a_run(self, tmp_path, run):
-        """`stack.save` takes any metadata; what is missing is named, not a KeyError."""
+    def test_a_model_that_was_saved_without_its_training(self, tmp_path, run, pictures):
+        """`stack.save` takes any metadata; what is missing is named by all that tell of the training."""
         from convdbn.models import stack
 
-        stack.save(tmp_path / "bare.safetensors", convdbn.load(run), {})
-        with contextlib.suppress(CheckpointError):
-            assert convdbn.inspect(tmp_path / "bare.safetensors")["picture"] == [1, 12, 12]
-
-
-class stopped:
-    """In place of `stop_on_signal`: a signal that came at once."""
-
-    def __enter__(self):
-        return lambda: True
-
-    def __exit__(self, *error):
-        pass
+        bare = tmp_path / "bare.safetensors"
+        stack.save(bare, convdbn.load(run), {"data": {"data": str(pictures)}})
+        message = r"bare.*: a model without its training \(no recipe, progress in it\); give a run of `convdbn train`"
+        tells = {
+            "inspect": lambda: convdbn.inspect(bare),
+            "report": lambda: convdbn.report(bare, output=tmp_path / "a.html", data=pictures, device="cpu"),
+            "updates": lambda: convdbn.plot(
+                checkpoint=bare, figure="updates", output=tmp_path / "a.png", data=pictures, device="cpu"
+            ),
+        }
+        for tell in tells.values():
+            with pytest.raises(CheckpointError, match=message):
+                tell()
+        assert convdbn.plot(checkpoint=bare, figure="weights", output=tmp_path / "a.png", device="cpu").exists()
 
 
 class TestSignals:

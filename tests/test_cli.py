@@ -14,10 +14,11 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from running import interrupted, stop_after
 from safetensors.torch import save_file
 
 import convdbn
-from convdbn import cli
+from convdbn import api, cli
 from convdbn.images import open_images
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
@@ -181,8 +182,8 @@ class TestVerbs:
         assert convdbn_(*words, "maps", "--data", "pictures", "--layer", "1", "--units", "[2]")[0] == 0
 
     def test_sample(self, place, convdbn_):
-        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2", "--frames", "3"]
-        code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--json")
+        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2"]
+        code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--frames", "3", "--json")
         assert code == 0 and json.loads(out) == {"output": "drawn.gif"}
         with Image.open(place / "drawn.gif") as film:
             assert film.n_frames == 3 and film.size == (
@@ -197,14 +198,14 @@ class TestVerbs:
     def test_sample_of_a_class_and_of_all(self, place, convdbn_):
         top = {"kernel": 0, "filters": [6], "labels": True, "updates": 3, "batch": 4, "held_out": 0}
         convdbn.train(recipe="rbm", data=place / "pictures", output_dir=place / "labelled", **top)
-        words = ["sample", "--checkpoint", "labelled", "--sweeps", "2", "--frames", "3"]
+        words = ["sample", "--checkpoint", "labelled", "--sweeps", "2"]
         side = 13  # of a picture and the line beside it, each pixel of which is two wide
         for output, label, rows, columns in [
             ("one.png", "1", 8, 8),
             ("all.png", "all", 2, 10),
             ("all.gif", "all", 2, 3),
         ]:
-            count = ["--count", columns] if output == "all.gif" else []
+            count = ["--count", columns, "--frames", "3"] if output == "all.gif" else []
             assert convdbn_(*words, "--output", output, "--label", label, *count)[0] == 0
             with Image.open(place / output) as picture:
                 assert picture.size == (2 * (columns * side - 1), 2 * (rows * side - 1))
@@ -392,9 +393,6 @@ def test_layers_that_are_not_there(place, convdbn_, verb, layer):
         ([*READERS["features"]("finished")[:3], "--data", "small", "--output", "m.npz"], 3, "2x2"),
         ([*READERS["features"]("finished"), "--split", "valid"], 2, "split"),
         ([*READERS["features"]("finished"), "--device", "gpu"], 2, "device='gpu'"),
-        ([*READERS["features"]("finished")[:-1], "file/m.npz"], 2, "file"),
-        (["visualize", "--checkpoint", "finished", "--output", "file/a.png"], 2, "file"),
-        (["visualize", "--checkpoint", "finished", "--output", "a.xyz"], 2, "xyz"),
         ([*READERS["visualize"]("finished"), "--method", "deconv"], 2, "method"),
         ([*READERS["visualize"]("finished"), "--method", "path"], 2, "data=None: method='path' needs pictures"),
         ([*READERS["visualize"]("finished"), "--units", "[9]"], 2, r"units=\[9\]: layer 1 has units 0 to 3"),
@@ -411,6 +409,31 @@ def test_wrong_reading(place, convdbn_, arguments, expected, message):
     assert (code, out) == (expected, ""), err
     assert re.search(message, err) and "Traceback" not in err
     assert contents(place) == before
+
+
+WRITERS = {
+    "features": (["--data", "pictures"], ".npz"),
+    "visualize": ([], ".png or .pdf or .svg"),
+    "plot": (["--figure", "weights"], ".png or .pdf or .svg"),
+    "sample": ([], ".png or .gif"),
+    "complete": (["--data", "pictures"], ".png or .pdf or .svg"),
+}
+
+
+@pytest.mark.parametrize("verb", WRITERS)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn_, verb):
+    """Even before a checkpoint that is not there is missed."""
+    options, suffixes = WRITERS[verb]
+    words = [verb, "--checkpoint", "nowhere", *options, "--output"]
+    for name in ("a.xyz", "a", "a.png.txt"):
+        code, out, err = convdbn_(*words, name)
+        assert (code, out) == (2, "")
+        assert f"output='{name}': name a file that ends in {suffixes}" in err
+    suffix = suffixes.split()[0]
+    code, out, err = convdbn_(*words, f"file/deep/a{suffix}")
+    assert (code, out) == (2, "")
+    assert f"output='file/deep/a{suffix}': 'file' is no folder to write into; name another" in err
+    assert convdbn_(*words, f"new/deep/a{suffix.upper()}")[0] == 4 and not (place / "new").exists()
 
 
 def test_divergence(place, convdbn_):
@@ -446,34 +469,22 @@ def test_as_a_program(place):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_but_saved(place, convdbn_, number):
+def test_interrupted_but_saved(place, convdbn_, monkeypatch, number):
     """A signal while layer 1 is trained: exit code 75, a checkpoint, and the run goes on with --resume."""
-    options = ["--kernel", "0", "--updates", "[1500, 5]", "--batch", "2", "--log-every", "500"]
-    command = [*train(), *options]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "convdbn", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
+    command = [*train(), "--kernel", "0", "--updates", "[10000000, 5]", "--batch", "2", "--log-every", "10"]
+    metrics = place / "run" / "metrics.csv"
+    code, out, log = interrupted(
+        command, number, place / "log", lambda log: metrics.exists() and len(metrics.read_text().splitlines()) > 1
     )
-    log = ""
-    for line in process.stderr:
-        log += line
-        if re.search(r"layer 1: .*epochs", line):
-            process.send_signal(number)
-            break
-    out, rest = process.communicate(timeout=100)
-    assert process.returncode == 75, log + rest
-    assert out == ""
-    assert re.search(r"layer 1, step \d+: saved; go on with --resume", rest) and "Traceback" not in rest
-    progress = convdbn.inspect("run")["progress"]
-    assert progress["layer"] == 0 and progress["step"] < 1500
+    assert (code, out) == (75, ""), log
+    assert re.search(r"layer 1, step \d+: saved; go on with --resume", log) and "Traceback" not in log
+    before = convdbn.inspect("run")["progress"]
+    assert before["layer"] == 0 and before["step"] >= 1
     code, _, err = convdbn_(*command)
     assert code == 2 and "holds a run already" in err
-    code, out, _ = convdbn_(*command, "--resume", "--json")
-    assert code == 0
-    assert json.loads(out)["finished"] is True
+    monkeypatch.setattr(api, "stop_on_signal", stop_after(3))
+    assert convdbn_(*command, "--resume")[0] == 75
+    assert convdbn.inspect("run")["progress"] == {"layer": 0, "step": before["step"] + 3}
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,13 @@
 """Refining and fine-tuning that are stopped go on to the same end, and no run is lost or taken for another."""
 
-import contextlib
 import itertools
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
+from running import interrupted, stop_after
 from safetensors.torch import load_file
 
 import convdbn
@@ -37,13 +34,7 @@ def trained(tmp_path_factory):
 
 def stopping(monkeypatch, updates):
     """A signal comes before update `updates`."""
-
-    @contextlib.contextmanager
-    def stop_after():
-        asked = itertools.count()
-        yield lambda: next(asked) >= updates
-
-    monkeypatch.setattr(further, "stop_on_signal", stop_after)
+    monkeypatch.setattr(further, "stop_on_signal", stop_after(updates))
 
 
 def contents(folder):
@@ -142,40 +133,26 @@ def test_what_is_begun_anew_keeps_no_baseline_of_before(tmp_path, trained):
     words = {"checkpoint": trained, "output_dir": tmp_path, "labels": 100, "epochs": 1, **WHERE}
     convdbn.finetune(**words, baseline=True)
     assert sorted(contents(tmp_path)) == ["baseline.safetensors", "classifier.safetensors"]
+    # What is refused loses nothing.
+    for wrong in ({"held_out": 0.01, "labels": 20}, {"layers": 3}, {"data": tmp_path}):
+        with pytest.raises(ValueError, match=r"held_out=0\.01: 1 of 20|layers=|no pictures"):
+            convdbn.finetune(**{**words, **wrong}, overwrite=True)
+        assert sorted(contents(tmp_path)) == ["baseline.safetensors", "classifier.safetensors"]
     convdbn.finetune(**words, overwrite=True)
     assert list(contents(tmp_path)) == ["classifier.safetensors"]
 
 
-@pytest.mark.parametrize(
-    ("verb", "words"),
-    [("refine", ["--method", "up-down", "--batch", "5"]), ("finetune", ["--batch", "5", "--distort", "0"])],
-)
-def test_a_signal_leaves_a_run_that_the_same_command_finishes(tmp_path, trained, capsys, verb, words):
-    where = [
-        "--checkpoint",
-        str(trained),
-        "--data",
-        "digits",
-        "--output-dir",
-        str(tmp_path / "run"),
-        "--device",
-        "cpu",
-    ]
-    command = [verb, *where, *words, "--epochs", "3"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "convdbn", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    for line in process.stderr:
-        if line.startswith("epoch 1:"):
-            process.send_signal(signal.SIGTERM)
-            break
-    out, rest = process.communicate(timeout=100)
-    assert (process.returncode, out) == (75, ""), rest
-    assert re.search(rf"convdbn {verb}: step \d+: saved; go on with --resume", rest) and "Traceback" not in rest
-    assert cli.main([*command, "--resume", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)
-    assert convdbn.inspect(tmp_path / "run")["finished"] is True
+@pytest.mark.parametrize(("verb", "words"), [("refine", ["--method", "up-down"]), ("finetune", ["--distort", "0"])])
+def test_a_signal_leaves_a_run_with_which_the_same_command_goes_on(
+    tmp_path, monkeypatch, trained, caplog, verb, words
+):
+    where = {"checkpoint": trained, "data": "digits", "output-dir": tmp_path / "run", "device": "cpu"}
+    command = [verb, *(f"--{name}={value}" for name, value in where.items()), *words, "--batch=5", "--epochs=5000"]
+    code, out, log = interrupted(command, signal.SIGTERM, tmp_path / "log", lambda log: "epoch 1:" in log)
+    assert (code, out) == (75, ""), log
+    stopped = re.search(rf"convdbn {verb}: step (\d+): saved; go on with --resume", log)
+    assert int(stopped[1]) > 100 and "Traceback" not in log  # an epoch
+    assert convdbn.inspect(tmp_path / "run")["finished"] is False
+    stopping(monkeypatch, 3)
+    assert cli.main([*command, "--resume"]) == 75
+    assert f"step {int(stopped[1]) + 3}: saved" in caplog.text

@@ -1,7 +1,11 @@
 """The verbs that show, from Python: what they write of a small run, and what they refuse."""
 
+import inspect
+from typing import get_args
+
 import pytest
 import torch
+from torch.nn import functional as F
 
 import convdbn
 from convdbn import plotting
@@ -45,8 +49,8 @@ def titles(figure):
 @pytest.mark.parametrize("method", ["linear", "top-down", "samples", "maximise", "patches"])
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
-    data = "digits" if method == "patches" else None
-    options = {"checkpoint": run, "method": method, "data": data, "split": "test", "device": "cpu", "count": 4}
+    given = {"data": "digits", "split": "test", "count": 4} if method == "patches" else {}
+    options = {"checkpoint": run, "method": method, "device": "cpu", **given}
     path = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
@@ -99,8 +103,8 @@ EXPECTED = {
 
 @pytest.mark.parametrize("figure", EXPECTED)
 def test_plots_of_a_run(run, tmp_path, drawn, figure):
-    data = None if figure in ("curves", "weights") else "digits"
-    options = {"checkpoint": run, "figure": figure, "data": data, "device": "cpu", "count": 20}
+    given = {} if figure in ("curves", "weights") else {"data": "digits", "count": 20}
+    options = {"checkpoint": run, "figure": figure, "device": "cpu", **given}
     path = convdbn.plot(**options, output=tmp_path / "deep" / "a.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0])[: len(EXPECTED[figure])] == EXPECTED[figure]
@@ -123,6 +127,40 @@ def test_maps_over_the_pictures(run, tmp_path, drawn):
     assert [axis.get_ylabel() for axis in drawn[1].axes][:2] == ["picture", "unit 2"]
 
 
+def test_chains_have_a_row_each_and_a_column_for_each_number_of_sweeps(run, tmp_path, drawn):
+    options = {"checkpoint": run, "figure": "chains", "device": "cpu", "count": 3}
+    convdbn.plot(**options, output=tmp_path / "a.png", sweeps=12)
+    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["chain 1", "chain 2", "chain 3"]
+    above = drawn[0].axes[0]
+    assert [label.get_text() for label in above.get_xticklabels()] == ["0", "1", "10", "12"]
+    shown = above.images[0].get_array()
+    assert shown.shape == (8, 4 * 9 - 1)  # 8 x 8 digits, lines between them
+    assert above.get_xticks().tolist() == [3.5, 12.5, 21.5, 30.5]
+    assert (
+        drawn[0].texts[0].get_text() == "fantasy chains from noise, after so many sweeps, in the pixels of pictures"
+    )
+    convdbn.plot(**options, output=tmp_path / "b.png", sweeps=12, seed=1)
+    assert (shown != drawn[1].axes[0].images[0].get_array()).any()
+    begun = {"data": "digits", "split": "test", "sweeps": 1}
+    convdbn.plot(**options, output=tmp_path / "c.png", **begun)
+    assert "from digits" in drawn[2].texts[0].get_text()
+    assert [label.get_text() for label in drawn[2].axes[0].get_xticklabels()] == ["0", "1"]
+
+
+@pytest.mark.parametrize("model", ["rbm500_mnist", "crbm_mnist"])
+def test_chains_that_begin_at_pictures_begin_near_them(tmp_path, drawn, model):
+    """The first column is what comes back from the hidden layer of each picture."""
+    digits = F.pad(open_images("digits")[range(4)], (6, 6, 6, 6)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    pictures = (255 * digits[:, 0, 6:34, 6:34]).byte()
+    for index, picture in enumerate(pictures):
+        figures.save_frames([picture], tmp_path / "p" / f"{index}.png", scale=1)
+    options = {"figure": "chains", "count": 9, "sweeps": 1, "data": tmp_path / "p", "device": "cpu"}
+    convdbn.plot(checkpoint=model, output=tmp_path / "a.png", **options)
+    first = [torch.as_tensor(axis.images[0].get_array())[:, :28] for axis in drawn[0].axes]
+    errors = torch.cdist(torch.stack(first).flatten(1).float(), pictures.flatten(1).float())
+    assert errors.argmin(1).tolist() == [0, 1, 2, 3]
+
+
 def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
     folder, error = tuned
     convdbn.plot(checkpoint=folder, figure="confusion", output=tmp_path / "a.png", data="digits", device="cpu")
@@ -133,6 +171,70 @@ def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
     right = sum(int(t.get_text()) for t in table.texts if t.get_position()[0] == t.get_position()[1])
     assert 100 * (1 - right / len(test)) == pytest.approx(error)
     assert f"{error:.2f} %" in table.get_title(loc="left")
+
+
+OPTIONS = {
+    "layer": 1, "units": [0], "side_by_side": True, "data": "digits", "split": "test", "count": 3, "data_root": "x",
+    "download": True, "seed": 3, "sweeps": 5,
+}  # fmt: skip
+PICTURES = {"data", "split", "count", "data_root", "download"}
+UNUSED = {
+    "linear": PICTURES | {"seed"},
+    "top-down": PICTURES | {"seed"},
+    "samples": PICTURES,
+    "maximise": PICTURES,
+    "patches": {"seed"},
+    "path": {"seed", "side_by_side"},
+    "reconstruction": {"side_by_side", "units"},
+    "curves": PICTURES | {"units", "sweeps", "seed"},
+    "weights": PICTURES | {"units", "sweeps", "seed"},
+    "updates": {"units", "sweeps", "seed"},
+    "activities": {"units", "sweeps", "seed"},
+    "cases": {"units", "sweeps", "seed"},
+    "maps": {"sweeps", "seed"},
+    "chains": {"layer", "units"},
+    "confusion": {"layer", "units", "split", "count", "sweeps", "seed"},
+}
+
+
+def test_every_method_and_figure_says_what_it_uses():
+    assert (*plotting.METHODS, *plotting.FIGURES) == (*get_args(plotting.Method), *get_args(plotting.Plot))
+
+
+@pytest.mark.parametrize("kind", [*plotting.METHODS, *plotting.FIGURES])
+def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
+    """With values of their own; every other option is taken, and then the checkpoint is missed."""
+    verb, name = ("visualize", "method") if kind in plotting.METHODS else ("plot", "figure")
+    options = {name: kind, "checkpoint": "nowhere", "output": tmp_path / "a.png"}
+    known = inspect.signature(getattr(convdbn, verb)).parameters
+    for option in UNUSED[kind]:
+        with pytest.raises(UsageError, match=rf"{option}=.*: of no use with {name}='{kind}'; leave out"):
+            getattr(convdbn, verb)(**options, **{option: OPTIONS[option]})
+    used = {option: value for option, value in OPTIONS.items() if option in known and option not in UNUSED[kind]}
+    with pytest.raises(CheckpointError, match="nowhere"):
+        getattr(convdbn, verb)(**options, **used)
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "message"),
+    [
+        ("sample", {"output": "a.png", "frames": 3}, r"frames=3: of no use with output='a\.png'; leave out"),
+        (
+            "sample",
+            {"output": "a.gif", "data_root": "x", "download": True},
+            "data_root='x', download=True: of no use",
+        ),
+        ("plot", {"output": "a.png", "figure": "chains", "split": "test"}, "split='test': of no use with data=None"),
+        ("evaluate", {"likelihood": True, "labels": 5, "draws": 2}, "labels=5, draws=2: of no use with likelihood=T"),
+        ("evaluate", {"likelihood": True, "reconstruction": True}, "reconstruction=True: of no use with likelihood="),
+        ("evaluate", {"classifier": "labels", "noise": 0.1}, "noise=0.1: of no use with classifier='labels'"),
+        ("refine", {"method": "up-down", "distort": 1.0}, "distort=1.0: of no use with method='up-down'"),
+        ("refine", {"method": "autoencoder", "k": 5, "k_end": 9}, "k=5, k_end=9: of no use with method='auto"),
+    ],
+)
+def test_other_verbs_refuse_options_of_no_use(verb, options, message):
+    with pytest.raises(UsageError, match=message):
+        getattr(convdbn, verb)(checkpoint="nowhere", **({} if "output" in options else {"data": "digits"}), **options)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +271,19 @@ def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
             convdbn.plot(checkpoint=checkpoint, figure="curves", output=tmp_path / "a.png")
 
 
+def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
+    options = {"checkpoint": "rbm500_mnist", "data": "digits", "count": 2, "output": tmp_path / "a.png"}
+    for verb, more in (("sample", {}), ("plot", {"figure": "chains"})):
+        with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 784\)"):
+            getattr(convdbn, verb)(**options, device="cpu", **more)
+
+
 @pytest.mark.parametrize("method", ["patches", "path", "reconstruction"])
 @pytest.mark.parametrize("model", ["rbm500_mnist", "cdbn_mnist"])
 def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
     layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
-    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2, "units": [0]}
+    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2}
+    options |= {} if method == "reconstruction" else {"units": [0]}
     with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
         convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
 
@@ -212,6 +322,28 @@ def test_a_classifier_of_other_classes(tuned, tmp_path):
             figures.save_frames([torch.zeros(8, 8, dtype=torch.uint8)], pictures / name / f"{index}.png", scale=1)
     with pytest.raises(UsageError, match=r"has the classes \['cat', 'dog'\], the classifier"):
         convdbn.plot(checkpoint=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
+
+
+def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
+    """In a folder or as a file, and whatever is done with it."""
+    output, data = tmp_path / "a.png", {"data": "digits", "device": "cpu"}
+    for path in (tuned[0], tuned[0] / "classifier.safetensors"):
+        for wanted in (
+            lambda path=path: convdbn.load(path),
+            lambda path=path: convdbn.visualize(checkpoint=path, output=output),
+            lambda path=path: convdbn.report(path),
+            lambda path=path: convdbn.finetune(checkpoint=path, **data),
+        ):
+            with pytest.raises(CheckpointError, match="holds a classifier, not a model; give the model that it was"):
+                wanted()
+    for path in (run, run / "model.safetensors"):
+        for wanted in (
+            lambda path=path: convdbn.load_classifier(path),
+            lambda path=path: convdbn.plot(checkpoint=path, figure="confusion", output=output, **data),
+        ):
+            with pytest.raises(CheckpointError, match="holds a model, not a classifier; make one of it with"):
+                wanted()
+    assert convdbn.inspect(tuned[0])["finetuned"]["checkpoint"] == str(run)
 
 
 def test_pictures_of_several_sizes(run, tmp_path):

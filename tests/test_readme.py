@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def test_pictures_and_commands_of_the_readme_exist():
         assert (ROOT / picture).is_file()
     for target in re.findall(r"make ([\w-]+)", text):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_whoever_packages_it_gets_all_that_the_tests_look_at():
+    """In the source distribution is what git tracks, but for dotfiles."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    tops = {f"/{path.split('/')[0]}" for path in tracked.splitlines() if not path.startswith(".")}
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+    assert {*build["sdist"]["include"], "/pyproject.toml"} == tops
 
 
 @pytest.mark.slow

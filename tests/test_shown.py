@@ -80,12 +80,11 @@ class TestFile:
         assert text.count("<script") == 2
 
     def test_the_same_again_from_the_same_seed(self, run, written, tmp_path):
-        first, second = (
-            convdbn.report(run, output=tmp_path / name, count=10, seed=5, device="cpu") for name in ("a", "b")
-        )
+        paths = [tmp_path / "deep" / "a.html", tmp_path / "b.html"]
+        first, second = (convdbn.report(run, output=path, count=10, seed=5, device="cpu") for path in paths)
         assert first["pictures"] == 10
-        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-        assert second["output"] == str(tmp_path / "b")
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        assert second["output"] == str(paths[1])
 
     def test_pictures_that_are_gone_are_no_reason_to_fail(self, run, tmp_path, monkeypatch):
         copied = shutil.copytree(run, tmp_path / "moved")
@@ -114,6 +113,8 @@ class TestFile:
         with pytest.raises(UsageError, match="count=0: must be at least 1"):
             convdbn.report(run, count=0)
         assert cli.main(["report", str(tmp_path / "nothing")]) == 4
+        with pytest.raises(UsageError, match=r"output='.*a\.pdf': name a file that ends in \.html"):
+            convdbn.report(run, output=tmp_path / "a.pdf", data="digits")  # which do not fit
 
 
 @pytest.fixture(scope="module")

@@ -111,10 +111,7 @@ class Conv(Link):
         return F.conv2d(self._operand(pooled(x, self.pool)), self._operand(self.weight)).to(x.dtype)
 
     def down(self, y: Tensor) -> Tensor:
-        few_channels = self.weight.shape[1] <= 3
-        # On a CPU, transposed convolution to a few channels runs at a tenth of the speed of the other passes.
-        passed = self._down_by_columns if few_channels and y.is_cpu else F.conv_transpose2d
-        return spread(passed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
+        return spread(_transposed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
 
     def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
         below, above = self._operand(pooled(x, self.pool)), self._operand(y)
@@ -136,20 +133,6 @@ class Conv(Link):
         height, width = shape[-2] + kernel_height - 1, shape[-1] + kernel_width - 1
         return below, height * self.pool, width * self.pool
 
-    @staticmethod
-    def _down_by_columns(y: Tensor, weight: Tensor) -> Tensor:
-        """Transposed convolution as a matrix product and a fold, some rows of the maps at a time."""
-        batch, _, height, width = y.shape
-        _, channels, kernel_height, kernel_width = weight.shape
-        rows = max(1, COLUMNS // (batch * weight[0].numel() * width))
-        if rows >= height:
-            return _fold(y, weight)
-        x = y.new_zeros(batch, channels, height + kernel_height - 1, width + kernel_width - 1)
-        for top in range(0, height, rows):
-            part = _fold(y[:, :, top : top + rows], weight)
-            x[:, :, top : top + part.shape[2]] += part
-        return x
-
 
 LINKS: dict[str, type[Link]] = {link.kind: link for link in (Dense, Conv)}
 
@@ -157,6 +140,36 @@ LINKS: dict[str, type[Link]] = {link.kind: link for link in (Dense, Conv)}
 def pooled(x: Tensor, block: int) -> Tensor:
     """Pooling units: the sum over each block, `(B, n, H, W)` to `(B, n, H / block, W / block)`."""
     return x if block == 1 else F.avg_pool2d(x, block, divisor_override=1)
+
+
+def _transposed(y: Tensor, weight: Tensor) -> Tensor:
+    """Transposed convolution, which is slow on a CPU to a few channels, and on a GPU to many."""
+    few_channels = weight.shape[1] <= 3
+    if y.is_cpu and few_channels:
+        return _by_columns(y, weight)
+    if y.is_cuda and not few_channels:
+        return _by_convolution(y, weight)
+    return F.conv_transpose2d(y, weight)
+
+
+def _by_convolution(y: Tensor, weight: Tensor) -> Tensor:
+    """Transposed convolution as a "full" one with the filters turned by half a circle."""
+    height, width = weight.shape[2:]
+    return F.conv2d(y, weight.flip(2, 3).transpose(0, 1), padding=(height - 1, width - 1))
+
+
+def _by_columns(y: Tensor, weight: Tensor) -> Tensor:
+    """Transposed convolution as a matrix product and a fold, some rows of the maps at a time."""
+    batch, _, height, width = y.shape
+    _, channels, kernel_height, kernel_width = weight.shape
+    rows = max(1, COLUMNS // (batch * weight[0].numel() * width))
+    if rows >= height:
+        return _fold(y, weight)
+    x = y.new_zeros(batch, channels, height + kernel_height - 1, width + kernel_width - 1)
+    for top in range(0, height, rows):
+        part = _fold(y[:, :, top : top + rows], weight)
+        x[:, :, top : top + part.shape[2]] += part
+    return x
 
 
 def _fold(y: Tensor, weight: Tensor) -> Tensor:

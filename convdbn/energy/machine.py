@@ -127,8 +127,8 @@ class BoltzmannMachine(nn.Module):
                 raise ValueError(f"state[{layer}] is None: the free energy in colour {colour} needs it")
         return total
 
-    def forward(self, positive: State, negative: State) -> Tensor:
-        """The contrast: a scalar whose gradient is model statistics minus data statistics.
+    def forward(self, positive: State, negative: State, scale: float = 1.0) -> Tensor:
+        """The contrast: a scalar, 0 itself, whose gradient is `scale` times model statistics minus data statistics.
 
         With states of the data and of the model it is the gradient of minus the mean log-likelihood. The states are
         constants and the statistics are computed once, outside autograd, so optimizers, clipping and distributed
@@ -142,28 +142,27 @@ class BoltzmannMachine(nn.Module):
                     unit.statistics(state[layer], partial(self.field, state, layer)) for state in (positive, negative)
                 )
                 parameters += [parameter for parameter, _ in data]
-                statistics += [x - y for (_, x), (_, y) in zip(model, data, strict=True)]
+                statistics += [(x - y).mul_(scale) for (_, x), (_, y) in zip(model, data, strict=True)]
             for (a, b), link in zip(self.edges, self.links, strict=True):
                 (x, y), (data_x, data_y) = (
                     (self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))
                     for state in (negative, positive)
                 )
-                statistic = link.correlate(x, y, scale=1 / len(x))
+                statistic = link.correlate(x, y, scale=scale / len(x))
                 parameters.append(link.weight)
-                statistics.append(link.correlate(data_x, data_y, scale=-1 / len(data_x), onto=statistic))
+                statistics.append(link.correlate(data_x, data_y, scale=-scale / len(data_x), onto=statistic))
         loss: Tensor = _Contrast.apply(statistics, *parameters)
         return loss
 
 
 class _Contrast(torch.autograd.Function):
-    """Sum of <parameter, statistic>, whose gradient is the statistic: one node, and one buffer from the product to
-    the optimizer, where a graph would have dozens. For one backward pass."""
+    """0, with the statistics as its gradient in the parameters: one node, and one buffer from the product to the
+    optimizer, where a graph would have dozens. For one backward pass."""
 
     @staticmethod
     def forward(ctx: Any, statistics: list[Tensor], *parameters: Tensor) -> Tensor:
         ctx.statistics = statistics
-        dots = [p.flatten().dot(s.flatten()) for p, s in zip(parameters, statistics, strict=True)]
-        return torch.stack(dots).sum()
+        return statistics[0].new_zeros(())
 
     @staticmethod
     @once_differentiable

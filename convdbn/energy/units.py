@@ -50,7 +50,7 @@ class Unit(nn.Module, ABC):
         """What learning compares for the bias, minus the gradient of the mean own energy but for terms that hold no
         x: `(B, n, ...)` to `(n,)`."""
         x = self.coupled(x)
-        return x.mean(0) if x.ndim == 2 else x.sum((0, 2, 3)) / len(x)
+        return x.mean(0) if x.ndim == 2 else x.sum((2, 3)).mean(0)
 
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
         """Parameters that learn, each with what is compared for it; `field` gives the one that reaches the layer."""

@@ -2,20 +2,30 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from convdbn.errors import CheckpointError
 
 FORMAT = 1
 TRAINER = "trainer."
 """How the names of tensors begin that are there for going on with the training alone."""
+
+Kind = Literal["model", "classifier"]
+FILES: dict[Kind, str] = {"model": "model.safetensors", "classifier": "classifier.safetensors"}
+"""What the checkpoint of a folder is called."""
+INSTEAD: dict[Kind, str] = {
+    "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
+    "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
+}
+"""What is wrong with a file of the other kind where this one is wanted."""
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -44,8 +54,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata of a checkpoint."""
     with _open(path) as file:
-        names = file.keys()
-        return {name: file.get_tensor(name) for name in names}, _metadata(path, file)
+        # Copies begin where every tensor begins: on memory aligned like the file's, products may round otherwise.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no dictionary
+        return tensors, _metadata(path, file)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -63,6 +74,35 @@ def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     """The inverse of `joined`; the trainer's are none once training has finished."""
     trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
     return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
+
+
+def located(path: Path, kind: Kind) -> Path:
+    """The file itself, where a folder is given: that of the kind, or else of the other one."""
+    if not path.is_dir():
+        return path
+    return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
+
+
+def restore(
+    path: Path, kind: Kind, build: Callable[[Mapping[str, Any]], Module]
+) -> tuple[Module, dict[str, Any], dict[str, Tensor]]:
+    """What `build` makes of the architecture in a file, with its parameters; the metadata, and the trainer's tensors.
+
+    CheckpointError for a file of the other kind, and for parameters that do not fit the architecture.
+    """
+    tensors, metadata = read(path)
+    if kind not in metadata and not metadata.keys().isdisjoint(FILES):
+        raise CheckpointError(f"checkpoint={str(path)!r}: {INSTEAD[kind]}")
+    parameters, trainer = parted(tensors)
+    try:
+        module = build(metadata[kind])
+        module.load_state_dict(parameters)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
+            "that wrote it, or train again"
+        ) from error
+    return module.eval(), metadata, trainer
 
 
 def slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -85,7 +125,10 @@ def load_slots(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) 
 
 def _open(path: Path) -> Any:
     if not path.is_file():
-        raise CheckpointError(f"checkpoint={str(path)!r}: no such file; give a run folder or its model.safetensors")
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a "
+            "model of the package"
+        )
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:

@@ -44,4 +44,4 @@ Sparsity = BiasSparsity | DecayedSparsity
 
 def activation(x: Tensor) -> Tensor:
     """Mean over batch and positions, for each unit or map: `(B, n, ...)` to `(n,)`."""
-    return x.mean([0, *range(2, x.ndim)])
+    return x.mean(0) if x.ndim == 2 else x.mean((2, 3)).mean(0)

@@ -134,7 +134,7 @@ class Trainer:
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        loss = self.settings.generative * self.machine(means, model) / means[1][0, 0].numel()
+        loss = self.machine(means, model, scale=self.settings.generative / means[1][0, 0].numel())
         if self.settings.discriminative:
             pixels, *_, labels = data
             assert pixels is not None and labels is not None
@@ -201,22 +201,23 @@ class Trainer:
         typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
         step = weight - torch.cat([w.flatten() for w in before])
-        metrics = {
-            "step": self.step,
-            "reconstruction_error": float((data - reconstruction).square().mean()),
-            "activation": float(hidden.mean()),
-            "dead": float((highest < 0.05).float().mean()),
-            "always_on": float((typical > 0.95).float().mean()),
-            "weight_rms": float(weight.square().mean().sqrt()),
-            "update_to_weight": float(step.norm() / weight.norm()),
-            "hidden_bias": float(self.machine.units[1].bias.mean()),
-            "rate": float(self.optimizer.param_groups[0]["lr"]),
+        values = {
+            "reconstruction_error": (data - reconstruction).square().mean(),
+            "activation": hidden.mean(),
+            "dead": (highest < 0.05).float().mean(),
+            "always_on": (typical > 0.95).float().mean(),
+            "weight_rms": weight.square().mean().sqrt(),
+            "update_to_weight": step.norm() / weight.norm(),
+            "hidden_bias": self.machine.units[1].bias.mean(),
+            "rate": torch.as_tensor(self.optimizer.param_groups[0]["lr"]).to(weight),
         }
         if isinstance(self.machine.units[0], Gaussian):
-            metrics["sigma"] = float(self.machine.units[0].scale.mean())
+            values["sigma"] = self.machine.units[0].scale.mean()
         if watched is not None:
             seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
-            metrics["free_energy_gap"] = float(unseen - seen)
+            values["free_energy_gap"] = unseen - seen
+        row = torch.stack([*values.values()]).tolist()  # one copy from the device for all
+        metrics = {"step": self.step, **dict(zip(values, row, strict=True))}
         self._refuse_metrics(metrics)
         return metrics
 
@@ -276,15 +277,19 @@ _REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of
 
 @contextmanager
 def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
-    """Products in this precision, for as long as the training lasts."""
-    matmul = torch.backends.cuda.matmul
-    before, matmul.fp32_precision = matmul.fp32_precision, "tf32" if name == "tf32" else matmul.fp32_precision
+    """Products in this precision, for as long as the training lasts. Left alone, a GPU would take float32 for matrix
+    products and TF32 for convolutions."""
+    settings: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if name == "tf32" else "ieee"
     for link in machine.links:
         link.products = torch.bfloat16 if name == "bfloat16" else None
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision
         for link in machine.links:
             link.products = None
 

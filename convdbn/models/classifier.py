@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled, spread
-from convdbn.errors import CheckpointError, UsageError
+from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, trimmed
 from convdbn.models.pooling import Pooling
-from convdbn.models.stack import MODEL_FILE, Stack
+from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import mean_field, start
 
-CLASSIFIER_FILE = "classifier.safetensors"
+CLASSIFIER_FILE = checkpoint.FILES["classifier"]
 BASELINE_FILE = "baseline.safetensors"
 """The same network, trained from random weights."""
 
@@ -135,7 +135,7 @@ class Classifier(nn.Module):
             if deep
             else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         )
-        network.channels = stack.picture[0]
+        network.channels = stack.channels
         network.to(stack.machines[0].units[0].bias)
         below = [stack.machines[0].units[0], *(unit for _, unit in stack.layers)]
         for layer, visible, (link, hidden) in zip(network.layers, below, stack.layers, strict=False):
@@ -273,24 +273,13 @@ def load(path: str | Path) -> Classifier:
 
 def load_run(path: str | Path) -> tuple[Classifier, dict[str, Any], dict[str, Tensor]]:
     """The network, the metadata, and the trainer's tensors (none once training has finished)."""
-    file = Path(path) / CLASSIFIER_FILE if Path(path).is_dir() else Path(path)
-    tensors, metadata = checkpoint.read(file)
-    parameters, trainer = checkpoint.parted(tensors)
-    try:
-        network = Classifier.build(metadata["classifier"])
-        network.load_state_dict(parameters)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"checkpoint={str(file)!r}: holds no classifier of this version ({error})") from error
-    return network.eval(), metadata, trainer
+    return checkpoint.restore(checkpoint.located(Path(path), "classifier"), "classifier", Classifier.build)
 
 
 def classifier_file(path: str | Path) -> Path | None:
     """The classifier in a file, or in a folder that holds no model besides; None where there is another thing."""
-    path = Path(path)
-    if path.is_dir():
-        alone = not (path / MODEL_FILE).exists() and (path / CLASSIFIER_FILE).exists()
-        return path / CLASSIFIER_FILE if alone else None
-    return path if path.is_file() and "classifier" in checkpoint.read_metadata(path) else None
+    file = checkpoint.located(Path(path), "model")
+    return file if file.is_file() and "classifier" in checkpoint.read_metadata(file) else None
 
 
 def _layer(shape: Shape) -> nn.Sequential:

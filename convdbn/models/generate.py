@@ -1,6 +1,7 @@
 """What a model would draw: Gibbs sampling in its top machine, then one pass down through the layers below it."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.models.geometry import output_side, trimmed, trimmed_size
-from convdbn.models.passes import downward, places, unpooled
+from convdbn.models.passes import downward, laid_out, places, unpooled
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -23,13 +24,13 @@ def generate(
     count: int,
     *,
     burn_in: int,
-    sweeps: int,
-    frames: int,
+    at: Sequence[int],
     generator: torch.Generator,
     begin: Tensor | None = None,
     labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """After `burn_in` sweeps, `frames` times and `sweeps` apart, a mean picture of each chain, `(count, c, h, w)`.
+    """A mean picture of each chain, `(count, c, h, w)`, after `burn_in` sweeps and so many more as each of `at` says,
+    which rise.
 
     The chains are those of the generator of Hinton, Osindero and Teh (2006, section 7): the top machine at thermal
     equilibrium, everything below from the top down. They begin at `begin`, pictures as layer 1 sees them, or else at
@@ -52,13 +53,13 @@ def generate(
         state = independent(top, _visible(stack), count, generator)
         state = state if labels is None else (*state[:-1], labels)
         state = _cooled(top, state, burn_in, generator, clamp)
-    for _ in range(frames):
+    for done, sweeps in itertools.pairwise((0, *at)):
+        state = gibbs(top, state, sweeps - done, generator=generator, clamp=clamp)
         if len(stack.machines) == 1:
-            yield top.units[0].mean(top.field(state, 0)).view(count, *_picture(stack))
+            yield laid_out(stack, 0, top.units[0].mean(top.field(state, 0)))
         else:
             below = [place.machine for place in places(stack)].index(len(stack.machines) - 1)
             yield downward(stack, below, unpooled(stack, below, state[0]), draw(generator))
-        state = gibbs(top, state, sweeps, generator=generator, clamp=clamp)
 
 
 def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class LayerInput:
         Where the layers below are drawn anew for each batch, these are the pictures as layer 1 sees them.
         """
         if isinstance(self.cache, Tensor):
-            return self.cache.index_select(0, indices.to(self.cache.device))
+            return self.cache.index_select(0, indices)
         if self.cache is not None:
             return [self.cache[i] for i in indices.tolist()]
         prepared = self._prepared(indices)
@@ -76,21 +77,22 @@ class LayerInput:
 
     def batch(self, step: int) -> Tensor:
         """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
-        indices, generator = self._indices(step), _seeded(self.seed, self.depth, step)
+        indices, generator = self._indices(step), partial(_seeded, self.seed, self.depth, step)
         if self.settings.crop and (self.cache is None or self.drawn):
             # Only what a crop sees of its picture is carried through the layers below.
             side, stride = seen(self.settings.crop, self.stack.geometry[: self.depth])
             pictures = self._prepared(indices) if self.cache is None else self.maps(indices)
-            return self._carried(random_crops(pictures, side, stride=stride, generator=generator), generator)
+            once = generator()
+            return self._carried(random_crops(pictures, side, stride=stride, generator=once), once)
         maps = self.maps(indices)
         if self.settings.crop:
-            return random_crops(maps, self.settings.crop, generator=generator)
+            return random_crops(maps, self.settings.crop, generator=generator())
         if not isinstance(maps, Tensor):
             raise DataError(
                 f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
                 "random crops, or add {kind: resize, size: 64} to its transform"
             )
-        maps = self._carried(maps, generator) if self.drawn else maps
+        maps = self._carried(maps, generator()) if self.drawn else maps
         maps = maps.flatten(1) if self.settings.kernel == 0 else maps
         return torch.cat([maps, self._labels(indices).to(maps)], 1) if self.settings.labels else maps
 
@@ -98,6 +100,7 @@ class LayerInput:
         """One-hot labels of these pictures, which the trainer takes beside their pixels; zeros where not known."""
         if self.images.labels is None:
             raise DataError(f"labels=True: {self.images.name} has no classes; put the pictures of each into a folder")
+        indices = indices.cpu()
         told = F.one_hot(self.images.labels[indices], len(self.images.classes))
         if self.settings.labelled:
             if self.known is None:
@@ -135,16 +138,18 @@ class LayerInput:
         return x
 
     def _indices(self, step: int) -> Tensor:
-        """Pictures of one update: the next ones of an endless sequence of shuffled epochs."""
+        """Pictures of one update: the next ones of an endless sequence of shuffled epochs. They lie where the cache
+        does, so that a batch costs a GPU no copy."""
+        device = self.cache.device if isinstance(self.cache, Tensor) else "cpu"
         count, chosen = len(self.images), []
         position, end = step * self.settings.batch, (step + 1) * self.settings.batch
         while position < end:
             epoch, offset = divmod(position, count)
             if self.order[0] != epoch:
-                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)))
+                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)).to(device))
             chosen.append(self.order[1][offset : offset + end - position])
             position += len(chosen[-1])
-        return torch.cat(chosen)
+        return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
 
     def _fill_cache(self, cache_bytes: int) -> None:
         """Keep all maps, unless the first chunk shows that they would not fit."""

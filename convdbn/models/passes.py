@@ -52,7 +52,7 @@ def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
     for depth, (index, layer) in enumerate(found):
         machine = stack.machines[index]
         x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
-        fields.append(machine.field(_alone(machine, layer - 1, x), layer))
+        fields.append(machine.field(alone(machine, layer - 1, x), layer))
         if depth + 1 < len(found):
             unit, inside = machine.units[layer], found[depth + 1].machine == index
             x = unit.mean(fields[-1]) if inside else unit.pooling_mean(fields[-1])
@@ -66,7 +66,7 @@ def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
     for depth in range(layer - 1, -1, -1):
         index, above = places(stack)[depth]
         machine = stack.downward(index)
-        unit, field = machine.units[above - 1], machine.field(_alone(machine, above, x), above - 1)
+        unit, field = machine.units[above - 1], machine.field(alone(machine, above, x), above - 1)
         x = rule(unit, field) if depth else unit.mean(field)
         if depth and above == 1:
             x = unpooled(stack, depth, x)
@@ -95,5 +95,6 @@ def laid_out(stack: Stack, layer: int, x: Tensor) -> Tensor:
     return x.view(len(x), stack.layers[layer - 1][1].n, *sides)
 
 
-def _alone(machine: BoltzmannMachine, layer: int, x: Tensor) -> Given:
+def alone(machine: BoltzmannMachine, layer: int, x: Tensor) -> Given:
+    """The state of which one layer of the machine is known."""
     return tuple(x if index == layer else None for index in range(len(machine.units)))

@@ -14,9 +14,11 @@ from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 from convdbn.sampling.gibbs import mean_field, start
 
-MODEL_FILE = "model.safetensors"
+MODEL_FILE = checkpoint.FILES["model"]
 WEIGHTS = Path(__file__).parents[1] / "weights"
 """Where the models lie that come with the package."""
+TRAINING = ("recipe", "data", "progress")
+"""What the metadata of a run of `convdbn train` tell of it."""
 
 
 class FeatureInfo(NamedTuple):
@@ -69,6 +71,11 @@ class Stack(nn.Module):
             for specs in (spec["machines"], spec["machines"][: spec.get("untied", 0)])
         )
         return Stack(build_transform(spec["transform"]), machines, spec["picture"], generative)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures, after the transform."""
+        return self.picture[0]
 
     @property
     def feature_info(self) -> list[FeatureInfo]:
@@ -158,17 +165,18 @@ def load(path: str | Path) -> Stack:
 
 def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
     """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
-    file = model_file(path)
-    tensors, metadata = checkpoint.read(file)
-    parameters, trainer = checkpoint.parted(tensors)
-    try:
-        stack = Stack.build(metadata["model"])
-        stack.load_state_dict(parameters)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    return checkpoint.restore(model_file(path), "model", Stack.build)
+
+
+def load_trained(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
+    """`load_run` of a model that knows its training; CheckpointError for one that was saved without."""
+    stack, metadata, trainer = load_run(path)
+    if missing := [name for name in TRAINING if name not in metadata]:
         raise CheckpointError(
-            f"checkpoint={str(file)!r}: parameters do not fit the architecture ({error})"
-        ) from error
-    return stack.eval(), metadata, trainer
+            f"checkpoint={str(path)!r}: a model without its training (no {', '.join(missing)} in it); give a run of "
+            "`convdbn train`, or the name of a model of the package"
+        )
+    return stack, metadata, trainer
 
 
 def model_file(path: str | Path) -> Path:
@@ -176,4 +184,4 @@ def model_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists() and (shipped := WEIGHTS / f"{path}.safetensors").is_file():
         return shipped
-    return path / MODEL_FILE if path.is_dir() else path
+    return checkpoint.located(path, "model")

@@ -18,6 +18,8 @@ DPI = 150
 """Pixels of a written picture to the inch."""
 MARGIN, GUTTER = 1.35, 0.06
 """Inches beside rows of pictures, for what they are, and between them."""
+NAME = 0.2
+"""Inches above columns of pictures, for what they are."""
 LAID_OVER = "viridis"
 """Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
 
@@ -85,16 +87,21 @@ def panels(
     return figure
 
 
-def labelled_rows(rows: Sequence[Tensor], labels: Sequence[str], title: str = "") -> Figure:
+def labelled_rows(
+    rows: Sequence[Tensor], labels: Sequence[str], title: str = "", columns: Sequence[str] = ()
+) -> Figure:
     """Rows of pictures `(n, c, h, w)`, as many in each, with what they are at their left: a picture, what was seen of
-    it, and how it was completed; or the samples of each class.
+    it, and how it was completed; or a chain, with `columns` above that say after how many sweeps.
 
     Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
     grey meaning 0.
     """
-    figure, axes = _rows(rows, labels, title)
+    figure, axes = _rows(rows, labels, title, room=NAME if columns else 0)
     for axis, row in zip(axes, rows, strict=True):
         axis.imshow(sheet(row, columns=len(row)).numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    width = rows[0].shape[3]
+    axes[0].set_xticks([index * (width + 1) + (width - 1) / 2 for index in range(len(columns))], columns, fontsize=9)
+    axes[0].tick_params(top=False, labeltop=True, bottom=False, labelbottom=False)
     return figure
 
 
@@ -119,6 +126,13 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     return figure
 
 
+def shown(sheet: Tensor) -> Tensor:
+    """From `(H, W, c)`, NaN in the gaps, what is drawn of it: white gaps, three channels `(H, W, 3)` as they are, any
+    other number of them as their mean `(H, W)`."""
+    sheet = sheet.nan_to_num(nan=1.0)
+    return sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
+
+
 def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W)` or `(H, W, 3)` of bytes.
 
@@ -133,7 +147,7 @@ def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     for index, picture in enumerate(pictures):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         out[:, top : top + height, left : left + width] = picture
-    return (255 * _shown(out.permute(1, 2, 0))).round().byte()
+    return (255 * shown(out.permute(1, 2, 0))).round().byte()
 
 
 def save_frames(frames: Sequence[Tensor], path: str | Path, *, scale: int = 2, milliseconds: int = 80) -> Path:
@@ -170,20 +184,21 @@ def blank(width: float, height: float, title: str = "") -> Figure:
 
 
 def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
-    axis.imshow(_shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_axis_off()
 
 
-def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Figure, list[Axes]]:
-    """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right."""
-    room = WIDTH - 2 * MARGIN
-    # A sixth of the room for each picture, or more where it would have fewer than a pixel of the file for its own.
-    widths = [min(room, max(room / 6, row.shape[3] / DPI) * len(row)) for row in rows]
+def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str, room: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right; inches of
+    `room` above the rows."""
+    line = WIDTH - 2 * MARGIN
+    # A sixth of the line for each picture, or more where it would have fewer than a pixel of the file for its own.
+    widths = [min(line, max(line / 6, row.shape[3] / DPI) * len(row)) for row in rows]
     heights = [
         width * row.shape[2] / (len(row) * row.shape[3]) + GUTTER for row, width in zip(rows, widths, strict=True)
     ]
-    top = 0.4 if title else GUTTER
+    top = room + (0.4 if title else GUTTER)
     height = sum(heights) + top
     figure = blank(WIDTH, height)
     figure.set_layout_engine("none")
@@ -198,9 +213,3 @@ def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str) -> tuple[Fi
         axis.spines[:].set_visible(False)
         axes.append(axis)
     return figure, axes
-
-
-def _shown(sheet: Tensor) -> Tensor:
-    """White gaps; one channel without its dimension, and anything but 1 or 3 channels as their mean."""
-    sheet = sheet.nan_to_num(nan=1.0)
-    return sheet if sheet.shape[-1] == 3 else sheet.mean(-1)

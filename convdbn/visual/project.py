@@ -8,7 +8,6 @@ mean away.
 
 import math
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,9 +16,9 @@ from torch.nn import functional as F
 from convdbn.energy import Conv, State, spread
 from convdbn.models.generate import independent
 from convdbn.models.geometry import receptive_field, trimmed_size
-from convdbn.models.passes import downward, laid_out, places, unpooled, upward, visible
+from convdbn.models.passes import alone, downward, laid_out, places, unpooled, upward, visible
 from convdbn.models.stack import Stack
-from convdbn.sampling.gibbs import gibbs
+from convdbn.sampling.gibbs import Clamp, gibbs, start
 
 Units = Sequence[int] | None
 
@@ -88,7 +87,7 @@ def maximise(
     """
     index = chosen(stack, layer, units)
     low, high = stack.machines[0].units[0].limits
-    channels, height, width = stack.picture[0], *_size(stack, layer)
+    channels, height, width = stack.channels, *_size(stack, layer)
     norm = math.sqrt(channels * height * width * (SHARE if high < math.inf else 1))
     like = next(stack.parameters())
     shape = (len(index), channels, height + 2 * jitter, width + 2 * jitter)
@@ -131,10 +130,25 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
 
 
 @torch.no_grad()
-def reconstruction(stack: Stack, layer: int, *, images: Tensor) -> Tensor:
-    """Pictures `(B, c, h, w)` as they come back from the features of one layer alone, all below it at its mean."""
-    features = stack.features(images, depth=layer, trim=True)[-1]
-    return downward(stack, layer, unpooled(stack, layer, features))
+def reconstruction(
+    stack: Stack, layer: int, *, images: Tensor, generator: torch.Generator, chains: int = 10, sweeps: int = 200
+) -> Tensor:
+    """Pictures `(B, c, h, w)` as they come back from the features of one layer alone.
+
+    What is below takes its means, one layer after the other. Between a higher layer of a deep Boltzmann machine and
+    what the machine sees there are layers that want input from both sides: there the expectation is an average over
+    Gibbs chains in which the layer is held at its features, and over the second half of the sweeps.
+    """
+    x = unpooled(stack, layer, stack.features(images, depth=layer, trim=True)[-1])
+    index, place = places(stack)[layer - 1]
+    if place == 1:
+        return downward(stack, layer, x)
+    machine, found = stack.machines[index], []
+    for part in x.split(max(1, CHUNK // chains)):
+        state = start(machine, alone(machine, place, part.repeat_interleave(chains, 0)))
+        pictures = _mean_pictures(stack, index, state, {place: True}, sweeps=sweeps, generator=generator)
+        found.append(pictures.unflatten(0, (len(part), chains)).mean(1))
+    return torch.cat(found)
 
 
 def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
@@ -175,27 +189,35 @@ def _clamped_mean(
 ) -> Tensor:
     """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
     index, place = places(stack)[layer - 1]
-    machine, below = stack.machines[index], [found.machine for found in places(stack)].index(index)
+    machine = stack.machines[index]
     state = list(independent(machine, _smallest(stack, index), len(rows), generator))
     held, corner = _held(state[place], rows, stack.geometry[layer - 1].pool)
     state[place] = state[place].masked_fill(held, 0)
     chain = torch.arange(len(rows))
     state[place][(chain, rows, *corner) if corner else (chain, rows)] = value
-    current, total = cast(State, tuple(state)), torch.zeros(())
-    for step in range(sweeps):
-        current = gibbs(machine, current, 1, generator=generator, clamp={place: held})
-        if 2 * step + 1 < sweeps:
-            continue
-        if below:
-            total = total + downward(stack, below, unpooled(stack, below, current[0]))
-        else:
-            total = total + machine.units[0].mean(machine.field(current, 0))
-    pictures = laid_out(stack, 0, total / ((sweeps + 1) // 2))
+    pictures = _mean_pictures(stack, index, tuple(state), {place: held}, sweeps=sweeps, generator=generator)
     if corner is None:
         return pictures
     (height, down), (width, right) = (receptive_field(stack.geometry[:layer], axis) for axis in (0, 1))
     top, left = corner[0] * down, corner[1] * right
     return pictures[..., top : top + height, left : left + width]
+
+
+def _mean_pictures(
+    stack: Stack, index: int, state: State, clamp: Clamp, *, sweeps: int, generator: torch.Generator
+) -> Tensor:
+    """Mean picture of each chain of machine `index`, over the second half of the sweeps."""
+    machine, below = stack.machines[index], [found.machine for found in places(stack)].index(index)
+    total = torch.zeros(())
+    for step in range(sweeps):
+        state = gibbs(machine, state, 1, generator=generator, clamp=clamp)
+        if 2 * step + 1 < sweeps:
+            continue
+        if below:
+            total = total + downward(stack, below, unpooled(stack, below, state[0]))
+        else:
+            total = total + machine.units[0].mean(machine.field(state, 0))
+    return laid_out(stack, 0, total / ((sweeps + 1) // 2))
 
 
 def _smallest(stack: Stack, index: int) -> tuple[int, ...]:

@@ -98,12 +98,10 @@ def patched(patches: Tensor) -> Sprite:
 
 
 def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], columns: int, kind: str) -> Sprite:
-    """From `(H, W, c)` with values in [0, 1], white where NaN; anything but 1 or 3 channels as their mean."""
+    """From `(H, W, c)` with values in [0, 1], or NaN."""
     from PIL import Image
 
-    sheet = sheet.nan_to_num(nan=1.0)
-    sheet = sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
-    picture = Image.fromarray((255 * sheet.clamp(0, 1)).round().byte().numpy())
+    picture = Image.fromarray((255 * figures.shown(sheet).clamp(0, 1)).round().byte().numpy())
     file = io.BytesIO()
     options = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "subsampling": 0}
     picture.save(file, kind, **options)
@@ -183,36 +181,33 @@ def zoom(sprite: Sprite) -> float:
 
 def _charts(rows: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
     """A plane for each quantity that was measured, a line for each layer, in the plane's pixels."""
-    width, height = CHART
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("layer", "step")))
-    charts = []
-    for name in names:
-        found = [row for row in rows if math.isfinite(row.get(name, math.nan))]
-        if not found:
-            continue
-        values = [row[name] for row in found]
-        low, high = min(values), max(values)
-        last, room = max(row["step"] for row in found), (high - low) or 1
-        lines = []
-        for layer in sorted({int(row["layer"]) for row in found}):
-            points = [
-                (round(width * row["step"] / (last or 1), 1), round(height * (high - row[name]) / room, 1))
-                for row in found
-                if row["layer"] == layer
-            ]
-            lines.append((points, layer))
-        lines.sort(key=lambda line: line[0][-1][1])
-        below, drawn = -math.inf, []
-        for points, layer in lines:  # from above, so that no line's number hides another
-            x, y = points[-1]
-            below = max(y, below + LABEL)
-            path = " ".join(f"{x:g},{y:g}" for x, y in points)
-            drawn.append({"layer": layer, "points": path, "label": (x, below)})
-        text = f"{low:.3g} to {high:.3g} in {last:g} updates"
-        charts.append(
-            {"name": name.replace("_", " "), "low": low, "high": high, "last": last, "lines": drawn, "text": text}
-        )
-    return charts
+    measured = {name: [row for row in rows if math.isfinite(row.get(name, math.nan))] for name in names}
+    return [_chart(name, found) for name, found in measured.items() if found]
+
+
+def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """The plane of a quantity that all these rows have."""
+    values = [row[name] for row in rows]
+    low, high, last = min(values), max(values), max(row["step"] for row in rows)
+    across, up = CHART[0] / (last or 1), CHART[1] / ((high - low) or 1)
+    lines = {
+        layer: [
+            (round(across * row["step"], 1), round(up * (high - row[name]), 1))
+            for row in rows
+            if row["layer"] == layer
+        ]
+        for layer in sorted({int(row["layer"]) for row in rows})
+    }
+    below, drawn = -math.inf, []
+    for layer, points in sorted(lines.items(), key=lambda line: line[1][-1][1]):
+        # From above, so that no line's number hides another.
+        x, y = points[-1]
+        below = max(y, below + LABEL)
+        path = " ".join(f"{x:g},{y:g}" for x, y in points)
+        drawn.append({"layer": layer, "points": path, "label": (x, below)})
+    text = f"{low:.3g} to {high:.3g} in {last:g} updates"
+    return {"name": name.replace("_", " "), "low": low, "high": high, "last": last, "lines": drawn, "text": text}
 
 
 def _recipe(recipe: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

@@ -4,8 +4,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from convdbn.errors import UsageError
 from convdbn.learning.metrics import Metrics
 from convdbn.models.stack import Stack
@@ -49,7 +47,8 @@ class TensorBoard:
         every = self.recipe.layers[layer - 1].updates / PICTURES
         if step // every > (step - self.recipe.log_every) // every:  # the first row of every tenth, and the last
             for number in range(layer, len(stack.layers) + 1):
-                writer.add_image(f"filters of layer {number}", _picture(stack, number), step, dataformats="HWC")
+                filters = figures.shown(figures.tiles(project.linear_combination(stack, number).cpu()))
+                writer.add_image(f"filters of layer {number}", filters, step, dataformats="HWC"[: filters.ndim])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -64,9 +63,3 @@ class TensorBoard:
         if layer not in self.writers:
             self.writers[layer] = SummaryWriter(self.folder / f"layer-{layer}", purge_step=step, flush_secs=10)
         return self.writers[layer]
-
-
-def _picture(stack: Stack, layer: int) -> Tensor:
-    """The filters of a layer side by side, `(H, W, 1 or 3)` in [0, 1]."""
-    sheet = figures.tiles(project.linear_combination(stack, layer).cpu()).nan_to_num(nan=1.0)
-    return sheet if sheet.shape[2] == 3 else sheet.mean(2, keepdim=True)

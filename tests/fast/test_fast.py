@@ -1,6 +1,7 @@
 """The compiled kernels against the PyTorch code that they stand in for, and what happens where they are not built."""
 
 import logging
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -10,9 +11,14 @@ from torch.nn import functional as F
 
 from convdbn import fast
 from convdbn.energy import Bernoulli, BlockSoftmax, Conv
-from convdbn.fast import build
+from convdbn.energy.links import _by_convolution
+from convdbn.fast import build, gpu
 
 needs_kernels = pytest.mark.skipif(build.library() is None, reason="no C compiler here: the kernels are not built")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: its kernels are not run")
+needs_interpreter = pytest.mark.skipif(
+    find_spec("triton") is None or torch.cuda.is_available(), reason="no Triton, or a GPU for it (conftest.py)"
+)
 
 LAYERS = {
     "dense": (lambda: Bernoulli(7), (5, 7)),
@@ -29,11 +35,26 @@ LAYERS = {
 }
 
 
-def layer(name):
+@pytest.fixture(
+    params=[
+        pytest.param("C", marks=needs_kernels),
+        pytest.param("Triton, interpreted", marks=needs_interpreter),
+        pytest.param("Triton", marks=needs_cuda),
+    ]
+)
+def device(request, monkeypatch):
+    """Where the kernels of each kind run; without a GPU those for one run on the CPU, by Triton's interpreter."""
+    if request.param == "Triton, interpreted":
+        monkeypatch.setattr(fast, "cpu", gpu)
+        monkeypatch.setattr(gpu, "TILE", 2**14)  # the interpreter takes the programs one after the other
+    return "cuda" if request.param == "Triton" else "cpu"
+
+
+def layer(name, device="cpu"):
     make, shape = LAYERS[name]
     unit = make()
     torch.nn.init.normal_(unit.bias, generator=generator(1))
-    return unit, 3 * torch.randn(shape, generator=generator(2))
+    return unit.to(device), 3 * torch.randn(shape, generator=generator(2)).to(device)
 
 
 @pytest.fixture
@@ -41,24 +62,23 @@ def without_kernels(monkeypatch):
     return lambda: monkeypatch.setattr(fast, "enabled", False)
 
 
-@needs_kernels
 @pytest.mark.parametrize("name", LAYERS)
 @torch.no_grad()
-def test_means_are_those_of_the_reference(name, without_kernels):
-    unit, field = layer(name)
-    means = unit.mean(field), unit.mean_and_sample(field, generator=generator())[0]
+def test_means_are_those_of_the_reference(name, device, without_kernels):
+    unit, field = layer(name, device)
+    assert fast.usable(field)
+    means = unit.mean(field), unit.mean_and_sample(field, generator=generator(device=device))[0]
     without_kernels()
     for mean in means:
         torch.testing.assert_close(mean, unit.mean(field), rtol=2e-6, atol=1e-7)
 
 
-@needs_kernels
 @pytest.mark.parametrize("name", LAYERS)
-def test_draws_are_states_and_average_to_the_mean(name):
-    unit, field = layer(name)
+def test_draws_are_states_and_average_to_the_mean(name, device):
+    unit, field = layer(name, device)
     times = 200_000 // field.numel() + 1
     many = field.repeat(times, *[1] * (field.ndim - 1))
-    mean, drawn = unit.mean_and_sample(many, generator=generator(3))
+    mean, drawn = unit.mean_and_sample(many, generator=generator(3, device))
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
     if isinstance(unit, BlockSoftmax):
         assert F.avg_pool2d(drawn, unit.block, divisor_override=1).max() <= 1
@@ -67,11 +87,10 @@ def test_draws_are_states_and_average_to_the_mean(name):
     assert 2 * norm.sf(abs(z)) > FALSE_ALARM
 
 
-@needs_kernels
 @pytest.mark.parametrize("shift", [0.0, 0.1], ids=["right", "planted bug"])
 @pytest.mark.parametrize("name", ["bernoulli", "block 2", "block 3"])
 @torch.no_grad()
-def test_the_joint_of_a_layer_is_exact_and_a_shifted_bias_is_caught(name, shift):
+def test_the_joint_of_a_layer_is_exact_and_a_shifted_bias_is_caught(name, shift, device):
     """Every state of 2 or 4 neighbouring blocks, or 6 units: dependence between lanes of a vector would show."""
     unit, shape = {
         "bernoulli": (Bernoulli(2), (2, 1, 3)),
@@ -83,39 +102,38 @@ def test_the_joint_of_a_layer_is_exact_and_a_shifted_bias_is_caught(name, shift)
     states = unit.states(shape)
     p = ((field * states).flatten(1).sum(1) - unit.energy(states)).double().softmax(0)
     unit.bias += shift
-    drawn = unit.sample(field.repeat(40_000, *[1] * len(shape)), generator=generator(6))
+    many = field.repeat(40_000, *[1] * len(shape)).to(device)
+    drawn = unit.to(device).sample(many, generator=generator(6, device)).cpu()
     caught = p_value(codes((drawn,)), codes((states,)), p) < FALSE_ALARM
     assert caught == bool(shift)
 
 
-@needs_kernels
-@pytest.mark.parametrize("lag", [1, 16, 500, 2048])
-def test_draws_are_independent_across_lanes_rows_and_groups(lag):
+@pytest.mark.parametrize("lag", [1, 16, 500, 1024, 2048])
+def test_draws_are_independent_across_lanes_rows_and_groups(lag, device):
     """Correlation of a long row of fair coins with itself, some places later: a z-score below 4.4 (1e-5)."""
-    coins = Bernoulli(500).sample(torch.zeros(4000, 500), generator=generator(7)).flatten() - 0.5
+    unit, field = Bernoulli(500).to(device), torch.zeros(4000, 500, device=device)
+    coins = unit.sample(field, generator=generator(7, device)).flatten() - 0.5
     z = 4 * float(coins[:-lag] @ coins[lag:]) / (len(coins) - lag) ** 0.5
     assert abs(z) < 4.4
 
 
-@needs_kernels
-def test_draws_depend_on_the_seed_alone():
-    unit, field = layer("block 2, many strips")
-    source = generator(8)
+def test_draws_depend_on_the_seed_alone(device):
+    unit, field = layer("block 2, many strips", device)
+    source = generator(8, device)
     first, second = (unit.sample(field, generator=source) for _ in range(2))
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert torch.equal(first, unit.sample(field, generator=generator(8)))
+        assert torch.equal(first, unit.sample(field, generator=generator(8, device)))
     finally:
         torch.set_num_threads(threads)
     assert not torch.equal(first, second)
 
 
-@needs_kernels
 @pytest.mark.parametrize("name", ["dense", "block 2"])
 @torch.no_grad()
-def test_extreme_and_missing_values(name):
-    unit, field = layer(name)
+def test_extreme_and_missing_values(name, device):
+    unit, field = layer(name, device)
     for value, least, most in ((1e4, 0.2, 1.0), (-1e4, 0.0, 1e-30)):
         mean = unit.mean(torch.full_like(field, value))
         assert mean.min() >= least and mean.max() <= most
@@ -132,12 +150,13 @@ def test_down_pass_is_the_transposed_convolution(shape, kernel):
     link = Conv(shape[1], 4, kernel)
     torch.nn.init.normal_(link.weight, generator=generator(9))
     y = torch.randn(shape[0], *link.up_shape(shape[1:]), generator=generator(10))
-    torch.testing.assert_close(link.down(y), F.conv_transpose2d(y, link.weight), rtol=1e-5, atol=1e-5)
+    right = F.conv_transpose2d(y, link.weight)
+    torch.testing.assert_close(link.down(y), right, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(_by_convolution(y, link.weight), right, rtol=1e-5, atol=1e-5)
 
 
-@needs_kernels
-def test_where_the_reference_runs():
-    x = torch.zeros(2, 3)
+def test_where_the_reference_runs(device):
+    x = torch.zeros(2, 3, device=device)
     assert not fast.usable(x)  # gradients may be wanted
     with torch.no_grad():
         assert fast.usable(x)

@@ -90,14 +90,14 @@ def test_bfloat16_products_are_near_those_of_float32(name):
         assert (e - r).norm() < 0.01 * e.norm()  # operands are rounded to 8 bits, relative error 2^-9 each
 
 
-def test_the_precision_of_a_gpu_is_put_back_after_training():
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    machine = rbm(36, 20)
-    run = Trainer(machine, Layer(updates=1, precision="tf32"), generator=seeded())
+@pytest.mark.parametrize(("precision", "products"), [("float32", "ieee"), ("tf32", "tf32")])
+def test_the_precision_of_a_gpu_is_put_back_after_training(precision, products):
+    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [place.fp32_precision for place in places]
+    run = Trainer(rbm(36, 20), Layer(updates=1, precision=precision), generator=seeded())
     seen = []
-    run.fit([torch.rand(4, 36)], on_metrics=lambda metrics: seen.append(matmul.fp32_precision))
-    assert seen == ["tf32"] and matmul.fp32_precision == before
+    run.fit([torch.rand(4, 36)], on_metrics=lambda metrics: seen.extend(place.fp32_precision for place in places))
+    assert seen == [products, products] and [place.fp32_precision for place in places] == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: captured updates are not run")

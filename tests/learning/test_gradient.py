@@ -61,8 +61,8 @@ def test_contrast_averages_batches_of_any_two_sizes(name):
         tuple(torch.rand(n, *shape, generator=source, dtype=torch.float64) for shape in shapes) for n in (4, 7)
     )
     parameters = list(machine.parameters())
-    contrast = torch.autograd.grad(machine(data, model), parameters)
-    energies = torch.autograd.grad(machine.energy(data).mean() - machine.energy(model).mean(), parameters)
+    contrast = torch.autograd.grad(machine(data, model, scale=0.5), parameters)
+    energies = torch.autograd.grad((machine.energy(data).mean() - machine.energy(model).mean()) / 2, parameters)
     for c, e in zip(contrast, energies, strict=True):
         torch.testing.assert_close(c, e)
 

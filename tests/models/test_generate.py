@@ -20,7 +20,8 @@ def model(*machines, picture=(1, 3, 3)):
 
 
 def drawn(stack, count=8, frames=1, seed=0, **options):
-    return list(generate(stack, count, burn_in=30, sweeps=2, frames=frames, generator=generator(seed), **options))
+    at = range(0, 2 * frames, 2)
+    return list(generate(stack, count, burn_in=30, at=at, generator=generator(seed), **options))
 
 
 @torch.no_grad()
@@ -33,6 +34,24 @@ def test_means_of_many_chains_are_those_of_the_machine():
         (pictures,) = drawn(stack, 4000, begin=begin)
         error = (pictures.flatten(1).var(0) / 4000).sqrt()
         assert ((pictures.flatten(1).mean(0) - p @ joint[0]).abs() < 5 * error).all()
+
+
+@torch.no_grad()
+def test_chains_leave_noise_as_the_sweeps_of_the_machine_say():
+    """After 0, 1 and 3 sweeps, by the exact transition between hidden states, five standard errors as above."""
+    stack = model(rbm(9, 4))
+    machine = stack.machines[0]
+    visible, hidden = (unit.states((unit.n,)) for unit in machine.units)
+    joint = exact.states(machine, machine.shapes((9,)), (0, 1))
+    energy = machine.energy(joint).view(len(visible), len(hidden))
+    sweep = (-energy).softmax(0).T @ (-energy).softmax(1)  # from hidden to visible, and on to hidden
+    p, means = (hidden @ machine.units[1].bias).softmax(0), machine.units[0].mean(machine.field((None, hidden), 0))
+    found = list(generate(stack, 4000, burn_in=0, at=(0, 1, 3), generator=generator()))
+    for pictures, sweeps in zip(found, (0, 1, 3), strict=True):
+        error = (pictures.flatten(1).var(0) / 4000).sqrt()
+        expected = p @ torch.linalg.matrix_power(sweep, sweeps) @ means
+        assert ((pictures.flatten(1).mean(0) - expected).abs() < 5 * error).all()
+    assert float((p @ means - expected).abs().max()) > 0.1
 
 
 @torch.no_grad()

@@ -177,8 +177,8 @@ def test_receptive_field_and_reduction_by_touching_single_pixels(layers):
         below = 3
     stack = randomised(Stack(build_transform([]), machines, (1, 1, 1)), scale=0.5)
     side = next(s for s in range(20, 60) if output_side(s, [Geometry((k, k), p) for k, p in layers], 0))
-    x = pictures(1, 1, side, side).double()
-    touched = x.repeat(side, 1, 1, 1)
+    x = pictures(1, 1, side, side).double().repeat(side, 1, 1, 1)  # batches of one shape round alike
+    touched = x.clone()
     touched[range(side), 0, range(side), range(side)] = 1 - x[0, 0].diagonal()
     before, after = stack.features(x), stack.features(touched)
     for info, old, new in zip(stack.feature_info, before, after, strict=True):
