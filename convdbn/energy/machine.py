@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from convdbn.energy.counts import Binomial, NoisyReLU
 from convdbn.energy.links import LINKS, Link
@@ -127,48 +126,32 @@ class BoltzmannMachine(nn.Module):
                 raise ValueError(f"state[{layer}] is None: the free energy in colour {colour} needs it")
         return total
 
-    def forward(self, positive: State, negative: State, scale: float = 1.0) -> Tensor:
-        """The contrast: a scalar, 0 itself, whose gradient is `scale` times model statistics minus data statistics.
+    @torch.no_grad()
+    def contrast(self, positive: State, negative: State, scale: float = 1.0) -> dict[nn.Parameter, Tensor]:
+        """`scale` times model statistics minus data statistics, for each parameter that learns.
 
-        With states of the data and of the model it is the gradient of minus the mean log-likelihood. The states are
-        constants and the statistics are computed once, outside autograd, so optimizers, clipping and distributed
-        wrappers work as usual and no product is done twice.
+        With states of the data and of the model it is the gradient of minus the mean log-likelihood, computed without
+        autograd: no product is done twice, and one buffer goes from the product to the optimizer.
         """
-        parameters: list[Tensor] = []
-        statistics: list[Tensor] = []
-        with torch.no_grad():
-            for layer, unit in enumerate(self.units):
-                data, model = (
-                    unit.statistics(state[layer], partial(self.field, state, layer)) for state in (positive, negative)
-                )
-                parameters += [parameter for parameter, _ in data]
-                statistics += [(x - y).mul_(scale) for (_, x), (_, y) in zip(model, data, strict=True)]
-            for (a, b), link in zip(self.edges, self.links, strict=True):
-                (x, y), (data_x, data_y) = (
-                    (self.units[a].coupled(state[a]), self.units[b].coupled(state[b]))
-                    for state in (negative, positive)
-                )
-                statistic = link.correlate(x, y, scale=scale / len(x))
-                parameters.append(link.weight)
-                statistics.append(link.correlate(data_x, data_y, scale=-scale / len(data_x), onto=statistic))
-        loss: Tensor = _Contrast.apply(statistics, *parameters)
-        return loss
+        gradients: dict[nn.Parameter, Tensor] = {}
 
+        def add(parameter: nn.Parameter, gradient: Tensor) -> None:
+            known = gradients.get(parameter)  # of the same link or unit in another place
+            gradients[parameter] = gradient if known is None else known + gradient
 
-class _Contrast(torch.autograd.Function):
-    """0, with the statistics as its gradient in the parameters: one node, and one buffer from the product to the
-    optimizer, where a graph would have dozens. For one backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, statistics: list[Tensor], *parameters: Tensor) -> Tensor:
-        ctx.statistics = statistics
-        return statistics[0].new_zeros(())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        statistics, ctx.statistics = ctx.statistics, None
-        return None, *[statistic.mul_(gradient) for statistic in statistics]
+        for layer, unit in enumerate(self.units):
+            data, model = (
+                unit.statistics(state[layer], partial(self.field, state, layer)) for state in (positive, negative)
+            )
+            for (parameter, x), (_, y) in zip(model, data, strict=True):
+                add(parameter, (x - y).mul_(scale))
+        for (a, b), link in zip(self.edges, self.links, strict=True):
+            (x, y), (data_x, data_y) = (
+                (self.units[a].coupled(state[a]), self.units[b].coupled(state[b])) for state in (negative, positive)
+            )
+            statistic = link.correlate(x, y, scale=scale / len(x))
+            add(link.weight, link.correlate(data_x, data_y, scale=-scale / len(data_x), onto=statistic))
+        return gradients
 
 
 def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:

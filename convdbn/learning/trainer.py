@@ -125,7 +125,7 @@ class Trainer:
             loss, means = denoising_loss(
                 self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
             )
-            self._descend(loss / means[1][0, 0].numel(), means)
+            self._set_gradients({}, loss / means[1][0, 0].numel(), means)
             self.optimizer.step()
             return means
         known = None
@@ -134,20 +134,24 @@ class Trainer:
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        loss = self.machine(means, model, scale=self.settings.generative / means[1][0, 0].numel())
-        if self.settings.discriminative:
-            pixels, *_, labels = data
-            assert pixels is not None and labels is not None
-            missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
-            classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
-            loss = loss + self.settings.discriminative * classified
-        self._descend(loss, means)
+        contrast = self.machine.contrast(means, model, scale=self.settings.generative / means[1][0, 0].numel())
+        self._set_gradients(contrast, self._classification(data, known), means)
         self.negative.follow(self.machine)
         if self.centring is None:
             self.optimizer.step()
         else:
             self.centring.step(self.machine, self.optimizer, means, model)
         return means
+
+    def _classification(self, data: Given, known: Tensor | None) -> Tensor | None:
+        """The discriminative term of the loss, -log p(label | pixels) where the label is known."""
+        if not self.settings.discriminative:
+            return None
+        pixels, *_, labels = data
+        assert pixels is not None and labels is not None
+        missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
+        classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
+        return self.settings.discriminative * classified
 
     @torch.no_grad()
     def _with_labels(self, data: Given) -> tuple[Given, Tensor]:
@@ -163,13 +167,17 @@ class Trainer:
         drawn = torch.zeros_like(labels).scatter_(1, index, 1)
         return (*data[:-1], torch.where(known[:, None], labels, drawn)), known
 
-    def _descend(self, loss: Tensor, means: State) -> None:
-        """Gradients of the loss, and of sparsity where it is asked for."""
+    def _set_gradients(
+        self, contrast: Mapping[torch.nn.Parameter, Tensor], loss: Tensor | None, means: State
+    ) -> None:
+        """Those of the contrast, which needs no autograd, and of the loss and of sparsity where there are any."""
         if self.sparsity is not None:
-            loss = loss + self.sparsity(self.machine, means)
+            sparsity = self.sparsity(self.machine, means)
+            loss = sparsity if loss is None else loss + sparsity
         for parameter in self.parameters:
-            parameter.grad = None
-        loss.backward()
+            parameter.grad = contrast.get(parameter)
+        if loss is not None:
+            loss.backward()
 
     def _schedule(self) -> tuple[float, int]:
         """Set learning rate, momentum, sigma and sweeps for this step; those that are no tensors."""
@@ -209,7 +217,6 @@ class Trainer:
             "weight_rms": weight.square().mean().sqrt(),
             "update_to_weight": step.norm() / weight.norm(),
             "hidden_bias": self.machine.units[1].bias.mean(),
-            "rate": torch.as_tensor(self.optimizer.param_groups[0]["lr"]).to(weight),
         }
         if isinstance(self.machine.units[0], Gaussian):
             values["sigma"] = self.machine.units[0].scale.mean()
@@ -217,7 +224,8 @@ class Trainer:
             seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
             values["free_energy_gap"] = unseen - seen
         row = torch.stack([*values.values()]).tolist()  # one copy from the device for all
-        metrics = {"step": self.step, **dict(zip(values, row, strict=True))}
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        metrics = {"step": self.step, "rate": rate, **dict(zip(values, row, strict=True))}
         self._refuse_metrics(metrics)
         return metrics
 

@@ -155,7 +155,9 @@ def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, gene
     given: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
     means, samples = positive(top, given, generator=generator)
     dreamt = ContrastiveDivergence(k)(top, samples, generator=generator)
-    loss, x = loss + top(means, dreamt), dreamt[0]
+    for parameter, gradient in top.contrast(means, dreamt).items():
+        loss = loss + (parameter * gradient).sum()  # which has this gradient
+    x = dreamt[0]
     for index in range(len(stack.machines) - 2, -1, -1):
         below = _drawn(stack.downward(index), x, up=False, generator=generator)
         loss = loss - _explained(stack.machines[index], x, below, up=True)

@@ -21,7 +21,8 @@ def states(machine, shapes, seed):
 def step(machine, centring, positive, negative):
     optimizer = torch.optim.SGD(machine.parameters(), lr=RATE)
     optimizer.zero_grad()
-    machine(positive, negative).backward()
+    for parameter, gradient in machine.contrast(positive, negative).items():
+        parameter.grad = gradient
     centring.step(machine, optimizer, positive, negative)
 
 
@@ -83,7 +84,7 @@ def test_filters_learn_as_if_each_map_were_its_difference_from_a_number(name):
     centring._slide = lambda positive, negative: None
     before = [link.weight.detach().clone() for link in machine.links]
     shifted = [(state[0] - 0.3, *state[1:]) for state in (positive, negative)]
-    gradients = torch.autograd.grad(machine(*shifted), [link.weight for link in machine.links])
+    gradients = [machine.contrast(*shifted)[link.weight] for link in machine.links]
     step(machine, centring, positive, negative)
     for link, old, gradient in zip(machine.links, before, gradients, strict=True):
         torch.testing.assert_close(link.weight, old - RATE * gradient)
@@ -98,9 +99,7 @@ def test_convolutions_carry_the_offset_into_the_hidden_bias():
     centring._slide = lambda positive, negative: None
     x = positive[0]
     before, old = machine.units[1].biased(machine.field((x, None), 1)), copy.deepcopy(machine)
-    machine(positive, negative).backward()
-    own = -RATE * machine.units[1].bias.grad
-    machine.zero_grad()
+    own = -RATE * machine.contrast(positive, negative)[machine.units[1].bias]
     step(machine, centring, positive, negative)
     link = machine.links[0]
     assert isinstance(link, Conv)
@@ -121,8 +120,7 @@ def test_convolutions_carry_the_offset_into_the_visible_bias(name):
         torch.full((unit.n,), o, dtype=torch.float64) for unit, o in zip(machine.units, (0, 0.2), strict=True)
     ]
     centring._slide = lambda positive, negative: None
-    machine(positive, negative).backward()
-    own = -RATE * machine.units[0].bias.grad
+    own = -RATE * machine.contrast(positive, negative)[machine.units[0].bias]
     hidden = torch.full_like(positive[1], 0.2)
     before = machine.units[0].biased(machine.field((None, hidden), 0)).mean([0, 2, 3])
     step(machine, centring, positive, negative)
@@ -138,7 +136,8 @@ def test_what_two_layers_share_is_carried_once(name):
     centring = Centring("data")
     centring.offsets = [torch.full((unit.n,), 0.3, dtype=torch.float64) for unit in machine.units]
     centring._slide = lambda positive, negative: None
-    machine(positive, negative).backward()
+    for parameter, gradient in machine.contrast(positive, negative).items():
+        parameter.grad = gradient
     own = [-RATE * unit.bias.grad for unit in machine.units]
     typical = tuple(torch.full_like(x[:1], 0.3) for x in positive)
 
