@@ -46,6 +46,8 @@ def finetune(
     distort: float = 1.0,
     sample_input: bool = False,
     mirror: bool = False,
+    adversarial: float = 0.0,
+    weight_decay: float = 1e-4,
     held_out: float = 0.1,
     baseline: bool = False,
     overwrite: bool = False,
@@ -74,6 +76,8 @@ def finetune(
         distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
         sample_input: draw bits from the input of the lowest layer, anew in every update.
         mirror: mirror pictures at random; not for letters and digits.
+        adversarial: how far a second presentation of each batch moves every value of the input, as raises the loss.
+        weight_decay: share of the weights, times the rate, that every update takes off.
         held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
         baseline: train the same network from random filters as well, for comparison; written beside the other.
         overwrite: replace a classifier that the folder holds already.
@@ -88,12 +92,15 @@ def finetune(
     from convdbn.readout import finetune as tuning
     from convdbn.readout.baselines import with_random_filters
 
-    settings = tuning.FineTuning(epochs, batch, rate, dropout, distort, sample_input, mirror, held_out, seed)
+    settings = tuning.FineTuning(
+        epochs, batch, rate, dropout, distort, sample_input, mirror, adversarial, weight_decay, held_out, seed
+    )
     origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
     options = {**vars(settings), **origin}
     folder = None if output_dir is None else Path(output_dir)
     main, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
-    goes_on = partial(saved_run, chosen=options, before=lambda run: run.get("finetuned", {}))
+    known = vars(tuning.FineTuning())  # settings that came later have their defaults
+    goes_on = partial(saved_run, chosen=options, before=lambda run: {**known, **run.get("finetuned", {})})
     saved = goes_on(main, overwrite=overwrite, resume=resume)
     model = load(checkpoint, device=device)
     train, test = _labelled(model, data, data_root, download, labels, seed)

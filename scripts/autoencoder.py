@@ -1,6 +1,6 @@
 """Squared error of MNIST pictures that come back from a code of 30 numbers (Hinton and Salakhutdinov 2006).
 
-    python scripts/autoencoder.py --data-root DIR [--quick]
+    python scripts/autoencoder.py --data-root DIR [--quick] [--device cuda]
 
 The four layers of recipe autoencoder_mnist, trained one after the other, as they are and after they were unrolled and
 trained together, beside 30 principal components. --quick: a tenth of the updates. Writes results/autoencoder.json
@@ -27,9 +27,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     name = "autoencoder_quick" if options.quick else "autoencoder"
-    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": "cpu"}
+    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, refining = recipes.load("autoencoder_mnist"), dict(REFINING)
     shortened: dict[str, Any] = {}
     if options.quick:

@@ -1,6 +1,6 @@
 """MNIST test error of classification RBMs: generative, discriminative and hybrid (Larochelle and Bengio 2008).
 
-    python scripts/classify_rbm.py --data-root DIR [--quick]
+    python scripts/classify_rbm.py --data-root DIR [--quick] [--device cuda]
 
 Each is trained on all 60,000 pictures, their bits drawn anew at every presentation; its own label units answer, from
 the pixels as they are. --quick: a tenth of the updates. Writes results/classify_rbm.json (--quick:
@@ -19,7 +19,7 @@ from convdbn import recipes
 
 KINDS: dict[str, dict[str, Any]] = {
     "generative": {"discriminative": 0.0, "generative": 1.0, "rate": 0.05},
-    "discriminative": {"generative": 0.0, "filters": [500]},
+    "discriminative": {"generative": 0.0, "filters": [500], "rate": 0.5},
     "hybrid": {},
 }
 """Changes of the recipe classification_rbm."""
@@ -29,9 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     name = "classify_rbm_quick" if options.quick else "classify_rbm"
-    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": "cpu"}
+    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plans = {}
     for kind, fields in KINDS.items():
         updates = recipes.load("classification_rbm", **fields).layers[0].updates

@@ -1,6 +1,6 @@
 """MNIST test error of the deep belief network 500-500-2000 (Hinton, Osindero and Teh 2006; Hinton 2007).
 
-    python scripts/dbn.py --data-root DIR [--quick]
+    python scripts/dbn.py --data-root DIR [--quick] [--device cuda]
 
 Recipe dbn_labels_mnist, whose top machine has label units: as it is, after up-down learning, and as a classifier
 fine-tuned by backpropagation. Nothing knows that the pixels lie in a plane. --quick: a tenth of the updates. Writes
@@ -26,9 +26,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     name = "dbn_quick" if options.quick else "dbn"
-    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": "cpu"}
+    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, up_down, tuning, shortened = recipes.load("dbn_labels_mnist"), dict(UP_DOWN), dict(FINE_TUNING), {}
     if options.quick:
         up_down["epochs"], tuning["epochs"] = up_down["epochs"] // 10, tuning["epochs"] // 10

@@ -1,6 +1,6 @@
 """MNIST test error of a stack of denoising autoencoders, fine-tuned with few labels (Vincent et al. 2010).
 
-    python scripts/denoising.py --data-root DIR [--quick]
+    python scripts/denoising.py --data-root DIR [--quick] [--device cuda]
 
 The three layers of recipe denoising_mnist are trained on all 60,000 pictures without labels; the network that they
 make then learns from some labels, equally many of each digit, beside the same network from random weights. --quick: a
@@ -28,9 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     name, part = ("denoising_quick", 10) if options.quick else ("denoising", 1)
-    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": "cpu"}
+    data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, run = recipes.load("denoising_mnist"), Path("runs", f"{name}_layers")
     shortened = {"updates": plan.layers[0].updates // part} if options.quick else {}
     tuning = {
@@ -44,7 +45,10 @@ def main() -> None:
         return {"run": str(run)}
 
     def tuned(count: int) -> dict[str, Any]:
-        found = convdbn.finetune(checkpoint=run, labels=count, baseline=True, **tuning[count], **data)
+        folder = Path("runs", f"{name}_{count}")
+        found = convdbn.finetune(
+            checkpoint=run, labels=count, output_dir=folder, baseline=True, resume=True, **tuning[count], **data
+        )
         return {key: round(found[key], 2) for key in ("error", "error_from_random_weights")}
 
     ledger.get("layers", layers)

@@ -289,6 +289,21 @@ def autoencoder_table() -> str:
     return "\n".join([*head, *rows, "", source(figures)])
 
 
+def denoising_table() -> str:
+    figures = results("denoising")
+    counts = [name for name in figures if name.isdigit()]
+    kinds = {
+        "three layers of 1,000 denoising units, fine-tuned": "error",
+        "the same network from random weights": "error_from_random_weights",
+    }
+    rows = [line(label, *(f"{figures[count][kind]:.2f}" for count in counts)) for label, kind in kinds.items()]
+    head = [
+        line("MNIST test error %, labelled pictures:", *(f"{int(count):,}" for count in counts)),
+        "|---" * (len(counts) + 1) + "|",
+    ]
+    return "\n".join([*head, *rows, "", source(figures)])
+
+
 def noise_table() -> str:
     figures = results("noise")
     accuracy = figures["accuracy"]
@@ -318,6 +333,7 @@ def main() -> int:
         likelihood_table,
         family_table,
         autoencoder_table,
+        denoising_table,
     )
     for name, table in ((table.__name__.removesuffix("_table"), table) for table in tables):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"

@@ -2,13 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from convdbn.errors import Diverged
+from convdbn.learning.capture import Captured
 from convdbn.learning.checkpoint import load_slots, slots
 
 WARM_UP = 0.1
@@ -39,26 +40,51 @@ class Descent:
         self, groups: list[dict[str, Any]], *, updates: int, weight_decay: float, generator: torch.Generator
     ) -> None:
         self.updates, self.generator, self.step = updates, generator, 0
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
         rates = [group["lr"] for group in groups]
+        device = groups[0]["params"][0].device
+        if device.type == "cuda":  # a CUDA graph reads what changes from tensors
+            groups = [{**group, "lr": torch.tensor(group["lr"], device=device)} for group in groups]
+        self.optimizer = torch.optim.AdamW(
+            groups, weight_decay=weight_decay, fused=True, capturable=device.type == "cuda"
+        )
         # The schedule divides by zero where it would rise for a single step.
         rise = max(WARM_UP, 2 / (updates + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, rates, total_steps=updates + 1, pct_start=rise, cycle_momentum=False
         )
 
-    def steps(self, batches: Iterable[Tensor], loss: Callable[[Tensor], Tensor]) -> Iterator[float]:
-        """Take the steps that are left, one for each batch; the loss before each.
+    def steps(
+        self,
+        batches: Iterable[Tensor],
+        loss: Callable[[Tensor], Tensor],
+        *,
+        recorded: bool = False,
+        key: Callable[[], Hashable] = lambda: None,
+    ) -> Iterator[float]:
+        """Take the steps that are left, one for each batch of indices; the loss before each.
 
-        Raises `Diverged` at a loss, or parameters in the end, that are not finite.
+        `recorded` says that the loss neither waits for a GPU nor brings it anything but the batch: there the step is
+        then a CUDA graph, made anew for each `key`, the numbers that the loss holds fast. Raises `Diverged` at a
+        loss, or parameters in the end, that are not finite.
         """
-        for batch in itertools.islice(batches, self.updates - self.step):
+        parameters = [x for group in self.optimizer.param_groups for x in group["params"]]
+        device = parameters[0].device
+        recorded = recorded and device.type == "cuda"
+
+        def descend(batch: Tensor) -> tuple[Tensor]:
+            for parameter in parameters:
+                parameter.grad = None
             value = loss(batch)
-            if not math.isfinite(current := float(value.detach())):
-                raise Diverged(f"step {self.step}: loss is {current}; {_REMEDY}")
-            self.optimizer.zero_grad()
+            if not recorded:
+                self._finite(value)
             value.backward()
             self.optimizer.step()
+            return (value.detach(),)
+
+        captured = Captured(descend, generator=self.generator)
+        for batch in itertools.islice(batches, self.updates - self.step):
+            (value,) = captured(batch.to(device), key()) if recorded else descend(batch)
+            current = self._finite(value)
             self.schedule.step()
             self.step += 1
             yield current
@@ -67,7 +93,7 @@ class Descent:
     def state(self) -> dict[str, Tensor]:
         """All that the next steps depend on but the parameters; `Diverged` where one of these is not finite."""
         self._refuse_divergence()
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         return {
             "step": torch.tensor(self.step),
             "rates": torch.tensor(rates, dtype=torch.float64),
@@ -80,8 +106,13 @@ class Descent:
         load_slots(self.optimizer, tensors)
         self.step = self.schedule.last_epoch = int(tensors["step"])
         for group, rate in zip(self.optimizer.param_groups, tensors["rates"].tolist(), strict=True):
-            group["lr"] = rate
+            group["lr"] = torch.full_like(group["lr"], rate) if isinstance(group["lr"], Tensor) else rate
         self.generator.set_state(tensors["generator"])
+
+    def _finite(self, loss: Tensor) -> float:
+        if not math.isfinite(value := float(loss.detach())):
+            raise Diverged(f"step {self.step}: loss is {value}; {_REMEDY}")
+        return value
 
     def _refuse_divergence(self) -> None:
         if not all(x.isfinite().all() for group in self.optimizer.param_groups for x in group["params"]):

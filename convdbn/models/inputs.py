@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -53,7 +53,6 @@ class LayerInput:
         own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
         self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
         self.drawn = settings.sample_input and depth > 0
-        self.known: Tensor | None = None
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
         if cache_bytes and self.settings.updates * self.settings.batch > len(images):
@@ -94,21 +93,26 @@ class LayerInput:
             )
         maps = self._carried(maps, generator()) if self.drawn else maps
         maps = maps.flatten(1) if self.settings.kernel == 0 else maps
-        return torch.cat([maps, self._labels(indices).to(maps)], 1) if self.settings.labels else maps
+        return torch.cat([maps, self.told[indices].to(maps)], 1) if self.settings.labels else maps
 
-    def _labels(self, indices: Tensor) -> Tensor:
-        """One-hot labels of these pictures, which the trainer takes beside their pixels; zeros where not known."""
+    @property
+    def device(self) -> torch.device:
+        """Where the cache lies, and what is looked up beside it."""
+        return self.cache.device if isinstance(self.cache, Tensor) else torch.device("cpu")
+
+    @cached_property
+    def told(self) -> Tensor:
+        """One-hot labels of all pictures, `(N, classes)`, which the trainer takes beside their pixels; zeros where
+        they are not known."""
         if self.images.labels is None:
             raise DataError(f"labels=True: {self.images.name} has no classes; put the pictures of each into a folder")
-        indices = indices.cpu()
-        told = F.one_hot(self.images.labels[indices], len(self.images.classes))
+        told = F.one_hot(self.images.labels, len(self.images.classes))
         if self.settings.labelled:
-            if self.known is None:
-                known = labelled(self.images.labels.numpy(), self.settings.labelled, seed=self.seed)
-                self.known = torch.zeros(len(self.images), 1, dtype=torch.long)
-                self.known[torch.from_numpy(known)] = 1
-            told = told * self.known[indices]
-        return told
+            known = torch.zeros(len(told), 1, dtype=torch.long)
+            chosen = labelled(self.images.labels.numpy(), self.settings.labelled, seed=self.seed)
+            known[torch.from_numpy(chosen)] = 1
+            told = told * known
+        return told.to(self.device)
 
     def batches(self, start: int) -> Iterator[Tensor]:
         """The batches of updates `start` and on."""
@@ -140,13 +144,12 @@ class LayerInput:
     def _indices(self, step: int) -> Tensor:
         """Pictures of one update: the next ones of an endless sequence of shuffled epochs. They lie where the cache
         does, so that a batch costs a GPU no copy."""
-        device = self.cache.device if isinstance(self.cache, Tensor) else "cpu"
         count, chosen = len(self.images), []
         position, end = step * self.settings.batch, (step + 1) * self.settings.batch
         while position < end:
             epoch, offset = divmod(position, count)
             if self.order[0] != epoch:
-                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)).to(device))
+                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)).to(self.device))
             chosen.append(self.order[1][offset : offset + end - position])
             position += len(chosen[-1])
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen)

@@ -83,6 +83,9 @@ def refine(
     if keeping.saved:
         descent.load_state(keeping.saved)
 
+    def sweeps() -> int:
+        return round(settings.k + (settings.k_end - settings.k) * descent.step / max(1, updates - 1))
+
     def loss(index: Tensor) -> Tensor:
         if encoder:
             seen = x[index]
@@ -90,12 +93,12 @@ def refine(
                 pictures = seen.view(-1, *stack.picture)
                 seen = distorted(pictures, settings.distort, generator=generator).flatten(1)
             return reconstruction_loss(stack, seen)
-        k = round(settings.k + (settings.k_end - settings.k) * descent.step / max(1, updates - 1))
         told = None if labels is None else labels[index]
-        return up_down_loss(stack, x[index], told, k=k, generator=generator)
+        return up_down_loss(stack, x[index], told, k=sweeps(), generator=generator)
 
     batches = shuffled(len(x), batch, seed=settings.seed, start=descent.step)
-    for value in descent.steps(keeping.guarded(batches, descent.state, lambda: f"step {descent.step}"), loss):
+    guarded = keeping.guarded(batches, descent.state, lambda: f"step {descent.step}")
+    for value in descent.steps(guarded, loss, recorded=True, key=sweeps):
         if descent.step % per_epoch == 0:
             log.info("epoch %d: loss %.4f", descent.step // per_epoch, value)
     return stack.eval()

@@ -40,6 +40,7 @@ class Stack(nn.Module):
 
     machines: MutableSequence[BoltzmannMachine]
     generative: MutableSequence[BoltzmannMachine]
+    place: Tensor
 
     def __init__(
         self,
@@ -53,6 +54,8 @@ class Stack(nn.Module):
         self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
         self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
+        # Before there is any machine: device and dtype of what the first one is made from.
+        self.register_buffer("place", torch.zeros(()), persistent=False)
 
     def spec(self) -> dict[str, Any]:
         """The architecture as JSON."""
@@ -110,7 +113,7 @@ class Stack(nn.Module):
 
     def prepare(self, images: Tensor) -> Tensor:
         """Checked and transformed pictures: the input of the first layer."""
-        return self.transform.prepare(images, like=next(self.parameters(), torch.zeros(())))
+        return self.transform.prepare(images, like=next(self.parameters(), self.place))
 
     @torch.no_grad()
     def infer(self, x: Tensor, index: int) -> list[Tensor]:

@@ -26,7 +26,6 @@ BATCH = 100
 """Pictures that are classified at once."""
 LINEAR_RATE = 100.0
 """Rate of the linear map, over the layers' and the root of the number of values that it sees."""
-WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,11 @@ class FineTuning:
     """Draw bits from what the lowest layer sees, anew in every update, where all of it is in [0, 1]."""
     mirror: bool = False
     """Mirror pictures at random; not for letters and digits."""
+    adversarial: float = 0.0
+    """How far every value that the lowest layer sees is moved in a second presentation of the batch, up or down as
+    raises the loss, which is then the mean of both (Goodfellow, Shlens and Szegedy 2015); 0 presents it once."""
+    weight_decay: float = 1e-4
+    """Share of the weights, times the rate, that every update takes off."""
     held_out: float = 0.1
     """Share of the labelled pictures that judges the epochs; 0 trains on all of them to the end."""
     seed: int = 0
@@ -61,8 +65,9 @@ class FineTuning:
             raise UsageError(f"held_out={self.held_out}: a share of at most .5; 0 holds nothing out")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout={self.dropout}: a share below 1")
-        if self.distort < 0:
-            raise UsageError(f"distort={self.distort}: a strength of at least 0")
+        for name in ("distort", "adversarial", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name}={getattr(self, name)}: must be at least 0")
 
 
 def finetune(network: Classifier, images: Images, settings: FineTuning, keeping: Keeping = UNKEPT) -> Classifier:
@@ -75,7 +80,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
-    train, held = _split(images.labels, settings)
+    train, held = (indices.to(device) for indices in _split(images.labels, settings))
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
@@ -83,7 +88,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
     descent = Descent(
         _groups(network, settings),
         updates=settings.epochs * per_epoch,
-        weight_decay=WEIGHT_DECAY,
+        weight_decay=settings.weight_decay,
         generator=generator,
     )
     best = _Best()
@@ -99,11 +104,18 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
 
     def loss(chosen: Tensor) -> Tensor:
         index = train[chosen]
-        return F.cross_entropy(network.linear(thinned(network.values(presented(index), thinned))), labels[index])
+        x = presented(index).requires_grad_(settings.adversarial > 0)
+
+        def missed(x: Tensor) -> Tensor:
+            return F.cross_entropy(network.linear(thinned(network.values(x, thinned))), labels[index])
+
+        plain = missed(x)
+        return (plain + missed(worse(x, plain, settings.adversarial))) / 2 if settings.adversarial else plain
 
     batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
     guarded = keeping.guarded(batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}")
-    for value in descent.steps(guarded, loss):
+    recorded = not settings.distort and not settings.mirror and all(s.kernel == (0, 0) for s in network.shapes)
+    for value in descent.steps(guarded, loss, recorded=recorded):
         epoch, within = divmod(descent.step, per_epoch)
         if within:
             continue
@@ -116,6 +128,13 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
     if best.parameters:
         network.load_state_dict(best.parameters)
     return network.eval()
+
+
+def worse(x: Tensor, loss: Tensor, strength: float) -> Tensor:
+    """`x`, every value moved by `strength` the way that raises the loss, as far as the range of the batch allows."""
+    (slope,) = torch.autograd.grad(loss, x, retain_graph=True)
+    x = x.detach()
+    return (x + strength * slope.sign()).clamp(*x.aminmax())
 
 
 class _Best:

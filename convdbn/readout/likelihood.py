@@ -38,7 +38,8 @@ def likelihood(
     two directions agree within a nat. Restricted machines with few hidden units are enumerated instead. Pixels that
     Bernoulli units see and that are not 0 or 1 are drawn once, which `pixels` states.
     """
-    machines, generator = list(stack.machines), torch.Generator().manual_seed(seed)
+    machines = list(stack.machines)
+    generator = torch.Generator(machines[0].units[0].bias.device).manual_seed(seed)
     if len(machines) > 1 and any(max(kernel) for kernel, _ in stack.geometry):
         raise UsageError(
             "likelihood: convolutional layers in a stack share pooling units; take its first layer alone"
@@ -92,7 +93,7 @@ def _log_z(
 @torch.no_grad()
 def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, generator: torch.Generator) -> State:
     """`count` states of the machine itself: parallel tempering for `MIXING` sweeps, from rows of `data`."""
-    index = torch.randint(len(data), (count,), generator=generator)
+    index = torch.randint(len(data), (count,), generator=generator, device=data.device)
     state = start(machine, (data[index], *[None] * (len(machine.units) - 1)))
     state = update(machine, state, 1, draw(generator))
     betas = tempering.ladder(TEMPERATURES, like=data)

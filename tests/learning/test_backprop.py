@@ -111,3 +111,23 @@ def test_batches_are_a_function_of_the_seed_and_the_update(start):
     for epoch in range(3):  # three whole batches of ten, no picture twice
         assert len(torch.cat(whole[3 * epoch : 3 * epoch + 3]).unique()) == 9
     assert not torch.equal(torch.cat(whole[:3]), torch.cat(whole[3:6]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: recorded steps are not run")
+def test_recorded_steps_are_the_plain_ones():
+    """A loss without noise: the same descent, also where a new key makes a new recording half-way."""
+    rows = torch.randn(10, 2, generator=torch.Generator().manual_seed(1)).cuda()
+    ends = []
+    for recorded in (False, True):
+        point = nn.Parameter(torch.zeros(2, device="cuda"))
+        generator = torch.Generator("cuda")
+        descent = Descent([{"params": [point], "lr": 0.1}], updates=40, weight_decay=0.1, generator=generator)
+        steps = descent.steps(
+            shuffled(10, 3, seed=5),
+            lambda index, point=point: (point - rows[index]).square().sum(),
+            recorded=recorded,
+            key=lambda descent=descent: descent.step // 20,
+        )
+        ends.append((list(steps), point.tolist()))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-5)
+    assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-5)

@@ -281,6 +281,13 @@ def test_a_fitted_transform_travels_in_the_checkpoint(tmp_path):
     assert torch.equal(loaded.features(x)[1], stack.features(x)[1])
 
 
+def test_before_the_first_machine_pictures_go_where_the_fitted_transform_is():
+    """As in training on a GPU, whose first layer is made from pictures that a whitening there has seen."""
+    stack = Stack(build_transform([{"kind": "zca"}]), [], ())
+    stack.transform.fit([pictures(50, 1, 4, 4)])
+    assert stack.double().prepare(pictures(2, 1, 4, 4)).dtype == torch.float64
+
+
 def test_the_scale_of_gaussian_visibles_travels_in_the_checkpoint(tmp_path):
     stack = conv_stack(visible=Gaussian(1))
     stack.machines[0].units[0].set_scale(0.37)

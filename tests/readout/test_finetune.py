@@ -11,7 +11,7 @@ from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_rbm, dbm
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import Stack
-from convdbn.readout.finetune import FineTuning, _split, confusion, error, finetune, logits, shaped
+from convdbn.readout.finetune import FineTuning, _split, confusion, error, finetune, logits, shaped, worse
 
 
 def network(classes, transform=()):
@@ -90,6 +90,9 @@ def test_refusals(digits):
         finetune(network(["a", "b"]), ArrayImages(torch.rand(4, 1, 8, 8)), FineTuning())
     with pytest.raises(UsageError, match="rate=0"):
         FineTuning(rate=0)
+    for name in ("distort", "adversarial", "weight_decay"):
+        with pytest.raises(UsageError, match=f"{name}=-1: must be at least 0"):
+            FineTuning(**{name: -1})
 
 
 def test_a_deep_machine_learns_from_labels_with_drawn_bits(digits):
@@ -106,6 +109,27 @@ def test_a_deep_machine_learns_from_labels_with_drawn_bits(digits):
     assert error(network, test) < 25  # 90 at first
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) == name.startswith("machine."), name
+
+
+def test_the_worst_neighbour_of_a_linear_loss():
+    """It lies in the corner of the box that the weights point to, cut at the range of the batch."""
+    weights = torch.tensor([2.0, -3.0, 0.5])
+    x = torch.tensor([[0.5, 0.5, 0.5], [0.0, 1.0, 0.95]], requires_grad=True)
+    moved = worse(x, (x @ weights).sum(), 0.1)
+    torch.testing.assert_close(moved, torch.tensor([[0.6, 0.4, 0.6], [0.1, 0.9, 1.0]]))
+    assert not moved.requires_grad
+
+
+def test_a_network_that_saw_the_worst_neighbours_bears_them(digits):
+    train, test = digits
+    pictures, losses = test[range(len(test))], []
+    for strength in (0.0, 0.1):
+        tuned = network(train.classes)
+        finetune(tuned, train, FineTuning(epochs=15, batch=20, rate=0.003, distort=0, adversarial=strength))
+        x = pictures.clone().requires_grad_()
+        moved = worse(x, F.cross_entropy(tuned(x), test.labels), 0.1)
+        losses.append(float(F.cross_entropy(tuned(moved), test.labels).detach()))
+    assert losses[1] < 0.8 * losses[0]
 
 
 def test_confusion_counts_every_picture_once_in_the_row_of_its_class(digits):
