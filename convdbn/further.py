@@ -277,7 +277,7 @@ def complete(
         output: picture to write, .png, .pdf or .svg.
         cover: left, right, top or bottom half.
         count: test pictures to complete, of which the first 16 are shown.
-        sweeps: sweeps of parallel tempering, the second half of which is averaged.
+        sweeps: sweeps of Gibbs sampling in ten chains for each picture, the second half of which is averaged.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
         seed: seed of the chains.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from objects import MIXTURE, MIXTURE_FILTERS, MIXTURE_SIZE, OBJECTS, half, learned, natural, resized
+from objects import EACH, MIXTURE, OBJECTS, half, learned, mixture_size, natural, resized
 from reporting import Ledger, fingerprint, write
 
 import convdbn
@@ -54,7 +54,7 @@ def edges(network: Stack) -> dict[str, Any]:
 def which_object(network: Stack, data_root: str) -> dict[str, float]:
     """Bits that a feature of each layer says about which of the four objects a picture shows, mean over features."""
     tested = [half(data_root, folder, first=False).select(range(TESTED)) for folder in MIXTURE]
-    pictures = torch.cat([resized(images, MIXTURE_SIZE) for images in tested])
+    pictures = torch.cat([resized(images, mixture_size()) for images in tested])
     labels = np.repeat(range(len(MIXTURE)), TESTED)
     maps = [network.features(batch, trim=True) for batch in pictures.split(20)]
     scores = [torch.cat([peak_scores(x[depth], regions=1, quantile=1.0) for x in maps]) for depth in range(3)]
@@ -68,9 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data-root", required=True)
     options = parser.parse_args()
-    ledger = Ledger(
-        "figures", fingerprint(recipes.load("natural"), recipes.load("parts"), MIXTURE, MIXTURE_SIZE, MIXTURE_FILTERS)
-    )
+    ledger = Ledger("figures", fingerprint(recipes.load("natural"), recipes.load("objects"), MIXTURE, EACH))
     scenes = natural(options.data_root)
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")
     networks = {name: learned(options.data_root, name) for name in (*OBJECTS, "mixture")}

@@ -57,14 +57,18 @@ def main() -> None:
     epochs = {1000: 10} if options.quick else {count: UPDATES * 32 // count for count in TUNED_COUNTS}
     ledger = Ledger(name, fingerprint(WEIGHTS / f"{MODEL}.safetensors", draws, epochs, FINE_TUNING))
 
-    compared = ledger.get("1000", lambda: convdbn.evaluate(labels=1000, baselines=True, draws=draws, **data))
-    svm = dict(compared["features"])
-    for count in counts[1:]:
-        svm |= ledger.get(str(count), lambda n=count: convdbn.evaluate(labels=n, draws=draws, **data))["features"]
+    compared: dict[str, dict[str, Any]] = {}
+    for count in counts:
+        # All 60,000 labels are for the learned features alone.
+        settings = {"labels": count, "baselines": count < COUNTS[-1], "draws": draws}
+        rows = ledger.get(str(count), lambda s=settings: convdbn.evaluate(**s, **data))
+        for kind, row in rows.items():
+            compared.setdefault(kind, {})[str(count)] = summary(row[str(count)])
+    svm = compared.pop("features")
     tuned: dict[str, list[dict[str, float]]] = {}
     for count, times in epochs.items():
         for seed in range(tuned_draws):
-            settings: dict[str, Any] = {"labels": count, "seed": seed, "epochs": times, "baseline": True}
+            settings = {"labels": count, "seed": seed, "epochs": times, "baseline": True}
             figures = ledger.get(
                 f"finetuned {count} {seed}",
                 lambda s=settings: convdbn.finetune(**s, **FINE_TUNING, **data) | {"machine": machine()},
@@ -73,15 +77,13 @@ def main() -> None:
     write(
         Path("results", f"{name}.json"),
         {
-            "svm": {count: summary(row) for count, row in svm.items()},
+            "svm": svm,
             "finetuned": {count: spread([one["error"] for one in rows]) for count, rows in tuned.items()},
             "finetuned_random_init": {
                 count: spread([one["error_from_random_weights"] for one in rows]) for count, rows in tuned.items()
             },
             "finetuned_on": sorted({one["machine"] for rows in tuned.values() for one in rows}),
-            "baselines": {
-                kind: {"1000": summary(row["1000"])} for kind, row in compared.items() if kind != "features"
-            },
+            "baselines": compared,
             "protocol": f"svm: {draws} draws of n labelled pictures (60,000: one), equally many of each digit; RBF "
             "SVM on layer 1; C and gamma by 5-fold cross-validation on at most 1,000 of the labelled. finetuned: "
             f"{tuned_draws} draws, both layers and a softmax on layer 2, some {UPDATES} updates of 32 distorted "

@@ -3,18 +3,15 @@
     python scripts/object_parts.py --data-root DIR [--quick]
 
 For faces, motorbikes and cars of Caltech-101 the recipe parts learns three layers, without labels, from half of the
-pictures of the object (objects.py). Every feature is then a detector: its score for a picture is a high quantile of
-its responses in some part of the map (Lee et al. 2009, section 4.4), and the figure is the area under its
-precision-recall curve for other pictures of the object against four times as many of the background, averaged over
-the features of the layer (the paper does not say how many it takes: the area against as many as there are objects is
-given too). Parts and quantile are chosen on training pictures and other backgrounds. Also the bits that a feature of
-the faces' network says about which of the three objects a picture shows. --quick: cars alone. Writes
-results/object_parts.json (--quick: object_parts_quick.json); run again after an interruption, it goes on where it
-stopped.
+pictures of the object (objects.py). Every feature is then a detector: its score for a picture is its strongest
+response, and the figure is the area under its precision-recall curve for other pictures of the object against as many
+and against four times as many of the background (Lee et al. 2009, section 4.4, do not say how many they take),
+averaged over the features of the layer. Also the bits that a feature of the faces' network says about which of the
+three objects a picture shows. --quick: cars alone. Writes results/object_parts.json (--quick:
+object_parts_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -32,46 +29,36 @@ from convdbn.readout.selectivity import conditional_entropy, mutual_information,
 BACKGROUND = "BACKGROUND_Google"
 TESTED = 50
 """Pictures of the object that the curve is drawn from, and a quarter of the backgrounds."""
-REGIONS = (1, 2, 4)
-QUANTILES = (0.9, 0.98, 1.0)
 LAYERS = (1, 2, 3)
 
 
-def scores(network: Stack, images: Images) -> dict[tuple[int, int, float], Rows]:
-    """Scores of every feature for every layer, number of regions and quantile: `(N, K)`."""
-    parts: dict[tuple[int, int, float], list[torch.Tensor]] = {}
+def scores(network: Stack, images: Images) -> list[Rows]:
+    """The strongest response of every feature to each picture, for every layer: `(N, K)`."""
+    parts: list[list[torch.Tensor]] = [[] for _ in LAYERS]
     for index in range(len(images)):
         maps = network.features(torch.stack(list(images[[index]])), trim=True)
-        for layer, regions, quantile in itertools.product(LAYERS, REGIONS, QUANTILES):
-            found = peak_scores(maps[layer - 1], regions=regions, quantile=quantile)
-            parts.setdefault((layer, regions, quantile), []).append(found)
-    return {key: torch.cat(rows).numpy() for key, rows in parts.items()}
+        for found, layer in zip(parts, maps, strict=True):
+            found.append(peak_scores(layer, regions=1, quantile=1.0))
+    return [torch.cat(rows).numpy() for rows in parts]
 
 
-def areas(network: Stack, seen: Images, unseen: Images, backgrounds: tuple[Images, Images]) -> dict[str, Any]:
-    """Mean area of the features of each layer, with the parts and the quantile that suit the seen pictures best."""
-    chosen_on = [scores(network, images) for images in (seen, backgrounds[0])]
-    tested_on = [scores(network, images) for images in (unseen, backgrounds[1])]
+def areas(network: Stack, images: Images, background: Images) -> dict[str, Any]:
+    """The area of each layer's features, their mean and spread."""
     result = {}
-    for layer in LAYERS:
-        settings = [(layer, regions, quantile) for regions in REGIONS for quantile in QUANTILES]
-        best = max(settings, key=lambda key: _area(chosen_on, key).mean())
-        area = _area(tested_on, best)
-        as_many = _area([tested_on[0], {best: tested_on[1][best][:TESTED]}], best)
+    for layer, positive, negative in zip(LAYERS, scores(network, images), scores(network, background), strict=True):
+        area, as_many = (_area(positive, rows) for rows in (negative, negative[:TESTED]))
         result[f"layer_{layer}"] = {
             "area": round(float(area.mean()), 3),
             "area_as_many": round(float(as_many.mean()), 3),
             "spread": round(float(area.std()), 3),
             "best_feature": round(float(area.max()), 3),
-            "regions": best[1],
-            "quantile": best[2],
         }
     return result
 
 
-def _area(found: list[dict[tuple[int, int, float], Rows]], key: tuple[int, int, float]) -> Any:
-    positive = np.repeat([True, False], [len(found[0][key]), len(found[1][key])])
-    return precision_recall_area(np.concatenate([found[0][key], found[1][key]]), positive)
+def _area(positive: Rows, negative: Rows) -> Any:
+    objects = np.repeat([True, False], [len(positive), len(negative)])
+    return precision_recall_area(np.concatenate([positive, negative]), objects)
 
 
 def main() -> None:
@@ -81,18 +68,17 @@ def main() -> None:
     options = parser.parse_args()
     name = "object_parts_quick" if options.quick else "object_parts"
     objects = {"cars": OBJECTS["cars"]} if options.quick else OBJECTS
-    ledger = Ledger(name, fingerprint(recipes.load("parts"), objects, TESTED, REGIONS, QUANTILES))
+    ledger = Ledger(name, fingerprint(recipes.load("parts"), objects, TESTED))
 
     background = FolderImages(Path(options.data_root, "caltech101", "101_ObjectCategories", BACKGROUND))
     order = torch.randperm(len(background), generator=torch.Generator().manual_seed(0))
-    backgrounds = (background.select(order[: 4 * TESTED]), background.select(order[4 * TESTED : 8 * TESTED]))
+    others = background.select(order[4 * TESTED : 8 * TESTED])  # the recipe was chosen with those before
     result: dict[str, Any] = {}
     networks = {}
-    for label, (folder, _) in objects.items():
+    for label in objects:
         networks[label] = learned(options.data_root, label)
-        seen, unseen = (half(options.data_root, folder, first=first) for first in (True, False))
-        sample, tested = (images.select(range(min(TESTED, len(images)))) for images in (seen, unseen))
-        result[label] = ledger.get(label, lambda n=label, s=sample, t=tested: areas(networks[n], s, t, backgrounds))
+        tested = half(options.data_root, objects[label].folder, first=False).select(range(TESTED))
+        result[label] = ledger.get(label, lambda n=label, t=tested: areas(networks[n], t, others))
     if not options.quick:
         result["which_object"] = ledger.get("which object", lambda: bits(networks["faces"], options.data_root))
     write(
@@ -102,7 +88,7 @@ def main() -> None:
             "chance": 0.2,
             "chance_as_many": 0.5,
             "protocol": f"layers learned from half of the object's pictures; {TESTED} others against {4 * TESTED} "
-            "backgrounds; parts of the map and quantile chosen on training pictures and other backgrounds",
+            "backgrounds, and against a quarter of these; a feature's score is its strongest response",
             "seed": 0,
             "seconds": ledger.close(),
         },
@@ -111,12 +97,12 @@ def main() -> None:
 
 def bits(network: Stack, data_root: str) -> dict[str, Any]:
     """Mutual information and conditional entropy of the object, given one feature; means over a layer's features."""
-    tested = [half(data_root, folder, first=False).select(range(TESTED)) for folder, _ in OBJECTS.values()]
+    tested = [half(data_root, kind.folder, first=False).select(range(TESTED)) for kind in OBJECTS.values()]
     found = [scores(network, images) for images in tested]
     labels = np.repeat(range(len(found)), TESTED)
     result = {}
     for layer in LAYERS:
-        rows = np.concatenate([one[layer, 1, 0.98] for one in found])
+        rows = np.concatenate([one[layer - 1] for one in found])
         result[f"layer_{layer}"] = {
             "mutual_information_bits": round(float(mutual_information(rows, labels).mean()), 3),
             "conditional_entropy_bits": round(float(conditional_entropy(rows, labels).mean()), 3),

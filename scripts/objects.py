@@ -5,7 +5,7 @@ interrupted one goes on.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -19,23 +19,24 @@ from convdbn.recipes import Recipe
 
 
 class Object(NamedTuple):
-    """A folder of Caltech-101, and the height and width at which layer 3 sees a whole face, wheel or car."""
+    """A folder of Caltech-101, the height and width at which layer 2 sees parts and layer 3 most of the object, and
+    the epsilon of the local contrast: cars stand before lines that a small one would raise."""
 
     folder: str
     size: tuple[int, int]
+    epsilon: float
 
 
 OBJECTS = {
-    "faces": Object("Faces_easy", (84, 72)),
-    "motorbikes": Object("Motorbikes", (76, 108)),
-    "cars": Object("car_side", (100, 148)),
+    "faces": Object("Faces_easy", (50, 43), 0.25),
+    "motorbikes": Object("Motorbikes", (54, 76), 0.25),
+    "cars": Object("car_side", (55, 81), 2.0),
 }
 MIXTURE = ("Faces_easy", "Motorbikes", "car_side", "airplanes")
-MIXTURE_SIZE = (84, 100)
-MIXTURE_FILTERS = (24, 60, 100)
-"""Four objects have more parts than one."""
+EACH = 60
+"""Pictures of each kind of object in the mixture: no half of a folder has fewer."""
 MOST = 200
-"""Pictures of an object that are learned from, at most."""
+"""Pictures of an object that are learned from alone, at most."""
 
 
 def natural(data_root: str) -> Stack:
@@ -46,17 +47,19 @@ def natural(data_root: str) -> Stack:
 def learned(data_root: str, name: str) -> Stack:
     """The three layers of an object, or of the mixture of four."""
     if name == "mixture":
-        parts = [half(data_root, folder, first=True).select(range(MOST // 4)) for folder in MIXTURE]
-        images = ArrayImages(torch.cat([resized(part, MIXTURE_SIZE) for part in parts]))
-        return _trained(_plan(MIXTURE_SIZE, filters=list(MIXTURE_FILTERS)), images, name)
-    folder, size = OBJECTS[name]
-    return _trained(_plan(size), half(data_root, folder, first=True), name)
+        parts = [half(data_root, folder, first=True).select(range(EACH)) for folder in MIXTURE]
+        images = ArrayImages(torch.cat([resized(part, mixture_size()) for part in parts]))
+        return _trained(recipes.load("objects"), images, name)
+    folder, size, epsilon = OBJECTS[name]
+    resize, whiten, contrast = recipes.load("parts").transform
+    transform = [{**resize, "size": list(size)}, whiten, {**contrast, "epsilon": epsilon}]
+    return _trained(recipes.load("parts", transform=transform), half(data_root, folder, first=True), name)
 
 
-def _plan(size: tuple[int, int], **fields: Any) -> Recipe:
-    """The recipe parts at this size."""
-    resize, *others = recipes.load("parts").transform
-    return recipes.load("parts", transform=[{**resize, "size": list(size)}, *others], **fields)
+def mixture_size() -> list[int]:
+    """Height and width of the pictures of the mixture."""
+    size: list[int] = recipes.load("objects").transform[0]["size"]
+    return size
 
 
 def half(data_root: str, folder: str, *, first: bool) -> Images:
@@ -67,9 +70,9 @@ def half(data_root: str, folder: str, *, first: bool) -> Images:
     return images.select(order[:middle][:MOST] if first else order[middle:])
 
 
-def resized(images: Images, size: tuple[int, int]) -> torch.Tensor:
+def resized(images: Images, size: list[int]) -> torch.Tensor:
     """Pictures of any sizes as one tensor."""
-    resize = Resize(list(size))
+    resize = Resize(size)
     return torch.cat([resize(images[[index]][0][None]) for index in range(len(images))])
 
 

@@ -1,20 +1,32 @@
 """Train the models that come with the package, without labels.
 
-    python scripts/pretrain.py NAME --data DATA [--data-root DIR]
+    python scripts/pretrain.py NAME --data DATA [--data-root DIR] [--device cuda]
 
 Those that end in _mnist learn from `--data mnist` (dbn_mnist and dbm_mnist begin with rbm500_mnist), cdbn_natural
-from a folder of photographs (published: the 200 training pictures of BSDS500), each by the recipe of its name. Writes
-convdbn/weights/NAME.safetensors and docs/figures/NAME.png; the run itself stays in runs/NAME, where the same command
-takes it up again after an interruption.
+from a folder of photographs (published: the 200 training pictures of BSDS500), those that end in _faces from
+`--data faces`, the first 22 persons of Caltech-101's Faces_easy (cdbm_faces begins with crbm_faces), each by the
+recipe of its name. Writes convdbn/weights/NAME.safetensors and docs/figures/NAME.png; the run itself stays in
+runs/NAME, where the same command takes it up again after an interruption.
 """
 
 import argparse
 from pathlib import Path
 
+from faces import learn
+
 import convdbn
 from convdbn.models import stack
 
-NAMES = ("cdbn_mnist", "cdbn_natural", "rbm500_mnist", "dbn_mnist", "dbm_mnist", "crbm_mnist")
+NAMES = (
+    "cdbn_mnist",
+    "cdbn_natural",
+    "rbm500_mnist",
+    "dbn_mnist",
+    "dbm_mnist",
+    "crbm_mnist",
+    "crbm_faces",
+    "cdbm_faces",
+)
 HALF = NAMES[1:]
 """Models that ship in half precision, since the package is small; every figure is of what ships."""
 
@@ -24,11 +36,20 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--data", required=True)
     parser.add_argument("--data-root")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     run = Path("runs", options.name)
-    convdbn.train(
-        recipe=options.name, data=options.data, data_root=options.data_root, output_dir=run, resume=True, device="cpu"
-    )
+    if options.data == "faces":
+        learn(options.name, options.data_root, run, device=options.device)
+    else:
+        convdbn.train(
+            recipe=options.name,
+            data=options.data,
+            data_root=options.data_root,
+            output_dir=run,
+            resume=True,
+            device=options.device,
+        )
     model, metadata, _ = stack.load_run(run)
     metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
     model = model.half() if options.name in HALF else model

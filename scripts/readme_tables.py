@@ -238,6 +238,22 @@ def parts_table() -> str:
     return "\n".join([*head, *rows, "", source(figures)])
 
 
+def faces_table() -> str:
+    figures = results("complete")
+    covers = ("left", "right", "top", "bottom")
+    rows = [
+        line(label, *(f"{figures['cdbm_faces'][cover][key]:.3f}" for cover in covers))
+        for key, label in {
+            "squared_error": "`cdbm_faces`",
+            "of_mean": "mean face",
+            "of_nearest": "nearest face, by the half that is seen",
+            "of_regression": "ridge regression on that half",
+        }.items()
+    ]
+    head = [line("squared error of a covered pixel; the half that is covered:", *covers), "|---" * 5 + "|"]
+    return "\n".join([*head, *rows, "", source(figures)])
+
+
 def likelihood_table() -> str:
     figures = results("likelihood")
     rows = []
@@ -312,6 +328,7 @@ def main() -> int:
         labels_table,
         caltech_table,
         parts_table,
+        faces_table,
         noise_table,
         likelihood_table,
         family_table,

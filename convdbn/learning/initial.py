@@ -17,8 +17,8 @@ def initialise(machine: BoltzmannMachine, settings: Layer, data: Tensor, *, gene
     """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
     be centroids of its patches."""
     for below, _, link in machine.distinct:
-        if settings.init == "kmeans" and below == 0:
-            found = centroids(link, data, generator=generator)
+        if settings.init in ("kmeans", "spherical") and below == 0:
+            found = centroids(link, data, spherical=settings.init == "spherical", generator=generator)
             scale = settings.weight_std / found.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)
             link.weight.copy_((scale * found).view_as(link.weight))
         else:
@@ -53,28 +53,32 @@ def turn_round(
     machine.units[0].bias.copy_(below.units[1].bias)
 
 
-def centroids(link: Link, data: Tensor, *, generator: torch.Generator) -> Tensor:
+def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: torch.Generator) -> Tensor:
     """K-means centroids of what the link's units see of `data`, less their mean, `(above, inputs)`.
 
     Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Patches of more than
-    the mean norm alone are used: most pictures are empty in most places. UsageError where there are too few.
+    the mean norm alone are used: most pictures are empty in most places. With `spherical` that mean is each picture's
+    own, and patches have one length, so that pictures rich in contrast do not take all centroids. UsageError where
+    there are too few.
     """
     from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
 
     count = link.weight.shape[0]
     mean = torch.stack([_patches(link, x).mean(0) for x in data]).mean(0)
-    norms = torch.cat([(_patches(link, x) - mean).square().sum(1) for x in data])
-    strong = (norms >= norms.mean()).nonzero()[:, 0]
+    norms = torch.stack([(_patches(link, x) - mean).square().sum(1) for x in data])  # (pictures, positions)
+    typical = norms.mean(1, keepdim=True) if spherical else norms.mean()
+    strong = (norms >= typical).flatten().nonzero()[:, 0]
     if len(strong) < count:
-        raise UsageError(f"init='kmeans': {len(strong)} patches for {count} filters; take more pictures or fewer")
+        name = "spherical" if spherical else "kmeans"
+        raise UsageError(f"init={name!r}: {len(strong)} patches for {count} filters; take more pictures or fewer")
     order = torch.randperm(len(strong), generator=generator, device=generator.device)[:PATCHES]
     chosen = strong[order.to(strong.device)]
-    positions = len(norms) // len(data)
-    picture, position = chosen // positions, chosen % positions
+    picture, position = chosen // norms.shape[1], chosen % norms.shape[1]
     patches = data.new_empty(len(chosen), len(mean))
     for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
         here = picture == index
         patches[here] = _patches(link, x)[position[here]] - mean
+    patches = F.normalize(patches) if spherical else patches
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
     means = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=5000)
     means.fit(patches.cpu().numpy())

@@ -101,9 +101,10 @@ class Layer:
     """Mean activation wanted of a hidden unit."""
     strength: float = 1.0
     """Strength of the pull."""
-    init: Literal["normal", "kmeans", "transposed"] = "normal"
-    """Weights at the start: noise, centroids of the input's patches (Sohn et al. 2011), or those of the fully
-    connected layer below, turned round, and noise for hidden units in excess (Hinton et al. 2006)."""
+    init: Literal["normal", "kmeans", "spherical", "transposed"] = "normal"
+    """Weights at the start: noise, centroids of the input's patches (Sohn et al. 2011), the same of patches from
+    every picture alike that are brought to one length (spherical, for several kinds of pictures), or those of the
+    fully connected layer below, turned round, and noise for hidden units in excess (Hinton et al. 2006)."""
     weight_std: float = 0.01
     """Standard deviation of the initial weights, of either kind."""
     hidden_bias: float = 0.0

@@ -49,6 +49,22 @@ def test_filters_of_a_conv_rbm_come_from_where_there_is_something():
     assert (again.links[0].weight == machine.links[0].weight).all()
 
 
+@pytest.mark.parametrize(("init", "kinds"), [("kmeans", {True}), ("spherical", {True, False})])
+def test_faint_pictures_have_filters_beside_strong_ones(init, kinds):
+    """Strong horizontal and faint vertical strokes: centroids of one length are of both kinds."""
+    pictures = torch.zeros(80, 1, 20, 20)
+    for index, picture in enumerate(pictures):
+        if index % 2:
+            picture[0, 3 + index % 13] = 1
+        else:
+            picture[0, :, 3 + index % 13] = 0.1
+    machine = conv_rbm(Gaussian(1), 6, 5)
+    initialise(machine, settings(init=init), pictures, generator=seeded())
+    weight = machine.links[0].weight.detach()[:, 0]
+    across, down = (weight.mean(axis).var(1) for axis in (2, 1))  # of rows, of columns
+    assert set((across > down).tolist()) == kinds
+
+
 def test_noise_has_the_stated_size():
     machine = rbm(100, 100)
     initialise(machine, Layer(weight_std=0.05, hidden_bias=-2), torch.rand(5, 100), generator=seeded())

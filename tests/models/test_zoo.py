@@ -13,8 +13,10 @@ from convdbn.readout.baselines import with_random_filters
 from convdbn.sampling.gibbs import mean, start, update
 
 SHAPES = {
+    "cdbm_faces": (32, [32, 128]),
     "cdbn_mnist": (28, [256, 128]),
     "cdbn_natural": (100, [128, 128]),
+    "crbm_faces": (32, [32]),
     "crbm_mnist": (28, [32]),
     "dbm_mnist": (28, [500, 1000]),
     "dbn_mnist": (28, [500, 2000]),
@@ -52,7 +54,7 @@ def test_a_name_serves_as_a_checkpoint_and_says_where_it_comes_from():
     said = convdbn.inspect("cdbn_mnist")
     assert said["finished"] and said["data"] == {"data": "mnist"}
     with pytest.raises(
-        UsageError, match="choose from cdbn_mnist, cdbn_natural, crbm_mnist, dbm_mnist, dbn_mnist, rbm"
+        UsageError, match="choose from cdbm_faces, cdbn_mnist, cdbn_natural, crbm_faces, crbm_mnist, dbm_mnist, dbn"
     ):
         convdbn.create_model("cdbn_faces")
 
