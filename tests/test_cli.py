@@ -574,7 +574,7 @@ class TestFinetune:
                 ["--labels", "4", "--held-out", "0.1"],
                 "held_out=0.1: 1 of 4 labelled pictures cannot judge every class",
             ),
-            (["--distort", "-1"], "distort=-1.0: a strength of at least 0"),
+            (["--distort", "-1"], "distort=-1.0: must be at least 0"),
         ],
     )
     def test_refuses_what_can_not_be(self, evaluated, classes, tmp_path, words, message, caplog):
