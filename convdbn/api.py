@@ -303,8 +303,6 @@ def sample(
         count = 10 if label == "all" else 64
     check_counts(count=count, sweeps=sweeps, frames=frames)
     model = load(checkpoint, device=device)
-    import torch
-
     from convdbn.models.generate import generate, one_hot
     from convdbn.models.passes import visible
     from convdbn.visual import figures
@@ -313,7 +311,7 @@ def sample(
     chains, begin = count if labels is None else len(labels), None
     if data is not None:
         images = pictures_for(model, data, data_root, download)
-        pictures = torch.stack([images[[index % len(images)]][0] for index in range(chains)])
+        pictures = model.transform.batch(images, [index % len(images) for index in range(chains)])
         begin = visible(model, pictures, len(model.layers))
     drawn = generate(
         model,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
-from convdbn.errors import CheckpointError, DataError, UsageError
+from convdbn.errors import CheckpointError, UsageError
 from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for, seeded
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def visualize(
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
     if method in ("path", "reconstruction"):
         assert images is not None
-        rows, labels = _rows(model, method, layers, units, _batch(images, count), seed)
+        rows, labels = _rows(model, method, layers, units, _batch(model, images, count), seed)
         return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
     pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
     which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
@@ -271,7 +271,7 @@ def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "I
     if layer is None:
         layer = max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
     project.chosen(model, layer, units)
-    batch = _batch(images, len(images))
+    batch = _batch(model, images, len(images))
     shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
     pictures, maps = measured.maps_over(model, layer, shown, images=batch)
     return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
@@ -285,7 +285,7 @@ def _chains(model: "Stack", images: "Images | None", count: int, sweeps: int, se
     from convdbn.models.passes import visible
     from convdbn.visual import figures
 
-    begin = None if images is None else visible(model, _batch(images, count), len(model.layers))
+    begin = None if images is None else visible(model, _batch(model, images, count), len(model.layers))
     at = [0, *(10**power for power in range(len(str(sweeps))) if 10**power < sweeps), sweeps]
     chains = count if begin is None else len(begin)
     drawn = generate(model, chains, burn_in=0, at=at, generator=seeded(model, seed), begin=begin)
@@ -316,14 +316,9 @@ def _confusion(
     return plots.confusion(counts, network.classes, title)
 
 
-def _batch(images: "Images", count: int) -> "Tensor":
-    """The first pictures, all of one size, as one batch."""
-    import torch
-
-    pictures = images[range(min(count, len(images)))]
-    if len({x.shape for x in pictures}) > 1:
-        raise DataError(f"data: {images.name} has pictures of several sizes; show one with count 1")
-    return torch.stack(list(pictures))
+def _batch(model: "Stack", images: "Images", count: int) -> "Tensor":
+    """The first pictures as one batch."""
+    return model.transform.batch(images, range(min(count, len(images))))
 
 
 def _title(model: "Stack", method: str) -> str:

@@ -7,11 +7,10 @@ trained together, beside 30 principal components. --quick: a tenth of the update
 (--quick: autoencoder_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -24,11 +23,7 @@ def rounded(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick", "--device").parse_args()
     name = "autoencoder_quick" if options.quick else "autoencoder"
     data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, refining = recipes.load("autoencoder_mnist"), dict(REFINING)

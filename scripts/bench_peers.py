@@ -7,7 +7,6 @@ scikit-learn, learnergy and rbms those take part that are installed; nothing is 
 in `notes`. Medians over the rounds; writes results/bench_peers.json and prints the table.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import io
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import torch
 from bench_speed import pictures
-from reporting import write
+from reporting import parser, write
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine
@@ -127,10 +126,10 @@ def timed(runs: dict[str, Run], rounds: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
+    command.add_argument("--rounds", type=int, default=3)
+    options = command.parse_args()
     torch.set_num_threads(2)
     digits, source = pictures(options.data_root, 60_000)
     vectors, few = digits.flatten(1), digits[:10_000]

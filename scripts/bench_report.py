@@ -8,7 +8,6 @@ frames after the page has loaded, in Debian's chromium without a window, the med
 results/bench_report.json.
 """
 
-import argparse
 import shutil
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import torch
 from playwright.sync_api import sync_playwright
-from reporting import write
+from reporting import parser, write
 
 import convdbn
 
@@ -54,9 +53,7 @@ def opening(path: Path) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True, help="folder that holds caltech101")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root").parse_args()
     torch.set_num_threads(2)
     data = {"data": "caltech101", "data_root": options.data_root}
     with tempfile.TemporaryDirectory() as folder:

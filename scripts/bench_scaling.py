@@ -8,7 +8,6 @@ time per pixel of the hidden layer; extracts features and compares with the bare
 Writes results/bench_scaling.json.
 """
 
-import argparse
 import resource
 import statistics
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import torch
 from bench_speed import seconds
-from reporting import write
+from reporting import parser, write
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -115,10 +114,10 @@ def features(rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--most", type=int, default=1_000_000, help="pictures in the largest training")
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    command = parser(__doc__)
+    command.add_argument("--most", type=int, default=1_000_000, help="pictures in the largest training")
+    command.add_argument("--rounds", type=int, default=9)
+    options = command.parse_args()
     torch.set_num_threads(2)
     torch.manual_seed(0)
     result = {

@@ -10,7 +10,6 @@ operations at the measured rate of a large matrix product, or their operands and
 whichever takes longer. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
-import argparse
 import math
 import statistics
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from reporting import write
+from reporting import parser, write
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -196,14 +195,13 @@ def pictures(data_root: str | None, count: int) -> tuple[Tensor, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument(
+    command = parser(__doc__, "--device")
+    command.add_argument("--data-root", help="folder that holds MNIST; noise takes its place without")
+    command.add_argument("--rounds", type=int, default=9)
+    command.add_argument(
         "--batch", type=int, nargs="+", default=[100], help="pictures in a batch (a fifth of it in the wide layer)"
     )
-    options = parser.parse_args()
+    options = command.parse_args()
     torch.set_num_threads(2)
     generator = torch.Generator(options.device).manual_seed(0)
     rates = None if options.device == "cpu" else ceilings(options.device)

@@ -10,14 +10,13 @@ results/caltech101.json (--quick: caltech101_quick.json); run again after an int
 stopped.
 """
 
-import argparse
 import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn.images import FolderImages, Images, Pipeline, Resize
@@ -63,10 +62,7 @@ def few_of_each(images: Images, classes: int) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick").parse_args()
     everything = FolderImages(
         Path(options.data_root, "caltech101", "101_ObjectCategories"), skip=["BACKGROUND_Google"]
     )

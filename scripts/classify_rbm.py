@@ -7,12 +7,11 @@ the pixels as they are. --quick: a tenth of the updates. Writes results/classify
 classify_rbm_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -26,11 +25,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick", "--device").parse_args()
     name = "classify_rbm_quick" if options.quick else "classify_rbm"
     data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plans = {}

@@ -7,13 +7,12 @@
 dbm_completed.png and cdbm_completed.png; an interrupted training goes on when it is run again.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from faces import persons
-from reporting import write
+from reporting import parser, write
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
@@ -80,9 +79,7 @@ def digits(data_root: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root").parse_args()
     write(
         Path("results", "complete.json"),
         {

@@ -9,11 +9,10 @@ that the pixels lie in a plane. --quick: a tenth of the updates. Writes results/
 run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn.models.stack import WEIGHTS
@@ -26,11 +25,7 @@ FINE_TUNING: dict[str, Any] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick", "--device").parse_args()
     name = "dbm_quick" if options.quick else "dbm"
     data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     tuning = dict(FINE_TUNING)

@@ -7,11 +7,10 @@ fine-tuned by backpropagation. Nothing knows that the pixels lie in a plane. --q
 results/dbn.json (--quick: dbn_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -23,11 +22,7 @@ FINE_TUNING: dict[str, Any] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick", "--device").parse_args()
     name = "dbn_quick" if options.quick else "dbn"
     data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, up_down, tuning, shortened = recipes.load("dbn_labels_mnist"), dict(UP_DOWN), dict(FINE_TUNING), {}

@@ -8,11 +8,10 @@ tenth of the updates. Writes results/denoising.json (--quick: denoising_quick.js
 it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -25,11 +24,7 @@ FINE_TUNING: dict[str, Any] = {"rate": 1e-3, "dropout": 0.2, "distort": 0.0, "he
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick", "--device").parse_args()
     name, part = ("denoising_quick", 10) if options.quick else ("denoising", 1)
     data: dict[str, Any] = {"data": "mnist", "data_root": options.data_root, "device": options.device}
     plan, run = recipes.load("denoising_mnist"), Path("runs", f"{name}_layers")

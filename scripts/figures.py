@@ -8,14 +8,13 @@ the share of edges among the filters of layer 1, and what features say about whi
 run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from objects import EACH, MIXTURE, OBJECTS, half, learned, mixture_size, natural, resized
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -65,9 +64,7 @@ def which_object(network: Stack, data_root: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root").parse_args()
     ledger = Ledger("figures", fingerprint(recipes.load("natural"), recipes.load("objects"), MIXTURE, EACH))
     scenes = natural(options.data_root)
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")

@@ -9,13 +9,12 @@ temperatures. Writes results/likelihood.json (--quick: likelihood_quick.json); r
 goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
@@ -44,10 +43,7 @@ def rounded(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick").parse_args()
     name = "likelihood_quick" if options.quick else "likelihood"
     betas = ais.schedule(1450 if options.quick else 14_500)
     plans = {}

@@ -5,7 +5,6 @@
 Seconds and peak memory are those of the whole processes. Writes results/mnist.json and docs/figures/mnist.png.
 """
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 
 import torch
-from reporting import write
+from reporting import parser, write
 
 import convdbn
 
@@ -32,9 +31,7 @@ def peak_gib() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    root = parser.parse_args().data_root
+    root = parser(__doc__, "--data-root").parse_args().data_root
     data = ("--data", "mnist", "--data-root", root)
     with tempfile.TemporaryDirectory() as folder:
         train_seconds = run("train", "--recipe", "mnist", *data, "--output-dir", f"{folder}/run")

@@ -9,12 +9,11 @@ those of `python scripts/pretrain.py cdbn_mnist`. Writes results/mnist_labels.js
 run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 import statistics
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, machine, write
+from reporting import Ledger, fingerprint, machine, parser, write
 
 import convdbn
 from convdbn.models.stack import WEIGHTS
@@ -45,10 +44,7 @@ def spread(errors: list[float]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick").parse_args()
     name = "mnist_labels_quick" if options.quick else "mnist_labels"
     data: dict[str, Any] = {"checkpoint": MODEL, "data": "mnist", "data_root": options.data_root}
     draws = 3 if options.quick else 10

@@ -9,11 +9,10 @@ network with random filters and k-means patches see the same pictures. --quick l
 results/noise.json (--quick: noise_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 from convdbn import recipes
 from convdbn.images import open_images
@@ -48,10 +47,7 @@ CORRUPTIONS: dict[str, dict[str, float]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick").parse_args()
     name = "noise_quick" if options.quick else "noise"
     train, test = (
         open_images("mnist", data_root=options.data_root, split=split).select(range(COUNT))

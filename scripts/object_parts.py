@@ -11,14 +11,13 @@ three objects a picture shows. --quick: cars alone. Writes results/object_parts.
 object_parts_quick.json); run again after an interruption, it goes on where it stopped.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from objects import OBJECTS, half, learned
-from reporting import Ledger, fingerprint, write
+from reporting import Ledger, fingerprint, parser, write
 
 from convdbn import recipes
 from convdbn.images import FolderImages, Images
@@ -62,10 +61,7 @@ def _area(positive: Rows, negative: Rows) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data-root", required=True)
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, "--data-root", "--quick").parse_args()
     name = "object_parts_quick" if options.quick else "object_parts"
     objects = {"cars": OBJECTS["cars"]} if options.quick else OBJECTS
     ledger = Ledger(name, fingerprint(recipes.load("parts"), objects, TESTED))

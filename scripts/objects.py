@@ -17,6 +17,8 @@ from convdbn.models.greedy import GreedyTraining
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
 
+RUNS = Path("runs", "objects")
+
 
 class Object(NamedTuple):
     """A folder of Caltech-101, the height and width at which layer 2 sees parts and layer 3 most of the object, and
@@ -41,7 +43,7 @@ MOST = 200
 
 def natural(data_root: str) -> Stack:
     """The layers of the recipe natural, learned on the training pictures of BSDS500."""
-    return _trained(recipes.load("natural"), FolderImages(Path(data_root, "bsds500", "train")), "natural")
+    return trained(recipes.load("natural"), FolderImages(Path(data_root, "bsds500", "train")), RUNS / "natural")
 
 
 def learned(data_root: str, name: str) -> Stack:
@@ -49,11 +51,11 @@ def learned(data_root: str, name: str) -> Stack:
     if name == "mixture":
         parts = [half(data_root, folder, first=True).select(range(EACH)) for folder in MIXTURE]
         images = ArrayImages(torch.cat([resized(part, mixture_size()) for part in parts]))
-        return _trained(recipes.load("objects"), images, name)
+        return trained(recipes.load("objects"), images, RUNS / name)
     folder, size, epsilon = OBJECTS[name]
     resize, whiten, contrast = recipes.load("parts").transform
     transform = [{**resize, "size": list(size)}, whiten, {**contrast, "epsilon": epsilon}]
-    return _trained(recipes.load("parts", transform=transform), half(data_root, folder, first=True), name)
+    return trained(recipes.load("parts", transform=transform), half(data_root, folder, first=True), RUNS / name)
 
 
 def mixture_size() -> list[int]:
@@ -76,10 +78,9 @@ def resized(images: Images, size: list[int]) -> torch.Tensor:
     return torch.cat([resize(images[[index]][0][None]) for index in range(len(images))])
 
 
-def _trained(plan: Recipe, images: Images, name: str) -> Stack:
-    """The finished run of this name: found, taken up or begun."""
-    folder = Path("runs", "objects", name)
-    run = GreedyTraining(plan, images, folder=folder, data={"data": name})
+def trained(plan: Recipe, images: Images, folder: Path, *, device: str = "cpu") -> Stack:
+    """The finished run in the folder, whose name is that of the pictures: found, taken up or begun."""
+    run = GreedyTraining(plan, images, folder=folder, data={"data": folder.name}, device=device)
     file = folder / stack.MODEL_FILE
     if file.exists() and recipes.Recipe.from_dict(read_metadata(file)["recipe"]) == plan:
         run.resume(folder)

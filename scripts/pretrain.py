@@ -9,12 +9,14 @@ recipe of its name. Writes convdbn/weights/NAME.safetensors and docs/figures/NAM
 runs/NAME, where the same command takes it up again after an interruption.
 """
 
-import argparse
 from pathlib import Path
 
-from faces import learn
+from faces import persons
+from objects import trained
+from reporting import parser
 
 import convdbn
+from convdbn import recipes
 from convdbn.models import stack
 
 NAMES = (
@@ -32,15 +34,16 @@ HALF = NAMES[1:]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", choices=NAMES)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--data-root")
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args()
+    command = parser(__doc__, "--device")
+    command.add_argument("name", choices=NAMES)
+    command.add_argument("--data", required=True)
+    command.add_argument("--data-root")
+    options = command.parse_args()
+    if options.data == "faces" and options.data_root is None:
+        command.error("--data faces: needs --data-root, the folder that holds caltech101")
     run = Path("runs", options.name)
     if options.data == "faces":
-        learn(options.name, options.data_root, run, device=options.device)
+        trained(recipes.load(options.name), persons(options.data_root)[0], run, device=options.device)
     else:
         convdbn.train(
             recipe=options.name,

@@ -1,5 +1,7 @@
-"""Where a figure comes from: every file in results/ names its command, versions, machine and date."""
+"""What the scripts share: their options, and where a figure comes from (every file in results/ names its command,
+versions, machine and date)."""
 
+import argparse
 import hashlib
 import json
 import platform
@@ -17,6 +19,21 @@ import torch
 from numpy.typing import NDArray
 
 import convdbn
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--data-root": {"required": True, "help": "folder that holds the data sets"},
+    "--quick": {"action": "store_true", "help": "a small part of the work, to see that it runs"},
+    "--device": {"default": "cpu", "help": "cpu or cuda"},
+}
+"""Those that several scripts have."""
+
+
+def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
+    """A command line with these of `OPTIONS`, described by the first line of a script's docstring."""
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    for name in names:
+        made.add_argument(name, **OPTIONS[name])
+    return made
 
 
 def write(path: Path, figures: Mapping[str, Any]) -> None:

@@ -350,6 +350,19 @@ def test_pictures_of_several_sizes(run, tmp_path):
     for index, side in enumerate((10, 12)):
         figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
     options = {"checkpoint": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
-    with pytest.raises(DataError, match="pictures of several sizes; show one with count 1"):
+    with pytest.raises(DataError, match="pictures of several sizes; take pictures of one size, or put"):
         convdbn.visualize(**options)
+    with pytest.raises(DataError, match="pictures of several sizes"):
+        convdbn.sample(checkpoint=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
     assert convdbn.visualize(**options, count=1).exists()
+
+
+def test_a_model_that_resizes_takes_pictures_of_several_sizes(tmp_path):
+    for index, side in enumerate((40, 50)):
+        figures.save_frames([torch.zeros(side, 40, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
+    options = {"checkpoint": "crbm_faces", "data": tmp_path / "p", "count": 2, "device": "cpu"}
+    for method in ("path", "reconstruction"):
+        assert convdbn.visualize(method=method, output=tmp_path / f"{method}.png", **options).exists()
+    assert convdbn.plot(figure="maps", output=tmp_path / "m.png", **options).exists()
+    assert convdbn.plot(figure="chains", sweeps=1, output=tmp_path / "c.png", **options).exists()
+    assert convdbn.sample(sweeps=1, output=tmp_path / "s.png", **options).exists()

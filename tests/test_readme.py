@@ -37,6 +37,16 @@ def test_pictures_and_commands_of_the_readme_exist():
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+def test_every_recipe_and_model_of_the_package_is_named_and_no_merge_is_left_half_done():
+    text = (ROOT / "README.md").read_text()
+    recipes = {path.stem for path in (ROOT / "convdbn" / "recipes").glob("*.yaml")}
+    listed = text[text.index("- `--recipe`") : text.index("or a YAML file")]
+    assert recipes == set(re.findall(r"`(\w+)`", listed))
+    models = {path.stem for path in (ROOT / "convdbn" / "weights").glob("*.safetensors")}
+    assert models == set(re.findall(r'create_model\("(\w+)"\)', text))
+    assert not re.search(r"^(<{7}|={7}|>{7})", text, re.MULTILINE)
+
+
 def test_whoever_packages_it_gets_all_that_the_tests_look_at():
     """In the source distribution is what git tracks, but for dotfiles."""
     if not (ROOT / ".git").exists():

@@ -95,9 +95,12 @@ class Unit(nn.Module, ABC):
     def check(self, x: Tensor, what: str) -> None:
         """Refuse pictures or maps `x` (named `what` in the message) that this layer cannot show."""
         if x.ndim not in (2, 4) or x.shape[1] != self.n:
+            dense = x.ndim == 2
+            taken = f"(batch, {self.n})" if dense else f"(batch, {self.n}) or (batch, {self.n}, height, width)"
+            remedy = "resize the pictures to so many values" if dense else f"convert them to {self.n} channel(s)"
             raise DataError(
-                f"{what} has shape {tuple(x.shape)}, the model takes (batch, {self.n}) or (batch, {self.n}, height, "
-                f"width): convert the pictures to {self.n} channel(s), or train a model on such pictures"
+                f"{what} has shape {tuple(x.shape)}, the model takes {taken}: {remedy}, or train a model on such "
+                "pictures"
             )
         low, high = (float(extreme) for extreme in x.aminmax())  # one pass, which NaN comes through
         if not math.isfinite(low) or not math.isfinite(high):

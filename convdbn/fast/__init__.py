@@ -27,13 +27,13 @@ def usable(x: Tensor) -> bool:
         and not torch.is_grad_enabled()
         and x.numel() > 0
         and (x.is_cpu or x.is_cuda)
-        and _room(x).usable(x)
+        and _kernels_for(x).usable(x)
     )
 
 
 def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Means of Bernoulli units, and a draw of them; without a generator the second result is the first."""
-    mean, sample = _room(field).logistic(field.contiguous(), bias.contiguous(), generator)
+    mean, sample = _kernels_for(field).logistic(field.contiguous(), bias.contiguous(), generator)
     return mean, mean if sample is None else sample
 
 
@@ -41,14 +41,14 @@ def block_softmax(
     field: Tensor, bias: Tensor, block: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """Means of probabilistic max-pooling units, and a draw of them; without a generator the second is the first."""
-    mean, sample = _room(field).block_softmax(field.contiguous(), bias.contiguous(), block, generator)
+    mean, sample = _kernels_for(field).block_softmax(field.contiguous(), bias.contiguous(), block, generator)
     return mean, mean if sample is None else sample
 
 
 def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
     """Means of the pooling units of `block_softmax`, `(B, n, H / block, W / block)`."""
-    return _room(field).pooling_mean(field.contiguous(), bias.contiguous(), block)
+    return _kernels_for(field).pooling_mean(field.contiguous(), bias.contiguous(), block)
 
 
-def _room(x: Tensor) -> ModuleType:
+def _kernels_for(x: Tensor) -> ModuleType:
     return cpu if x.is_cpu else gpu

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.errors import DataError
-from convdbn.images.base import check_images
+from convdbn.images.base import Images, Indices, check_images
 from convdbn.images.transform import Transform, require
 from convdbn.images.whitening import ZCA, LocalContrast, Whiten
 
@@ -132,6 +132,25 @@ class Pipeline(nn.Sequential):
             )
         images = images / 255 if images.dtype == torch.uint8 else images
         return self(check_images(images.to(like), "images"))
+
+    @torch.no_grad()
+    def batch(self, images: Images, indices: Indices) -> Tensor:
+        """Pictures as one batch, brought to one size by the pipeline's own resizing where they come in several.
+
+        DataError where it has none, or one that leaves several sizes.
+        """
+        batch = images[indices]
+        if isinstance(batch, Tensor):
+            return batch
+        shaping = Pipeline(*[step for step in self if isinstance(step, Grey | Resize)])
+        one_size = len({picture.shape for picture in batch}) == 1
+        pictures = batch if one_size else [shaping(picture[None])[0] for picture in batch]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise DataError(
+                f"images={images.name!r}: pictures of several sizes; take pictures of one size, or put "
+                "{kind: resize, size: 64} first in the transform that the layers are trained with"
+            )
+        return torch.stack(list(pictures))
 
     @property
     def shaping(self) -> "Pipeline":

@@ -77,7 +77,7 @@ def complete(
     total, count = torch.zeros_like(x), 0
     for step in range(sweeps):
         state = sweep(machine, state, draw(generator), clamp={0: kept})
-        if 2 * step >= sweeps:
+        if step >= sweeps // 2:
             means = machine.units[0].mean(machine.field(state, 0))
             total, count = total + means.view(CHAINS, *x.shape).mean(0), count + 1
     return torch.where(kept, x, total / count)

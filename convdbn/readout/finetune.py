@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.errors import DataError, UsageError
-from convdbn.images import Grey, Images, Pipeline, Resize
+from convdbn.images import Images
 from convdbn.images.augment import distorted
 from convdbn.learning.backprop import Descent, shuffled
 from convdbn.learning.keeping import UNKEPT, Keeping
@@ -96,7 +96,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
         descent.load_state(keeping.saved)
         best.load_state(keeping.saved)
     else:
-        network.standardise(network.inputs(batch) for batch in pictures[train].split(BATCH))
+        network.standardise(network.inputs(part) for part in pictures[train].split(BATCH))
 
     def thinned(values: Tensor) -> Tensor:
         seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
@@ -114,6 +114,7 @@ def finetune(network: Classifier, images: Images, settings: FineTuning, keeping:
 
     batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
     guarded = keeping.guarded(batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}")
+    # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
     recorded = not settings.distort and not settings.mirror and all(s.kernel == (0, 0) for s in network.shapes)
     for value in descent.steps(guarded, loss, recorded=recorded):
         epoch, within = divmod(descent.step, per_epoch)
@@ -210,18 +211,8 @@ def confusion(network: Classifier, images: Images) -> Tensor:
 
 
 def shaped(network: Classifier, images: Images, indices: Tensor) -> Tensor:
-    """Pictures as one batch, brought to one size by the network's own resizing where they come in several."""
-    batch = images[indices]
-    if not isinstance(batch, Tensor):
-        shaping = Pipeline(*[step for step in network.transform if isinstance(step, Grey | Resize)])
-        pictures = [shaping(picture[None]) for picture in batch]
-        if len({picture.shape for picture in pictures}) > 1:
-            raise DataError(
-                f"images={images.name!r}: pictures of several sizes; put {{kind: resize, size: 64}} first in the "
-                "transform that the layers are trained with"
-            )
-        batch = torch.cat(pictures)
-    return batch.to(network.linear.bias)
+    """Pictures as one batch, where the network is."""
+    return network.transform.batch(images, indices).to(network.linear.bias)
 
 
 def _split(labels: Tensor, settings: FineTuning) -> tuple[Tensor, Tensor]:

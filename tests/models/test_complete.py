@@ -43,6 +43,12 @@ def test_covered_pixels_come_to_their_exact_expectation(machine):
     assert torch.equal(found[:, :3], x[:, :3])
 
 
+def test_a_single_sweep_is_its_own_second_half():
+    x, kept = torch.ones(3, 6), torch.arange(6) < 3
+    found = complete(randomised(rbm(6, 4)), x, kept, sweeps=1, generator=seeded())
+    assert ((found > 0) & (found <= 1)).all()
+
+
 def conv_stack():
     stack = Stack(build_transform([]), [conv_rbm(Gaussian(1), 3, 3, pool=2), conv_rbm(3, 2, 2, pool=1)], (1, 8, 8))
     return randomised(stack, scale=0.5)
