@@ -11,6 +11,7 @@ stopped.
 """
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ import torch
 from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
-from convdbn.images import FolderImages, Images, Pipeline, Resize
+from convdbn.images import FolderImages, Grey, Images, Pipeline, Resize
 from convdbn.models.pooling import Pooling
 from convdbn.models.stack import WEIGHTS, Stack
-from convdbn.readout.baselines import Pixels, with_random_filters
+from convdbn.readout.baselines import KMeansPatches, Pixels, with_random_filters
 from convdbn.readout.classify import Rows
 from convdbn.readout.evaluate import class_accuracy, principal_components
 from convdbn.readout.extract import describe
@@ -86,6 +87,17 @@ def main() -> None:
             result[str(count)] = {"accuracy": statistics.mean(got), "se": se, "accuracies": got}
         return result
 
+    def patches() -> Rows:
+        """K-means centroids, as many and as large as layer 1's filters, of these pictures at the larger size."""
+        filters, (size, _) = network.machines[0].units[1].n, network.geometry[0].kernel
+        shapings = [Pipeline(Resize([side, side]), Grey()) for side in SIDES]
+        centroids = KMeansPatches(images, centroids=filters, size=size, transform=shapings[-1], seed=0)
+        parts = []
+        for centroids.transform in shapings:
+            rows = describe(centroids, images, replace(POOLING, layers=(1,)))
+            parts.append(rows / np.sqrt(rows.var(0).sum()))
+        return np.concatenate(parts, 1)
+
     first = len(SIDES) * columns(network)
     learned = ledger.array("learned", lambda: rows_of(network, images))
     random = ledger.array("random", lambda: rows_of(with_random_filters(network, seed=0), images))
@@ -98,6 +110,7 @@ def main() -> None:
             "layer_2": accuracies("layer 2", learned[:, first:]),
             "baselines": {
                 "random": accuracies("random", random),
+                "kmeans": accuracies("kmeans", ledger.array("kmeans", patches)),
                 "pixels": accuracies("pixels", pixels),
                 "pca": accuracies("pca", principal_components(pixels, pixels)[0]),
             },
@@ -107,7 +120,7 @@ def main() -> None:
             f"{POOLING.power}; every size and layer scaled to a variance of 1 over all pictures, without labels; "
             "ridge classifier with an RBF kernel, alpha by leaving one labelled picture out; the rest of each class, "
             "at most 50, is classified; mean over classes; se over the draws; principal components of all pictures, "
-            "without labels",
+            "without labels; k-means patches (Coates et al. 2011) of the same pictures, pooled like layer 1",
             "seed": 0,
             "seconds": ledger.close(),
         },

@@ -213,6 +213,7 @@ def caltech_table() -> str:
         "layer 1": figures["layer_1"],
         "layer 2": figures["layer_2"],
         "the same network, random filters": figures["baselines"]["random"],
+        "k-means patches (Coates et al. 2011), 128 centroids": figures["baselines"]["kmeans"],
         "raw pixels, 32x32": figures["baselines"]["pixels"],
         "PCA of these, 50 components, whitened": figures["baselines"]["pca"],
     }
