@@ -157,6 +157,9 @@ def measure(
             if number:
                 times[name].append(taken * work.pictures / len(work.batches[0]))
 
+    def typical(name: str) -> float:
+        return round(statistics.median(times[name]), 5)
+
     def ratio(name: str, to: str) -> float:
         return round(statistics.median(a / b for a, b in zip(times[name], times[to], strict=True)), 3)
 
@@ -174,13 +177,13 @@ def measure(
     return {
         "pictures": work.pictures,
         "batch": len(work.batches[0]),
-        "seconds": round(statistics.median(times["updates"]), 5),
-        "floor_seconds": round(statistics.median(times["floor"]), 5),
+        "seconds": typical("updates"),
+        "floor_seconds": typical("floor"),
         "ratio": ratio("updates", "floor"),
         "fastest_and_slowest": [round(extreme(times["updates"]), 5) for extreme in (min, max)],
-        "end_to_end_seconds": round(statistics.median(times["end to end"]), 5),
+        "end_to_end_seconds": typical("end to end"),
         "end_to_end_ratio": ratio("end to end", "updates"),
-        **{f"{precision}_seconds": round(statistics.median(times[precision]), 5) for precision in precisions},
+        **{f"{precision}_seconds": typical(precision) for precision in precisions},
         **{f"{precision}_ratio": ratio(precision, "updates") for precision in precisions},
         **by_the_device(),
     }

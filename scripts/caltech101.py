@@ -52,6 +52,11 @@ def rows_of(network: Stack, images: Images) -> Rows:
     sizes = [describe(stretched(network, side), images, POOLING) for side in SIDES]
     first = columns(network)
     parts = [rows[:, :first] for rows in sizes] + [rows[:, first:] for rows in sizes]
+    return scaled(parts)
+
+
+def scaled(parts: list[Rows]) -> Rows:
+    """Parts side by side, each with a total variance of 1."""
     return np.concatenate([part / np.sqrt(part.var(0).sum()) for part in parts], 1)
 
 
@@ -94,9 +99,8 @@ def main() -> None:
         centroids = KMeansPatches(images, centroids=filters, size=size, transform=shapings[-1], seed=0)
         parts = []
         for centroids.transform in shapings:
-            rows = describe(centroids, images, replace(POOLING, layers=(1,)))
-            parts.append(rows / np.sqrt(rows.var(0).sum()))
-        return np.concatenate(parts, 1)
+            parts.append(describe(centroids, images, replace(POOLING, layers=(1,))))
+        return scaled(parts)
 
     first = len(SIDES) * columns(network)
     learned = ledger.array("learned", lambda: rows_of(network, images))
