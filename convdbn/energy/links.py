@@ -5,6 +5,7 @@ learning compares between data and model, computed once and outside autograd.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -39,11 +40,14 @@ class Link(nn.Module, ABC):
         """Field of the lower layer, from the state of the upper: the adjoint of `up`."""
 
     @abstractmethod
-    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
-        """`scale` times d <y, up(x)> / d weight, summed over the batch; added to `onto`, in place, where given."""
+    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
+        """Add `scale` times d <y, up(x)> / d weight, summed over the batch, to `keep` times `onto`, in place."""
 
-    def _operand(self, x: Tensor) -> Tensor:
-        return x if self.products is None else x.to(self.products)
+    def _product(self, operation: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """The operation on operands in the precision of `products`, in that of x."""
+        if self.products is None:
+            return operation(x, y)
+        return operation(x.to(self.products), y.to(self.products)).to(x.dtype)
 
     @abstractmethod
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -68,18 +72,15 @@ class Dense(Link):
         return {"kind": self.kind, "below": below, "above": above}
 
     def up(self, x: Tensor) -> Tensor:
-        return (self._operand(x) @ self._operand(self.weight).T).to(x.dtype)
+        return self._product(F.linear, x, self.weight)
 
     def down(self, y: Tensor) -> Tensor:
-        return (self._operand(y) @ self._operand(self.weight)).to(y.dtype)
+        return self._product(torch.matmul, y, self.weight)
 
-    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
-        if self.products is not None:
-            product = (self._operand(y).T @ self._operand(x)).to(x.dtype)
-            return product.mul_(scale) if onto is None else onto.add_(product, alpha=scale)
-        if onto is None:
-            return torch.addmm(self.weight, y.T, x, beta=0.0, alpha=scale)
-        return onto.addmm_(y.T, x, alpha=scale)
+    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
+        if self.products is None:
+            return onto.addmm_(y.T, x, beta=keep, alpha=scale)
+        return onto.mul_(keep).add_(self._product(torch.matmul, y.T, x), alpha=scale)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.weight.shape[0],)
@@ -108,15 +109,14 @@ class Conv(Link):
         return {"kind": self.kind, "below": below, "above": above, "kernel": kernel, "pool": self.pool}
 
     def up(self, x: Tensor) -> Tensor:
-        return F.conv2d(self._operand(pooled(x, self.pool)), self._operand(self.weight)).to(x.dtype)
+        return self._product(F.conv2d, pooled(x, self.pool), self.weight)
 
     def down(self, y: Tensor) -> Tensor:
-        return spread(_transposed(self._operand(y), self._operand(self.weight)).to(y.dtype), self.pool)
+        return spread(self._product(_transposed, y, self.weight), self.pool)
 
-    def correlate(self, x: Tensor, y: Tensor, *, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
-        below, above = self._operand(pooled(x, self.pool)), self._operand(y)
-        gradient = conv2d_weight(below, self.weight.shape, above).to(x.dtype)
-        return gradient.mul_(scale) if onto is None else onto.add_(gradient, alpha=scale)
+    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
+        gradient = self._product(lambda x, y: conv2d_weight(x, self.weight.shape, y), pooled(x, self.pool), y)
+        return onto.mul_(keep).add_(gradient, alpha=scale)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape

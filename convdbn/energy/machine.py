@@ -84,18 +84,19 @@ class BoltzmannMachine(nn.Module):
     def field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
         """The field that reaches a layer from its neighbours in `state`; a neighbour that is None adds nothing."""
         total: Tensor | None = None
+        units = [*self.units]  # an index into a ModuleList takes as long as a small product
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = state[a], state[b]
             if layer == b and below is not None:
-                part = link.up(self.units[a].coupled(below))
+                part = link.up(units[a].coupled(below))
             elif layer == a and above is not None:
-                part = link.down(self.units[b].coupled(above))
+                part = link.down(units[b].coupled(above))
             else:
                 continue
             total = part if total is None else total + part
         if total is None:
             raise ValueError(f"layer={layer}: no neighbour has a state; give at least one")
-        return _scaled(self.units[layer].coupled(total), beta)
+        return _scaled(units[layer].coupled(total), beta)
 
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
@@ -127,31 +128,36 @@ class BoltzmannMachine(nn.Module):
         return total
 
     @torch.no_grad()
-    def contrast(self, positive: State, negative: State, scale: float = 1.0) -> dict[nn.Parameter, Tensor]:
+    def contrast(
+        self,
+        positive: State,
+        negative: State,
+        *,
+        scale: float = 1.0,
+        onto: dict[nn.Parameter, Tensor] | None = None,
+        keep: float = 0.0,
+    ) -> dict[nn.Parameter, Tensor]:
         """`scale` times model statistics minus data statistics, for each parameter that learns.
 
         With states of the data and of the model it is the gradient of minus the mean log-likelihood, computed without
-        autograd: no product is done twice, and one buffer goes from the product to the optimizer.
+        autograd, so no product is done twice. Where buffers are given, it is added in place to `keep` times `onto`.
         """
-        gradients: dict[nn.Parameter, Tensor] = {}
-
-        def add(parameter: nn.Parameter, gradient: Tensor) -> None:
-            known = gradients.get(parameter)  # of the same link or unit in another place
-            gradients[parameter] = gradient if known is None else known + gradient
-
-        for layer, unit in enumerate(self.units):
-            data, model = (
-                unit.statistics(state[layer], partial(self.field, state, layer)) for state in (positive, negative)
-            )
-            for (parameter, x), (_, y) in zip(model, data, strict=True):
-                add(parameter, (x - y).mul_(scale))
+        if onto is None:
+            onto = {x: torch.zeros_like(x) for x in self.parameters() if x.requires_grad}
+        keeps = dict.fromkeys(onto, keep)  # of a buffer to which something was added, all is kept
+        phases = [(state, share / state[0].shape[0]) for state, share in ((negative, scale), (positive, -scale))]
+        units = [*self.units]
         for (a, b), link in zip(self.edges, self.links, strict=True):
-            (x, y), (data_x, data_y) = (
-                (self.units[a].coupled(state[a]), self.units[b].coupled(state[b])) for state in (negative, positive)
-            )
-            statistic = link.correlate(x, y, scale=scale / len(x))
-            add(link.weight, link.correlate(data_x, data_y, scale=-scale / len(data_x), onto=statistic))
-        return gradients
+            weight = link.weight
+            for state, share in phases:
+                x, y = units[a].coupled(state[a]), units[b].coupled(state[b])
+                link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
+        # Biases last: what they read lies in the cache, for the products read it just now.
+        for layer, unit in enumerate(units):
+            for state, share in phases:
+                for parameter, statistic in unit.statistics(state[layer], partial(self.field, state, layer)):
+                    onto[parameter].mul_(keeps.pop(parameter, 1.0)).add_(statistic, alpha=share)
+        return onto
 
 
 def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:

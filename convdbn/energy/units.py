@@ -47,13 +47,14 @@ class Unit(nn.Module, ABC):
         return -x.flatten(2).sum(2) @ self.bias if x.ndim > 2 else -x @ self.bias
 
     def statistic(self, x: Tensor) -> Tensor:
-        """What learning compares for the bias, minus the gradient of the mean own energy but for terms that hold no
-        x: `(B, n, ...)` to `(n,)`."""
+        """What learning compares for the bias, minus the gradient of own energy but for terms that hold no x, summed
+        over the batch: `(B, n, ...)` to `(n,)`."""
         x = self.coupled(x)
-        return x.mean(0) if x.ndim == 2 else x.sum((2, 3)).mean(0)
+        return over_batch(x if x.ndim == 2 else x.sum((2, 3)))
 
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Parameters that learn, each with what is compared for it; `field` gives the one that reaches the layer."""
+        """Parameters that learn, each with what is compared for it, summed over the batch; `field` gives the one that
+        reaches the layer."""
         return [(self.bias, self.statistic(x))] if self.bias.requires_grad else []
 
     def coupled(self, x: Tensor) -> Tensor:
@@ -293,6 +294,11 @@ class BlockSoftmax(Unit):
 
     def _corners(self) -> Iterator[tuple[int, ...]]:
         return itertools.product(range(self.block), repeat=2)
+
+
+def over_batch(x: Tensor) -> Tensor:
+    """Sum over the batch, `(B, n)` to `(n,)`; as a product on a GPU, which adds up few long columns slowly."""
+    return torch.ones(x.shape[0], device=x.device, dtype=x.dtype) @ x if x.is_cuda else x.sum(0)
 
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """Calling the C kernels: float32, contiguous."""
 
+import math
 from typing import Any
 
 import torch
@@ -16,13 +17,10 @@ def usable(x: Tensor) -> bool:
 def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
     """Means of Bernoulli units, and a draw of them where there is a generator."""
     mean, sample = _results(field, generator)
-    positions = field[0, 0].numel()
-    rows, length, units = (
-        (len(field), field.shape[1], 0)
-        if positions == 1
-        else (len(field) * field.shape[1], positions, field.shape[1])
-    )
-    _call("bernoulli", field, bias, mean, sample, rows, length, units, _seed(generator))
+    batch, units, *place = field.shape
+    positions = math.prod(place)
+    rows = (batch, units, 0) if positions == 1 else (batch * units, positions, units)
+    _call("bernoulli", field, bias, mean, sample, *rows, _seed(generator))
     return mean, sample
 
 

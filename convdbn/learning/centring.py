@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Conv, Link, State
+from convdbn.learning.optimizer import Optimizer
 from convdbn.learning.penalties import activation
 
 SLIDE = 0.01
@@ -30,20 +31,21 @@ class Centring:
         self.offsets: list[Tensor] | None = None
 
     @torch.no_grad()
-    def step(
-        self, machine: BoltzmannMachine, optimizer: torch.optim.Optimizer, positive: State, negative: State
-    ) -> None:
-        """The optimizer's step in centred coordinates; gradients are those of the ordinary ones."""
+    def step(self, machine: BoltzmannMachine, optimizer: Optimizer, positive: State, negative: State) -> None:
+        """The optimizer's step in centred coordinates; gradients are those of the ordinary ones, and stay so."""
         self._slide(positive, negative)
         assert self.offsets is not None
         offsets = [unit.coupled(o[None])[0] for unit, o in zip(machine.units, self.offsets, strict=True)]
         edges = list(zip(machine.edges, machine.links, strict=True))
         before = [link.weight.clone() for link in machine.links]
+        ordinary = [link.weight.grad for link in machine.links]
         for (a, b), link in edges:
-            assert link.weight.grad is not None
             for gradient in self._carried(machine, link, a, b, offsets, _reach(link, positive[a], positive[b])):
-                link.weight.grad -= gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
+                assert link.weight.grad is not None
+                link.weight.grad = link.weight.grad - gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
         optimizer.step()
+        for link, grad in zip(machine.links, ordinary, strict=True):
+            link.weight.grad = grad
         for ((a, b), link), old in zip(edges, before, strict=True):
             moved = (link.weight - old).flatten(2).sum(2) if isinstance(link, Conv) else link.weight - old
             if machine.units[b].bias.requires_grad and machine.originals[b] == b:

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from convdbn.errors import CheckpointError
+from convdbn.learning.optimizer import Optimizer
 
 FORMAT = 1
 TRAINER = "trainer."
@@ -105,7 +106,7 @@ def restore(
     return module.eval(), metadata, trainer
 
 
-def slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def slots(optimizer: Optimizer) -> dict[str, Tensor]:
     """What an optimizer remembers of each parameter."""
     state = optimizer.state_dict()["state"]
     return {
@@ -113,7 +114,7 @@ def slots(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_slots(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def load_slots(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `slots`, among other tensors."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, x in tensors.items():

@@ -1,6 +1,6 @@
 """Sparsity: terms of the loss that pull the mean activation of the hidden layer towards a target.
 
-L2 on the weights needs no term here: it is the optimizer's weight decay, given to the weights alone.
+L2 on the weights needs no term here: the trainer adds its gradient, which is a multiple of the weights themselves.
 """
 
 from torch import Tensor

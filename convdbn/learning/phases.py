@@ -61,8 +61,10 @@ class NegativePhase(ABC):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         """The state of the model; `samples` is that of the data."""
 
-    def follow(self, machine: BoltzmannMachine) -> None:  # noqa: B027 - nothing unless a phase says otherwise
-        """Learn from the gradients of an update, where the phase has something to learn."""
+    def follow(  # noqa: B027 - nothing unless a phase says otherwise
+        self, machine: BoltzmannMachine, positive: State, negative: State, *, scale: float
+    ) -> None:
+        """Learn from the two states of an update, where the phase has something to learn."""
 
     def state(self) -> dict[str, Tensor]:
         """What the phase carries from update to update."""
@@ -137,8 +139,8 @@ class PersistentContrastiveDivergence(NegativePhase):
 class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
     """Fast PCD (Tieleman and Hinton 2009): the chains see fast parameters on top of the machine's own.
 
-    These learn from the same gradients at `rate`, and 1 - `decay` of them is forgotten at every update: where the
-    chains stay, energy rises at once, and they move on.
+    These learn by the same contrast at `rate`, and 1 - `decay` of them is forgotten at every update: where the chains
+    stay, energy rises at once, and they move on.
     """
 
     def __init__(self, k: int = 1, *, rate: float, decay: float = 0.95) -> None:
@@ -155,12 +157,10 @@ class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
             parameter.add_(fast)
         return super().__call__(seen, samples, generator=generator)
 
-    @torch.no_grad()
-    def follow(self, machine: BoltzmannMachine) -> None:
+    def follow(self, machine: BoltzmannMachine, positive: State, negative: State, *, scale: float) -> None:
         assert self.fast is not None
-        for parameter, fast in zip(machine.parameters(), self.fast, strict=True):
-            if parameter.grad is not None:
-                fast.mul_(self.decay).sub_(parameter.grad, alpha=self.rate)
+        onto = dict(zip(machine.parameters(), self.fast, strict=True))
+        machine.contrast(positive, negative, scale=-self.rate * scale, onto=onto, keep=self.decay)
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | {f"fast.{index}": x for index, x in enumerate(self.fast or [])}

@@ -19,6 +19,7 @@ from convdbn.learning.checkpoint import load_slots, slots
 from convdbn.learning.denoising import denoising_loss
 from convdbn.learning.initial import initialise, turn_round
 from convdbn.learning.metrics import Metrics
+from convdbn.learning.optimizer import optimizer_for
 from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
 from convdbn.learning.phases import (
     ContrastiveDivergence,
@@ -37,8 +38,6 @@ ANNEAL = 0.7
 """Share of the updates over which sigma falls from its first to its last value."""
 MOMENTUM_SWITCH = 0.1
 """Share of the updates after which the momentum takes its last value."""
-VARIANCE_RATE = 0.1
-"""Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
 EXPLODED = 1e3
 """A reconstruction error this many times the spread of the data is an explosion."""
 
@@ -61,8 +60,8 @@ class Trainer:
         self.centring = None if settings.centring == "none" else Centring(settings.centring)
         # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
         machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
-        self.parameters = list(machine.parameters())
-        self.optimizer = _optimizer(machine, settings)
+        self.optimizer = optimizer_for(machine, settings)
+        self.gradients = {x: x.grad for x in machine.parameters() if x.grad is not None}
         self.captured = Captured(self._update_visible, generator=generator)
 
     def initialise(self, data: Tensor, *, below: BoltzmannMachine | None = None) -> None:
@@ -120,28 +119,45 @@ class Trainer:
 
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
-        if self.settings.objective == "denoising":
-            assert data[0] is not None
-            loss, means = denoising_loss(
-                self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
-            )
-            self._set_gradients({}, loss / means[1][0, 0].numel(), means)
-            self.optimizer.step()
-            return means
+        means = self._denoise(data) if self.settings.objective == "denoising" else self._learn(data)
+        for unit in self.machine.units:
+            if isinstance(unit, LearnedGaussian):
+                unit.confine()
+        return means
+
+    def _denoise(self, data: Given) -> State:
+        """A step down the loss of undoing damage."""
+        assert data[0] is not None
+        for gradient in self.gradients.values():
+            gradient.mul_(self._kept())
+        loss, means = denoising_loss(
+            self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
+        )
+        self._add_gradients(loss / means[1][0, 0].numel(), means)
+        self.optimizer.step()
+        return means
+
+    def _learn(self, data: Given) -> State:
+        """A step down the contrast of data and model, and the other terms of the loss."""
         known = None
         if self.settings.labelled:
             data, known = self._with_labels(data)
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = self.negative(self.machine, samples, generator=self.generator)
         # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        contrast = self.machine.contrast(means, model, scale=self.settings.generative / means[1][0, 0].numel())
-        self._set_gradients(contrast, self._classification(data, known), means)
-        self.negative.follow(self.machine)
+        scale = self.settings.generative / means[1][0, 0].numel()
+        self.machine.contrast(means, model, scale=scale, onto=self.gradients, keep=self._kept())
+        self._add_gradients(self._classification(data, known), means)
+        self.negative.follow(self.machine, means, model, scale=scale)
         if self.centring is None:
             self.optimizer.step()
         else:
             self.centring.step(self.machine, self.optimizer, means, model)
         return means
+
+    def _kept(self) -> float:
+        """Share of the last gradients that goes on in the next."""
+        return self.optimizer.param_groups[0].get("momentum", 0.0)
 
     def _classification(self, data: Given, known: Tensor | None) -> Tensor | None:
         """The discriminative term of the loss, -log p(label | pixels) where the label is known."""
@@ -167,23 +183,22 @@ class Trainer:
         drawn = torch.zeros_like(labels).scatter_(1, index, 1)
         return (*data[:-1], torch.where(known[:, None], labels, drawn)), known
 
-    def _set_gradients(
-        self, contrast: Mapping[torch.nn.Parameter, Tensor], loss: Tensor | None, means: State
-    ) -> None:
-        """Those of the contrast, which needs no autograd, and of the loss and of sparsity where there are any."""
+    def _add_gradients(self, loss: Tensor | None, means: State) -> None:
+        """Those of the loss and of sparsity, where there are any, and of half the squared weights."""
         if self.sparsity is not None:
             sparsity = self.sparsity(self.machine, means)
             loss = sparsity if loss is None else loss + sparsity
-        for parameter in self.parameters:
-            parameter.grad = contrast.get(parameter)
         if loss is not None:
             loss.backward()
+        if self.settings.l2:
+            for _, _, link in self.machine.distinct:
+                self.gradients[link.weight].add_(link.weight.detach(), alpha=self.settings.l2)
 
     def _schedule(self) -> tuple[float, int]:
         """Set learning rate, momentum, sigma and sweeps for this step; those that are no tensors."""
         s, progress = self.settings, self.step / max(1, self.settings.updates)
         rate = s.rate + (s.rate_end - s.rate) * progress
-        momentum = s.momentum if progress < MOMENTUM_SWITCH else s.momentum_end
+        momentum = float(s.momentum if progress < MOMENTUM_SWITCH else s.momentum_end)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate * group["factor"])
@@ -319,28 +334,3 @@ def _sparsity(settings: Layer) -> Sparsity | None:
         return None
     kind = BiasSparsity if settings.sparsity == "bias" else DecayedSparsity
     return kind(settings.target, settings.strength)
-
-
-def _optimizer(machine: BoltzmannMachine, settings: Layer) -> torch.optim.Optimizer:
-    weights = [link.weight for _, _, link in machine.distinct]
-    units = [unit for layer, unit in enumerate(machine.units) if machine.originals[layer] == layer]
-    biases = [unit.bias for unit in units if unit.bias.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "factor": 1.0, "weight_decay": settings.l2},
-        {"params": biases, "factor": settings.bias_rate, "weight_decay": 0.0},
-    ]
-    learned = [unit for unit in units if isinstance(unit, LearnedGaussian)]
-    if learned:
-        variances = [unit.log_variance for unit in learned]
-        groups.append({"params": variances, "factor": VARIANCE_RATE, "weight_decay": 0.0})
-    recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
-    for group in groups:
-        group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate
-    optimizer: torch.optim.Optimizer
-    if settings.optimizer == "adam":
-        optimizer = torch.optim.Adam(groups, betas=(settings.momentum, 0.99), fused=True, capturable=recorded)
-    else:
-        optimizer = torch.optim.SGD(groups, momentum=settings.momentum, fused=True)
-    for unit in learned:
-        optimizer.register_step_post_hook(lambda *_, unit=unit: unit.confine())
-    return optimizer

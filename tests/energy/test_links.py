@@ -41,7 +41,12 @@ def test_down_is_the_adjoint_of_up(name):
 def test_correlate_is_the_gradient_of_the_coupling(name):
     link, x, y = link_and_states(name)
     (gradient,) = torch.autograd.grad((link.up(x) * y).sum(), link.weight)
-    torch.testing.assert_close(link.correlate(x, y), gradient)
+    before = torch.randn(link.weight.shape, generator=generator(1), dtype=torch.float64)
+    with torch.no_grad():
+        added = link.correlate(x, y, onto=before.clone())
+        scaled = link.correlate(x, y, onto=before.clone(), scale=-0.5, keep=0.25)
+    torch.testing.assert_close(added, before + gradient)
+    torch.testing.assert_close(scaled, before / 4 - gradient / 2)
 
 
 @pytest.mark.parametrize("name", LINKS)

@@ -173,14 +173,13 @@ def test_fast_weights_learn_forget_and_drive_the_chains_alone():
     negative = FastPersistentContrastiveDivergence(rate=0.5, decay=0.9)
     samples = exact.sample(machine, shapes, 10, generator=generator(1))
     before = [x.clone() for x in machine.parameters()]
-    negative(machine, samples, generator=generator(2))
-    for parameter in machine.parameters():
-        parameter.grad = torch.full_like(parameter, 2.0)
-    negative.follow(machine)
-    negative.follow(machine)
+    model = negative(machine, samples, generator=generator(2))
+    negative.follow(machine, samples, model, scale=4.0)
+    negative.follow(machine, samples, model, scale=4.0)
     for parameter, old, fast in zip(machine.parameters(), before, negative.fast, strict=True):
         assert torch.equal(parameter, old)
-        torch.testing.assert_close(fast, torch.full_like(fast, -1.9))  # -1, then .9 of it and another -1
+        once = -0.5 * machine.contrast(samples, model, scale=4.0)[parameter]
+        torch.testing.assert_close(fast, 1.9 * once)  # then .9 of it and the same again
     for fast in negative.fast:
         fast.fill_(-50.0)
     assert not negative(machine, samples, generator=generator(3))[0].any()
@@ -235,7 +234,7 @@ def test_a_student_learns_its_teacher(name, phase):
         model = negative(student, samples, generator=source)
         for parameter, gradient in student.contrast(means, model).items():
             parameter.grad = gradient
-        negative.follow(student)
+        negative.follow(student, means, model, scale=1.0)
         optimizer.step()
     assert divergence() < 0.1 * before
 

@@ -89,11 +89,39 @@ class TestSchedules:
             assert row["rate"] == pytest.approx(rate)
             assert row["sigma"] == pytest.approx(sigma)
 
-    def test_only_weights_decay(self):
-        run = trainer(rbm(3, 2), Layer(l2=0.25))
-        assert [group["weight_decay"] for group in groups(run)] == [0.25, 0.0]
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+    def test_only_weights_decay(self, optimizer):
+        run = trainer(rbm(3, 2), Layer(l2=0.25, optimizer=optimizer))
+        for parameter in run.machine.parameters():
+            parameter.data.fill_(2.0)
+        run._add_gradients(None, ())
+        assert (run.machine.links[0].weight.grad == 0.5).all()
+        assert not any(unit.bias.grad.any() for unit in run.machine.units)
+
+    def test_the_groups_are_weights_and_biases(self):
+        run = trainer(rbm(3, 2), Layer())
         assert {id(p) for p in groups(run)[0]["params"]} == {id(run.machine.links[0].weight)}
         assert {id(p) for p in groups(run)[1]["params"]} == {id(unit.bias) for unit in run.machine.units}
+
+
+@pytest.mark.parametrize(
+    ("objective", "centring"), [("likelihood", "none"), ("likelihood", "data"), ("denoising", "none")]
+)
+def test_gradients_fade_by_the_momentum(objective, centring):
+    """Where nothing moves, the gradient of one batch that is repeated grows to 1 / (1 - momentum) of its own size."""
+    settings = Layer(objective=objective, centring=centring, rate=1e-9, momentum=0.75, momentum_end=0.75, l2=0.1)
+    run = trainer(rbm(40, 30), settings)
+    data = torch.rand(50, 40, generator=seeded())
+    run.initialise(data)
+    torch.nn.init.normal_(run.machine.links[0].weight, generator=seeded(1))
+    weight = run.machine.links[0].weight
+    sizes = []
+    for _ in range(60):
+        run.generator.manual_seed(0)
+        run.update((data, None))
+        sizes.append(float(weight.grad.norm()))
+    expected = [sizes[0] * (1 - 0.75**n) / 0.25 for n in range(1, 61)]
+    assert sizes == pytest.approx(expected, rel=1e-3)
 
 
 class TestInitialise:
@@ -492,14 +520,14 @@ def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_variance_that_runs_away_ends_at_its_bound_and_comes_back(optimizer):
     machine = rbm(LearnedGaussian(6), 4)
-    settings = Layer(updates=9, batch=20, visible="gaussian", variance="scalar", optimizer=optimizer, rate=1e4)
+    settings = Layer(updates=9, visible="gaussian", variance="scalar", optimizer=optimizer, rate=1e4, momentum=0.0)
     run = Trainer(machine, settings, generator=seeded())
-    machine.units[0].log_variance.grad = torch.tensor(-1.0)
-    run.optimizer.step()
-    assert float(machine.units[0].scale) == pytest.approx(1e3)
-    machine.units[0].log_variance.grad = torch.tensor(9.0)
-    run.optimizer.step()
-    assert float(machine.units[0].scale) < 1e3
+    narrow, wide = (scale * torch.randn(20, 6, generator=seeded(1)) for scale in (0.1, 3.0))
+    run.update((wide, None))
+    assert float(machine.units[0].scale.detach()) == pytest.approx(1e3)
+    machine.links[0].weight.data.zero_()  # which ran away too
+    run.update((narrow, None))
+    assert float(machine.units[0].scale.detach()) < 1e3
 
 
 def test_visible_biases_suit_units_that_count_beyond_one():

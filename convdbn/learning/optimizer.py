@@ -1,0 +1,73 @@
+"""What takes the gradients: SGD with momentum, or Adam."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, LearnedGaussian
+from convdbn.recipes import Layer
+
+VARIANCE_RATE = 0.1
+"""Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
+
+
+class Momentum:
+    """Gradient descent with momentum, where the gradient's buffer is the velocity.
+
+    An update adds its gradient to `momentum` times what the last one left in `parameter.grad`. The product that
+    makes the gradient does so on its way, and a step is one pass over the parameters and their velocities;
+    `torch.optim.SGD` makes three, and takes as long again for what surrounds them.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
+        self.param_groups = [{**group, "momentum": momentum} for group in groups]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every parameter by -rate * velocity."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if isinstance(group["lr"], Tensor):
+                    parameter.addcmul_(parameter.grad, group["lr"], value=-1)
+                else:
+                    parameter.sub_(parameter.grad, alpha=group["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The velocities, in the layout of `torch.optim.SGD`."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        return {"state": {index: {"momentum_buffer": x.grad} for index, x in enumerate(parameters)}}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        for index, kept in self.state_dict()["state"].items():
+            kept["momentum_buffer"].copy_(saved["state"][index]["momentum_buffer"])
+
+
+Optimizer = Momentum | torch.optim.Optimizer
+
+
+def optimizer_for(machine: BoltzmannMachine, settings: Layer) -> Optimizer:
+    """The optimizer that `settings` asks for, with a group of parameters for each factor on the rate; every parameter
+    that learns has a buffer for its gradient from here on."""
+    weights = [link.weight for _, _, link in machine.distinct]
+    units = [unit for layer, unit in enumerate(machine.units) if machine.originals[layer] == layer]
+    biases = [unit.bias for unit in units if unit.bias.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {
+            "params": weights,
+            "factor": 1.0,
+        },
+        {"params": biases, "factor": settings.bias_rate},
+    ]
+    variances = [unit.log_variance for unit in units if isinstance(unit, LearnedGaussian)]
+    if variances:
+        groups.append({"params": variances, "factor": VARIANCE_RATE})
+    recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+        group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(groups, betas=(float(settings.momentum), 0.99), fused=True, capturable=recorded)
+    return Momentum(groups, settings.momentum)
