@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.energy.units import Unit, product
+from convdbn.fast.grad import without_gradients
 
 
 class Binomial(Unit):
@@ -45,7 +46,7 @@ class Binomial(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return ((self.trials + 1) * self.biased(field).sigmoid()).floor().clamp(max=self.trials)
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         p = self.biased(field).sigmoid()
         return self.trials * p, torch.binomial(torch.full_like(p, self.trials), p, generator=generator)
@@ -83,7 +84,7 @@ class NoisyReLU(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return self.biased(field).clamp(min=0)
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         f = self.biased(field)
         noise = torch.randn(f.shape, generator=generator, device=f.device, dtype=f.dtype)

@@ -17,6 +17,7 @@ from convdbn.energy.counts import Binomial, NoisyReLU
 from convdbn.energy.links import LINKS, Link
 from convdbn.energy.real import Gaussian, LearnedGaussian
 from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Unit
+from convdbn.fast.grad import without_gradients
 
 UNITS: dict[str, type[Unit]] = {
     unit.kind: unit for unit in (Bernoulli, Gaussian, LearnedGaussian, Categorical, BlockSoftmax, Binomial, NoisyReLU)
@@ -127,7 +128,7 @@ class BoltzmannMachine(nn.Module):
                 raise ValueError(f"state[{layer}] is None: the free energy in colour {colour} needs it")
         return total
 
-    @torch.no_grad()
+    @without_gradients
     def contrast(
         self,
         positive: State,
@@ -145,18 +146,21 @@ class BoltzmannMachine(nn.Module):
         if onto is None:
             onto = {x: torch.zeros_like(x) for x in self.parameters() if x.requires_grad}
         keeps = dict.fromkeys(onto, keep)  # of a buffer to which something was added, all is kept
-        phases = [(state, share / state[0].shape[0]) for state, share in ((negative, scale), (positive, -scale))]
         units = [*self.units]
+        phases = []
+        for state, share in ((negative, scale), (positive, -scale)):
+            x, share = state[0], share / state[0].shape[0]
+            phases.append((state, share, torch.full((x.shape[0],), share, device=x.device, dtype=x.dtype)))
         for (a, b), link in zip(self.edges, self.links, strict=True):
             weight = link.weight
-            for state, share in phases:
+            for state, share, _ in phases:
                 x, y = units[a].coupled(state[a]), units[b].coupled(state[b])
                 link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
         # Biases last: what they read lies in the cache, for the products read it just now.
         for layer, unit in enumerate(units):
-            for state, share in phases:
-                for parameter, statistic in unit.statistics(state[layer], partial(self.field, state, layer)):
-                    onto[parameter].mul_(keeps.pop(parameter, 1.0)).add_(statistic, alpha=share)
+            for state, _, shares in phases:
+                for parameter, each in unit.statistics(state[layer], partial(self.field, state, layer)):
+                    onto[parameter].view(-1).addmv_(each.T, shares, beta=keeps.pop(parameter, 1.0))
         return onto
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy.units import Unit
+from convdbn.fast.grad import without_gradients
 
 
 class Gaussian(Unit):
@@ -62,7 +63,7 @@ class Gaussian(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return self.mean(field)
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         m = self.mean(field)
         noise = torch.randn(m.shape, generator=generator, device=m.device, dtype=m.dtype)
@@ -103,5 +104,8 @@ class LearnedGaussian(Gaussian):
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
         """Also -dE / d log s^2 = |x - b|^2 / (2 s^2) - <x, field>, where the links' x / s^2 is in the field."""
         residual = (x - self.per_unit(self.bias, x)) / self._scale(x)
-        each = (residual.square() / 2 - x * field()).sum(0).view(self.n, -1).sum(1)
-        return [*super().statistics(x, field), (self.log_variance, each.sum() if self.shared else each)]
+        each = (residual.square() / 2 - x * field()).view(len(x), self.n, -1).sum(2)
+        return [
+            *super().statistics(x, field),
+            (self.log_variance, each.sum(1, keepdim=True) if self.shared else each),
+        ]

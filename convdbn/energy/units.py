@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from convdbn import fast
 from convdbn.energy.links import pooled
 from convdbn.errors import DataError
+from convdbn.fast.grad import without_gradients
 
 
 class Unit(nn.Module, ABC):
@@ -46,16 +47,14 @@ class Unit(nn.Module, ABC):
         """U(x), own energy without any field: `(B, ...)` to `(B,)`."""
         return -x.flatten(2).sum(2) @ self.bias if x.ndim > 2 else -x @ self.bias
 
-    def statistic(self, x: Tensor) -> Tensor:
-        """What learning compares for the bias, minus the gradient of own energy but for terms that hold no x, summed
-        over the batch: `(B, n, ...)` to `(n,)`."""
-        x = self.coupled(x)
-        return over_batch(x if x.ndim == 2 else x.sum((2, 3)))
-
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Parameters that learn, each with what is compared for it, summed over the batch; `field` gives the one that
-        reaches the layer."""
-        return [(self.bias, self.statistic(x))] if self.bias.requires_grad else []
+        """Parameters that learn, each with what is compared for its numbers, `(B, numbers)`: minus the gradient of
+        own energy but for terms that hold no x. `field` gives the one that reaches the layer."""
+        bias = self.bias
+        if not bias.requires_grad:
+            return []
+        x = self.coupled(x)
+        return [(bias, x if x.ndim == 2 else x.sum((2, 3)))]
 
     def coupled(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
@@ -144,7 +143,7 @@ class Bernoulli(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return (self.biased(field) > 0).to(field.dtype)
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if fast.usable(field):
             return fast.logistic(field, self.bias, generator)
@@ -173,7 +172,7 @@ class Categorical(Unit):
     def mode(self, field: Tensor) -> Tensor:
         return _one_hot(self.biased(field).argmax(1), self.n, field)
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         p = self.mean(field)
         uniform = _uniform((p.shape[0], 1, *p.shape[2:]), p, generator)
@@ -243,7 +242,7 @@ class BlockSoftmax(Unit):
         winner = torch.stack([torch.zeros_like(members[0]), *members]).argmax(0)
         return self._assemble(field, torch.eq, [(winner, winner.new_tensor(i + 1)) for i in range(len(members))])
 
-    @torch.no_grad()
+    @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if self._by_kernel(field):
             return fast.block_softmax(field, self.bias, self.block, generator)
@@ -294,11 +293,6 @@ class BlockSoftmax(Unit):
 
     def _corners(self) -> Iterator[tuple[int, ...]]:
         return itertools.product(range(self.block), repeat=2)
-
-
-def over_batch(x: Tensor) -> Tensor:
-    """Sum over the batch, `(B, n)` to `(n,)`; as a product on a GPU, which adds up few long columns slowly."""
-    return torch.ones(x.shape[0], device=x.device, dtype=x.dtype) @ x if x.is_cuda else x.sum(0)
 
 
 def _uniform(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:

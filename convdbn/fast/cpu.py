@@ -1,7 +1,7 @@
 """Calling the C kernels: float32, contiguous."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> 
     batch, units, *place = field.shape
     positions = math.prod(place)
     rows = (batch, units, 0) if positions == 1 else (batch * units, positions, units)
-    _call("bernoulli", field, bias, mean, sample, *rows, _seed(generator))
+    _call("bernoulli", (field, bias, mean, sample), *rows, _seed(generator))
     return mean, sample
 
 
@@ -29,7 +29,7 @@ def block_softmax(
 ) -> tuple[Tensor, Tensor | None]:
     """Means of probabilistic max-pooling units, and a draw of them where there is a generator."""
     mean, sample = _results(field, generator)
-    _call("block_softmax", field, bias, mean, sample, None, *_blocks(field, block), _seed(generator))
+    _call("block_softmax", (field, bias, mean, sample, None), *_blocks(field, block), _seed(generator))
     return mean, sample
 
 
@@ -37,7 +37,7 @@ def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
     """Means of the pooling units, `(B, n, H / block, W / block)`."""
     batch, maps, height, width = field.shape
     pool = field.new_empty(batch, maps, height // block, width // block)
-    _call("block_softmax", field, bias, None, None, pool, *_blocks(field, block), 0)
+    _call("block_softmax", (field, bias, None, None, pool), *_blocks(field, block), 0)
     return pool
 
 
@@ -50,7 +50,7 @@ def fold(columns: Tensor, shape: tuple[int, ...], kernel: tuple[int, int]) -> Te
     """`torch.nn.functional.fold` with stride 1: `(B, channels * kernel, positions)` to pictures of `shape`."""
     columns = columns.contiguous()
     pictures = columns.new_empty(len(columns), *shape)
-    _call("fold_columns", columns, pictures, len(columns), *shape, *kernel)
+    _call("fold_columns", (columns, pictures), len(columns), *shape, *kernel)
     return pictures
 
 
@@ -63,6 +63,6 @@ def _seed(generator: torch.Generator | None) -> int:
     return 0 if generator is None else int(torch.randint(2**63 - 1, (), generator=generator))
 
 
-def _call(name: str, *arguments: Any) -> None:
+def _call(name: str, tensors: Sequence[Tensor | None], *numbers: int) -> None:
     kernel = getattr(library(), name)
-    kernel(*[x.data_ptr() if isinstance(x, Tensor) else x for x in arguments], torch.get_num_threads())
+    kernel(*[None if x is None else x.data_ptr() for x in tensors], *numbers, torch.get_num_threads())

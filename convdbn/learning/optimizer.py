@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, LearnedGaussian
+from convdbn.fast.grad import without_gradients
 from convdbn.recipes import Layer
 
 VARIANCE_RATE = 0.1
@@ -23,7 +24,7 @@ class Momentum:
     def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
         self.param_groups = [{**group, "momentum": momentum} for group in groups]
 
-    @torch.no_grad()
+    @without_gradients
     def step(self) -> None:
         """Move every parameter by -rate * velocity."""
         for group in self.param_groups:

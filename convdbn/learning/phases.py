@@ -16,11 +16,12 @@ from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.errors import UsageError
+from convdbn.fast.grad import without_gradients
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
 
-@torch.no_grad()
+@without_gradients
 def expect(
     machine: BoltzmannMachine, state: Given, *, given: Container[int] = (), generator: torch.Generator
 ) -> tuple[State, State]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from convdbn.energy import BoltzmannMachine, Gaussian, Given, LearnedGaussian, State, pooled
 from convdbn.errors import Diverged, UsageError
+from convdbn.fast.grad import without_gradients
 from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
 from convdbn.learning.centring import Centring
@@ -96,7 +97,7 @@ class Trainer:
         `watched` are equally many training and held-out pictures, whose free energies are compared for the metrics.
         Raises `Diverged`, naming layer, step and statistic, as soon as a row of metrics shows it.
         """
-        with _precision(self.machine, self.settings.precision):
+        with _precision(self.machine, self.settings.precision), torch.no_grad():
             for data in itertools.islice(batches, self.settings.updates - self.step):
                 logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
                 before = [link.weight.detach().clone() for link in self.machine.links] if logged else []
@@ -117,6 +118,7 @@ class Trainer:
         pixels, labels = visible.split([self.machine.units[0].n, self.machine.units[-1].n], 1)
         return *self.machine.given(pixels)[:-1], labels
 
+    @without_gradients
     def update(self, data: Given) -> State:
         """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
         means = self._denoise(data) if self.settings.objective == "denoising" else self._learn(data)
@@ -130,10 +132,11 @@ class Trainer:
         assert data[0] is not None
         for gradient in self.gradients.values():
             gradient.mul_(self._kept())
-        loss, means = denoising_loss(
-            self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
-        )
-        self._add_gradients(loss / means[1][0, 0].numel(), means)
+        with torch.enable_grad():
+            loss, means = denoising_loss(
+                self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
+            )
+            self._add_gradients(loss / means[1][0, 0].numel(), means)
         self.optimizer.step()
         return means
 
@@ -165,9 +168,10 @@ class Trainer:
             return None
         pixels, *_, labels = data
         assert pixels is not None and labels is not None
-        missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
-        classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
-        return self.settings.discriminative * classified
+        with torch.enable_grad():
+            missed = F.cross_entropy(label_logits(self.machine, pixels), labels, reduction="none")
+            classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
+            return self.settings.discriminative * classified
 
     @torch.no_grad()
     def _with_labels(self, data: Given) -> tuple[Given, Tensor]:
@@ -186,8 +190,9 @@ class Trainer:
     def _add_gradients(self, loss: Tensor | None, means: State) -> None:
         """Those of the loss and of sparsity, where there are any, and of half the squared weights."""
         if self.sparsity is not None:
-            sparsity = self.sparsity(self.machine, means)
-            loss = sparsity if loss is None else loss + sparsity
+            with torch.enable_grad():
+                sparsity = self.sparsity(self.machine, means)
+                loss = sparsity if loss is None else loss + sparsity
         if loss is not None:
             loss.backward()
         if self.settings.l2:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State, Unit
+from convdbn.fast.grad import without_gradients
 
 Rule = Callable[[Unit, Tensor], Tensor]
 """New state of a layer, from its unit and the field that reaches it."""
@@ -30,7 +31,7 @@ def draw(generator: torch.Generator) -> Rule:
     return lambda unit, field: unit.sample(field, generator=generator)
 
 
-@torch.no_grad()
+@without_gradients
 def update(
     machine: BoltzmannMachine,
     state: Given,
