@@ -3,11 +3,12 @@
     python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N [N ...]]
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
-fastest form found. Updates, the floor, the same training end to end (loading, shuffling, metrics, checkpoints), and
-updates with other products are timed in turn, round by round; figures are medians over the rounds, scaled to the
-stated number of pictures. On a GPU there is a second floor, which no library need reach: the products' float32
-operations at the measured rate of a large matrix product, or their operands and results at that of a large copy,
-whichever takes longer. Writes results/bench_speed.json, or results/bench_speed_cuda.json.
+fastest form found. Updates, the floor, and updates with other products are timed in turn, some batches at a time, so
+that what else the machine does meets all of them; the same training end to end (loading, shuffling, metrics,
+checkpoints) follows each round. Figures are medians, scaled to the stated number of pictures. On a GPU there is a
+second floor, which no library need reach: the products' float32 operations at the measured rate of a large matrix
+product, or their operands and results at that of a large copy, whichever takes longer. Writes
+results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
 import math
@@ -34,6 +35,8 @@ from convdbn.recipes import Layer, Recipe
 
 UPDATES = {"cpu": 30_000, "cuda": 300_000}
 """Updates in one training end to end, times pictures in a batch: about a second, more than its start."""
+TURN = {"cpu": 20, "cuda": 100}
+"""Batches that are timed together."""
 
 
 class Work(NamedTuple):
@@ -111,12 +114,12 @@ def median_seconds(work: Callable[[], object], repeats: int = 15) -> float:
     return statistics.median(seconds(work) for _ in range(repeats))
 
 
-def updates(work: Work, generator: torch.Generator, precision: str = "float32") -> Callable[[], None]:
-    """One pass over the batches as the trainer takes them, without anything around the updates."""
+def updates(work: Work, generator: torch.Generator, precision: str = "float32") -> Callable[[list[Tensor]], None]:
+    """Updates on batches as the trainer takes them, without anything around them."""
     settings = Layer(rate=0.01, updates=10**9, precision=precision)  # type: ignore[arg-type]
     trainer = Trainer(work.machine().to(generator.device), settings, generator=generator)
     trainer.initialise(torch.cat(work.batches[:10]))
-    return lambda: trainer.fit(iter(work.batches), log_every=10**9)
+    return lambda batches: trainer.fit(iter(batches), log_every=10**9)
 
 
 def end_to_end(work: Work, device: str) -> Callable[[], None]:
@@ -141,21 +144,27 @@ def work_shape(work: Work) -> tuple[int, ...]:
 def measure(
     work: Work, generator: torch.Generator, rounds: int, rates: tuple[float, float] | None
 ) -> dict[str, object]:
-    """Medians of whole rounds, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
+    """Medians, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
     device = generator.device.type
     floor, precisions = products(work), ["bfloat16", "tf32"] if rates else ["bfloat16"]
-    runs: dict[str, Callable[[], object]] = {
+    runs: dict[str, Callable[[list[Tensor]], object]] = {
         "updates": updates(work, generator),
-        "floor": lambda: [floor() for _ in work.batches],
-        "end to end": end_to_end(work, device),
+        "floor": lambda batches: [floor() for _ in batches],
         **{precision: updates(work, generator, precision) for precision in precisions},
     }
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    training, scale = end_to_end(work, device), work.pictures / len(work.batches[0])
+    turns = [work.batches[first : first + TURN[device]] for first in range(0, len(work.batches), TURN[device])]
+    times: dict[str, list[float]] = {name: [] for name in [*runs, "end to end", "updates of a round"]}
     for number in range(rounds + 1):
-        for name, run in runs.items():
-            taken = seconds(run) / (work.updates if name == "end to end" else len(work.batches))
-            if number:
-                times[name].append(taken * work.pictures / len(work.batches[0]))
+        for turn in turns:
+            for name, run in runs.items():
+                taken = seconds(lambda run=run, turn=turn: run(turn)) / len(turn)
+                if number:
+                    times[name].append(taken * scale)
+        whole = seconds(training) / work.updates
+        if number:
+            times["end to end"].append(whole * scale)
+            times["updates of a round"].append(statistics.median(times["updates"][-len(turns) :]))
 
     def typical(name: str) -> float:
         return round(statistics.median(times[name]), 5)
@@ -166,8 +175,7 @@ def measure(
     def by_the_device() -> dict[str, float]:
         if rates is None:
             return {}
-        updates = work.pictures / len(work.batches[0])
-        arithmetic, memory = (updates * floor for floor in floors(work, rates))
+        arithmetic, memory = (scale * floor for floor in floors(work, rates))
         return {
             "arithmetic_floor_seconds": round(arithmetic, 5),
             "memory_floor_seconds": round(memory, 5),
@@ -180,9 +188,9 @@ def measure(
         "seconds": typical("updates"),
         "floor_seconds": typical("floor"),
         "ratio": ratio("updates", "floor"),
-        "fastest_and_slowest": [round(extreme(times["updates"]), 5) for extreme in (min, max)],
+        "fastest_and_slowest": [round(extreme(times["updates of a round"]), 5) for extreme in (min, max)],
         "end_to_end_seconds": typical("end to end"),
-        "end_to_end_ratio": ratio("end to end", "updates"),
+        "end_to_end_ratio": ratio("end to end", "updates of a round"),
         **{f"{precision}_seconds": typical(precision) for precision in precisions},
         **{f"{precision}_ratio": ratio(precision, "updates") for precision in precisions},
         **by_the_device(),

@@ -147,20 +147,18 @@ class BoltzmannMachine(nn.Module):
             onto = {x: torch.zeros_like(x) for x in self.parameters() if x.requires_grad}
         keeps = dict.fromkeys(onto, keep)  # of a buffer to which something was added, all is kept
         units = [*self.units]
-        phases = []
-        for state, share in ((negative, scale), (positive, -scale)):
-            x, share = state[0], share / state[0].shape[0]
-            phases.append((state, share, torch.full((x.shape[0],), share, device=x.device, dtype=x.dtype)))
+        phases = [(state, sign * scale / state[0].shape[0]) for state, sign in ((negative, 1), (positive, -1))]
+        columns = [state[0].new_full(state[0].shape[:1], share) for state, share in phases]
         for (a, b), link in zip(self.edges, self.links, strict=True):
             weight = link.weight
-            for state, share, _ in phases:
+            for state, share in phases:
                 x, y = units[a].coupled(state[a]), units[b].coupled(state[b])
                 link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
         # Biases last: what they read lies in the cache, for the products read it just now.
         for layer, unit in enumerate(units):
-            for state, _, shares in phases:
+            for (state, _), column in zip(phases, columns, strict=True):
                 for parameter, each in unit.statistics(state[layer], partial(self.field, state, layer)):
-                    onto[parameter].view(-1).addmv_(each.T, shares, beta=keeps.pop(parameter, 1.0))
+                    onto[parameter].view(-1).addmv_(each.T, column, beta=keeps.pop(parameter, 1.0))
         return onto
 
 

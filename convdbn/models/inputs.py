@@ -166,7 +166,9 @@ class LayerInput:
                 log.info("layer %d: input streamed (all of it: %s)", self.depth + 1, _size(expected))
                 return
             chunks.append(chunk)
-        self.cache = _stacked([x for chunk in chunks for x in chunk])
+        whole = [chunk for chunk in chunks if isinstance(chunk, Tensor)]
+        one_size = len(whole) == len(chunks) and len({chunk.shape[1:] for chunk in whole}) == 1
+        self.cache = torch.cat(whole) if one_size else [x for chunk in chunks for x in chunk]
         log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
 
 
