@@ -92,7 +92,7 @@ def features(rounds: int) -> dict[str, Any]:
     machines = [conv_rbm(1, 40, 9), conv_rbm(40, 40, 5)]
     for machine in machines:
         torch.nn.init.normal_(machine.links[0].weight, std=0.05)
-    stack, images = Stack(Pipeline(), machines, (1, 28, 28)), Generated(5_000)
+    stack, images = Stack(Pipeline(), machines, (1, 28, 28)), Generated(1_000)
     first, second = (machine.links[0].weight.detach() for machine in machines)
 
     @torch.no_grad()
@@ -102,7 +102,7 @@ def features(rounds: int) -> dict[str, Any]:
             F.conv2d(maps[..., :10, :10].contiguous(), second)  # of the size that pooling would leave
 
     pairs = []
-    for number in range(rounds + 1):
+    for number in range(5 * rounds + 1):  # short turns, so that both meet the same moments of a shared machine
         pair = seconds(lambda: extract(stack, images, 2)), seconds(bare)
         if number:
             pairs.append(pair)

@@ -226,10 +226,9 @@ class BlockSoftmax(Unit):
 
     def pooling_mean(self, field: Tensor) -> Tensor:
         if self._by_kernel(field):
-            on = fast.pooling_mean(field, self.bias, self.block)
-        else:
-            on = pooled(self.mean(field), self.block)
-        return on.clamp(max=1)  # rounding can carry the sum above 1, which Bernoulli units of the next layer refuse
+            return fast.pooling_mean(field, self.bias, self.block)
+        # Rounding can carry the sum above 1, which Bernoulli units of the next layer refuse.
+        return pooled(self.mean(field), self.block).clamp(max=1)
 
     def field_for(self, mean: Tensor) -> Tensor:
         members = self._members(mean)

@@ -23,8 +23,8 @@ INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) 
 INLINE vec larger(vec a, vec b) { return choose(b > a, b, a); }
 INLINE long least(long a, long b) { return a < b ? a : b; }
 
-/* exp(x) for x <= 0, relative error under 2e-7, exp(-87) from there down; NaN stays NaN. Cephes' polynomial. */
-INLINE vec exp_negative(vec x) {
+/* exp(x) for x <= 80, relative error under 2e-7, exp(-87) from there down; NaN stays NaN. Cephes' polynomial. */
+INLINE vec exponential(vec x) {
     x = larger(x, (vec){} - 87.0f);
     vec shifted = x * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: its last bits hold the rounded value */
     vec whole = shifted - 12582912.0f;
@@ -85,7 +85,7 @@ void bernoulli(const float *field, const float *bias, float *mean, float *sample
                 long at = row * length + i;
                 long left = length - i;
                 vec x = load_some(field + at, left, 1) + (units ? own : load_some(bias + i, left, 1));
-                vec e = exp_negative(choose(x > 0, -x, x));
+                vec e = exponential(choose(x > 0, -x, x));
                 vec p = choose(x > 0, (vec){} + 1.0f, e) / (1.0f + e);
                 store_some(mean + at, p, left, 1);
                 if (sample) store_some(sample + at, choose(uniform(&random) < p, (vec){} + 1.0f, (vec){}), left, 1);
@@ -136,14 +136,26 @@ INLINE void from_planes(const float *planes, float *row, long width, long plane,
     }
 }
 
-/* The softmax of `count` blocks over their members and "all off", in place; one draw and the sum of each block. */
-INLINE void softmax(float *p, float *draw, float *pool, long count, long plane, int members, stream *random) {
+/* Of `count` blocks the probability that one of their members is on. */
+INLINE void any_on(const float *field, float *pool, long count, long plane, int members) {
+    for (long x = 0; x < count; x += LANES) {
+        vec total = {};
+        for (int m = 0; m < members; m++) {
+            vec f = load(field + m * plane + x);
+            total += exponential(choose(f > 80.0f, (vec){} + 80.0f, f)); /* from there up the result is 1 */
+        }
+        store_some(pool + x, total / (1.0f + total), count - x, 1);
+    }
+}
+
+/* The softmax of `count` blocks over their members and "all off", in place, and one draw of each block. */
+INLINE void softmax(float *p, float *draw, long count, long plane, int members, stream *random) {
     for (long x = 0; x < count; x += LANES) {
         vec peak = {}, total, below = {};
         for (int m = 0; m < members; m++) peak = larger(peak, load(p + m * plane + x));
-        total = exp_negative(-peak);
+        total = exponential(-peak);
         for (int m = 0; m < members; m++) {
-            vec e = exp_negative(load(p + m * plane + x) - peak);
+            vec e = exponential(load(p + m * plane + x) - peak);
             store(p + m * plane + x, e);
             total += e;
         }
@@ -155,7 +167,6 @@ INLINE void softmax(float *p, float *draw, float *pool, long count, long plane, 
             if (draw) store(draw + m * plane + x, choose((u >= below) & (u < edge), (vec){} + 1.0f, (vec){}));
             below = edge;
         }
-        if (pool) store_some(pool + x, below, count - x, 1);
     }
 }
 
@@ -168,9 +179,13 @@ INLINE void strip(const float *field, const float *bias, float *mean, float *sam
         float own = bias[row / (height * c) % units];
         to_planes(field + at, p + place, own, width, plane, c, at + spill > end * width * c);
     }
-    if (pool) pool += first / c * width;
-    softmax(p, draw, pool, (end - first) / c * width, plane, c * c, random);
-    if (mean) for (long row = first; row < end; row++) {
+    long count = (end - first) / c * width;
+    if (pool) {
+        any_on(p, pool + first / c * width, count, plane, c * c);
+        return;
+    }
+    softmax(p, draw, count, plane, c * c, random);
+    for (long row = first; row < end; row++) {
         long place = (row - first) / c * width + row % c * c * plane, at = row * width * c;
         int last = at + spill > end * width * c;
         from_planes(p + place, mean + at, width, plane, c, last);
@@ -179,7 +194,7 @@ INLINE void strip(const float *field, const float *bias, float *mean, float *sam
 }
 
 /* Probabilistic max-pooling: at most one unit on in each c x c block; `height` and `width` count blocks. Means with or
- * without a sample, or the means of the pooling units alone. */
+ * without a sample; or the means of the pooling units, and nothing else. */
 void block_softmax(const float *field, const float *bias, float *mean, float *sample, float *pool, long maps,
                    long units, long height, long width, int c, uint64_t seed, int threads) {
     long total = maps * height, rows = BLOCKS_IN_STRIP / width + 1, plane = (rows * width / LANES + 2) * LANES;

@@ -1,5 +1,6 @@
 """What every set of pictures can do: tell its length and labels, and hand out the batch at some indices."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -47,9 +48,9 @@ class Images(Dataset[Batch], ABC):
                 f"indices: {indices!r} is not a list of integers; "
                 "write images[[3]] for one picture and mask.nonzero().flatten() for a mask"
             )
-        outside = chosen[(chosen < 0) | (chosen >= len(self))]
-        if len(outside):
-            raise IndexError(f"indices: {outside[0]} is not in 0 to {len(self) - 1}, the pictures of {self.name}")
+        for extreme in chosen.aminmax() if len(chosen) else ():
+            if not 0 <= extreme < len(self):
+                raise IndexError(f"indices: {extreme} is not in 0 to {len(self) - 1}, the pictures of {self.name}")
         return chosen.long()
 
 
@@ -75,8 +76,8 @@ class Subset(Images):
 
 def check_images(batch: Tensor, name: str) -> Tensor:
     """`batch`, `(B, ...)`, as it is; DataError naming the first picture with a NaN or infinite pixel."""
-    finite = batch.isfinite()
-    if not finite.all():
+    if not all(math.isfinite(extreme) for extreme in batch.aminmax()):  # one pass, which NaN comes through
+        finite = batch.isfinite()
         i = int((~finite).flatten(1).any(1).nonzero()[0])
         value = batch[i][~finite[i]][0].item()
         raise DataError(
