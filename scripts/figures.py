@@ -20,7 +20,7 @@ import convdbn
 from convdbn import recipes
 from convdbn.models.stack import Stack
 from convdbn.readout.gabor import fit_gabors
-from convdbn.readout.selectivity import mutual_information, peak_scores
+from convdbn.readout.selectivity import mutual_information
 from convdbn.visual import figures, project
 
 FIGURES = Path("docs", "figures")
@@ -56,7 +56,7 @@ def which_object(network: Stack, data_root: str) -> dict[str, float]:
     pictures = torch.cat([resized(images, mixture_size()) for images in tested])
     labels = np.repeat(range(len(MIXTURE)), TESTED)
     maps = [network.features(batch, trim=True) for batch in pictures.split(20)]
-    scores = [torch.cat([peak_scores(x[depth], regions=1, quantile=1.0) for x in maps]) for depth in range(3)]
+    scores = [torch.cat([x[depth].amax((2, 3)) for x in maps]) for depth in range(3)]
     return {
         f"layer_{depth}": round(float(mutual_information(rows.numpy(), labels).mean()), 3)
         for depth, rows in enumerate(scores, start=1)

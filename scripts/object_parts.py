@@ -23,7 +23,7 @@ from convdbn import recipes
 from convdbn.images import FolderImages, Images
 from convdbn.models.stack import Stack
 from convdbn.readout.classify import Rows
-from convdbn.readout.selectivity import conditional_entropy, mutual_information, peak_scores, precision_recall_area
+from convdbn.readout.selectivity import conditional_entropy, mutual_information, precision_recall_area
 
 BACKGROUND = "BACKGROUND_Google"
 TESTED = 50
@@ -37,7 +37,7 @@ def scores(network: Stack, images: Images) -> list[Rows]:
     for index in range(len(images)):
         maps = network.features(torch.stack(list(images[[index]])), trim=True)
         for found, layer in zip(parts, maps, strict=True):
-            found.append(peak_scores(layer, regions=1, quantile=1.0))
+            found.append(layer.amax((2, 3)))
     return [torch.cat(rows).numpy() for rows in parts]
 
 

@@ -80,7 +80,7 @@ class Dense(Link):
     def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
         if self.products is None:
             return onto.addmm_(y.T, x, beta=keep, alpha=scale)
-        return onto.mul_(keep).add_(self._product(torch.matmul, y.T, x), alpha=scale)
+        return _added(self._product(torch.matmul, y.T, x), onto, scale, keep)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.weight.shape[0],)
@@ -116,7 +116,7 @@ class Conv(Link):
 
     def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
         gradient = self._product(lambda x, y: conv2d_weight(x, self.weight.shape, y), pooled(x, self.pool), y)
-        return onto.mul_(keep).add_(gradient, alpha=scale)
+        return _added(gradient, onto, scale, keep)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape
@@ -140,6 +140,10 @@ LINKS: dict[str, type[Link]] = {link.kind: link for link in (Dense, Conv)}
 def pooled(x: Tensor, block: int) -> Tensor:
     """Pooling units: the sum over each block, `(B, n, H, W)` to `(B, n, H / block, W / block)`."""
     return x if block == 1 else F.avg_pool2d(x, block, divisor_override=1)
+
+
+def _added(x: Tensor, onto: Tensor, scale: float, keep: float) -> Tensor:
+    return (onto if keep == 1.0 else onto.mul_(keep)).add_(x, alpha=scale)
 
 
 def _transposed(y: Tensor, weight: Tensor) -> Tensor:

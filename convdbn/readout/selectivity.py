@@ -12,17 +12,6 @@ THRESHOLDS = 20
 """Thresholds tried on each feature, at equal shares of the pictures."""
 
 
-def peak_scores(maps: Tensor, *, regions: int, quantile: float) -> Tensor:
-    """How strongly each map responds somewhere, `(B, K)` (Lee et al. 2009, section 4.4).
-
-    The map is cut into `regions` x `regions` parts, or single positions where it has fewer; the score is the highest
-    `quantile` of the responses in a part.
-    """
-    down, across = (min(regions, side) for side in maps.shape[2:])
-    parts = [part.flatten(2) for row in maps.tensor_split(down, 2) for part in row.tensor_split(across, 3)]
-    return torch.stack([part.quantile(quantile, 2) for part in parts]).amax(0)
-
-
 def precision_recall_area(scores: Rows, positive: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Area under the precision-recall curve (average precision) of each column of `scores` as a detector."""
     return np.array([average_precision_score(positive, column) for column in scores.T])

@@ -9,31 +9,10 @@ from convdbn.readout.selectivity import (
     conditional_entropy,
     lifetime_sparseness,
     mutual_information,
-    peak_scores,
     precision_recall_area,
 )
 
 LABELS = np.repeat([0, 1, 2, 3], 100)
-
-
-def test_a_peak_is_found_in_whichever_part_it_lies():
-    maps = torch.zeros(4, 2, 8, 8)
-    for index, (y, x) in enumerate([(0, 0), (1, 6), (6, 1), (5, 5)]):
-        maps[index, 1, y : y + 2, x : x + 2] = 0.5
-    scores = peak_scores(maps, regions=4, quantile=1.0)
-    assert scores.tolist() == [[0.0, 0.5]] * 4
-    # Four of the 64 responses are below the median of the whole map.
-    assert peak_scores(maps, regions=1, quantile=0.5).max() == 0
-
-
-def test_quantile_of_uneven_parts():
-    maps = torch.arange(9.0).view(1, 1, 3, 3)
-    assert peak_scores(maps, regions=2, quantile=0.5).item() == 8  # parts of 4, 2, 2 and 1 responses
-
-
-def test_a_map_with_fewer_positions_than_parts():
-    maps = torch.tensor([[[[0.1, 0.7, 0.2]]]])
-    assert peak_scores(maps, regions=4, quantile=0.9).item() == pytest.approx(0.7)
 
 
 def test_precision_recall_of_perfect_chance_and_reversed_scores():
