@@ -130,8 +130,7 @@ class Trainer:
     def _denoise(self, data: Given) -> State:
         """A step down the loss of undoing damage."""
         assert data[0] is not None
-        for gradient in self.gradients.values():
-            gradient.mul_(self._kept())
+        self._fade()
         with torch.enable_grad():
             loss, means = denoising_loss(
                 self.machine, data[0], corruption=self.settings.corruption, generator=self.generator
@@ -141,17 +140,21 @@ class Trainer:
         return means
 
     def _learn(self, data: Given) -> State:
-        """A step down the contrast of data and model, and the other terms of the loss."""
+        """A step down the contrast of data and model, where it counts, and the other terms of the loss."""
         known = None
         if self.settings.labelled:
             data, known = self._with_labels(data)
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
-        model = self.negative(self.machine, samples, generator=self.generator)
-        # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
-        scale = self.settings.generative / means[1][0, 0].numel()
-        self.machine.contrast(means, model, scale=scale, onto=self.gradients, keep=self._kept())
+        model = means
+        if self.settings.generative:
+            model = self.negative(self.machine, samples, generator=self.generator)
+            # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
+            scale = self.settings.generative / means[1][0, 0].numel()
+            self.machine.contrast(means, model, scale=scale, onto=self.gradients, keep=self._kept())
+            self.negative.follow(self.machine, means, model, scale=scale)
+        else:
+            self._fade()
         self._add_gradients(self._classification(data, known), means)
-        self.negative.follow(self.machine, means, model, scale=scale)
         if self.centring is None:
             self.optimizer.step()
         else:
@@ -161,6 +164,10 @@ class Trainer:
     def _kept(self) -> float:
         """Share of the last gradients that goes on in the next."""
         return self.optimizer.param_groups[0].get("momentum", 0.0)
+
+    def _fade(self) -> None:
+        for gradient in self.gradients.values():
+            gradient.mul_(self._kept())
 
     def _classification(self, data: Given, known: Tensor | None) -> Tensor | None:
         """The discriminative term of the loss, -log p(label | pixels) where the label is known."""

@@ -9,7 +9,7 @@ from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
 from convdbn.learning.penalties import activation
 from convdbn.learning.trainer import Trainer
-from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.machines import conv_rbm, labelled_rbm, rbm
 from convdbn.recipes import Layer
 
 
@@ -220,6 +220,23 @@ def test_an_update_takes_three_field_passes_and_two_correlations(products, machi
         run.update((data, None))
         # One pass up for the data; then one down and one up for each sweep.
         assert products == {"up": [5] * (1 + k), "down": [5] * k, "correlate": [5] * 2}
+
+
+def test_a_generative_part_of_nothing_costs_nothing(products):
+    """No chain and no correlation, and the machine learns."""
+    pixels, labels = torch.rand(5, 6, generator=seeded()), torch.eye(3)[torch.tensor([0, 1, 2, 0, 1])]
+    taken = {}
+    for generative in (1.0, 0.0):
+        run = trainer(labelled_rbm(6, 4, 3), Layer(labels=True, generative=generative, discriminative=1.0))
+        before = [x.detach().clone() for x in run.machine.parameters()]
+        run.update((pixels, None, labels))
+        assert any(not torch.equal(x, y) for x, y in zip(before, run.machine.parameters(), strict=True))
+        taken[generative] = {name: len(passes) for name, passes in products.items()}
+        for passes in products.values():
+            passes.clear()
+    assert taken[0.0]["correlate"] == 0 and taken[1.0]["correlate"] == 4  # two states of two links
+    # CD-1 goes down to the pixels and labels, and up from them again.
+    assert sum(taken[1.0].values()) - sum(taken[0.0].values()) == 4 + 4
 
 
 def test_decayed_sparsity_costs_one_pass_of_one_typical_picture(products):
