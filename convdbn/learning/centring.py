@@ -40,37 +40,44 @@ class Centring:
         before = [link.weight.clone() for link in machine.links]
         ordinary = [link.weight.grad for link in machine.links]
         for (a, b), link in edges:
-            for gradient in self._carried(machine, link, a, b, offsets, _reach(link, positive[a], positive[b])):
-                assert link.weight.grad is not None
-                link.weight.grad = link.weight.grad - gradient.view(*gradient.shape, *[1] * (link.weight.ndim - 2))
+            link.weight.grad = self._centred(machine, link, a, b, offsets, _reach(link, positive[a], positive[b]))
         optimizer.step()
         for link, grad in zip(machine.links, ordinary, strict=True):
             link.weight.grad = grad
         for ((a, b), link), old in zip(edges, before, strict=True):
-            moved = (link.weight - old).flatten(2).sum(2) if isinstance(link, Conv) else link.weight - old
+            moved = torch.sub(link.weight, old, out=old)
+            moved = moved.flatten(2).sum(2) if isinstance(link, Conv) else moved
             if machine.units[b].bias.requires_grad and machine.originals[b] == b:
-                machine.units[b].bias.sub_(moved @ offsets[a] * _copies(link))
+                machine.units[b].bias.addmv_(moved, offsets[a], alpha=-_copies(link))
             if machine.units[a].bias.requires_grad and machine.originals[a] == a:
-                machine.units[a].bias.sub_(offsets[b] @ moved * _reach(link, positive[a], positive[b]))
+                machine.units[a].bias.addmv_(moved.T, offsets[b], alpha=-_reach(link, positive[a], positive[b]))
 
     def _slide(self, positive: State, negative: State) -> None:
-        data, model = ([activation(x) for x in state] for state in (positive, negative))
         if self.offsets is None:
-            self.offsets = [x.clone() for x in data]
-        for offset, x, y in zip(self.offsets, data, model, strict=True):
-            offset.lerp_({"data": x, "model": y, "both": (x + y) / 2}[self.source], SLIDE)
+            self.offsets = [activation(x) for x in positive]
+        seen = {"data": [positive], "model": [negative], "both": [positive, negative]}[self.source]
+        for layer, offset in enumerate(self.offsets):
+            means = [activation(state[layer]) for state in seen]
+            offset.lerp_(sum(means[1:], means[0]) / len(means), SLIDE)
 
     @staticmethod
-    def _carried(
+    def _centred(
         machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor], reach: float
-    ) -> list[Tensor]:
-        """What the biases' gradients take from that of the weight, `(above, below)`, by the chain rule; a bias that
-        does not learn, or that another layer's took already, takes nothing."""
+    ) -> Tensor | None:
+        """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
+        learn, or that another layer's took already, takes nothing."""
         below, above = (
             machine.units[layer].bias.grad if machine.originals[layer] == layer else None for layer in (a, b)
         )
-        carried = [] if above is None else [torch.outer(above, offsets[a]) * _copies(link)]
-        return carried if below is None else [*carried, torch.outer(offsets[b], below) * reach]
+        carried = [] if above is None else [(above * _copies(link), offsets[a])]
+        carried += [] if below is None else [(offsets[b] * reach, below)]
+        gradient = link.weight.grad
+        if gradient is None or not carried:
+            return gradient
+        rows, columns = (torch.stack(vectors) for vectors in zip(*carried, strict=True))
+        if gradient.ndim == 2:
+            return torch.addmm(gradient, rows.T, columns, alpha=-1)  # one pass over it
+        return gradient - (rows.T @ columns)[:, :, None, None]
 
 
 def _copies(link: Link) -> int:
