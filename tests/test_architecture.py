@@ -19,7 +19,7 @@ BELOW = {
     "images": {"errors"},
     "fast": set(),
     "energy": {"errors", "fast"},
-    "sampling": {"errors", "energy"},
+    "sampling": {"errors", "fast", "energy"},
     "learning": {"errors", "fast", "recipes", "energy", "sampling"},
     "models": {"errors", "recipes", "images", "energy", "sampling", "learning"},
     "readout": {"errors", "fast", "recipes", "images", "energy", "sampling", "learning", "models"},
