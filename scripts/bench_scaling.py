@@ -11,7 +11,6 @@ Writes results/bench_scaling.json.
 import resource
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ from convdbn.readout.extract import extract
 from convdbn.recipes import Layer, Recipe
 
 FILTERS, KERNEL = 24, 9
+FEWEST = 10_000
+"""Pictures in the smallest training."""
 SIZES = (28, 64, 128, 256, 512)
 PIXELS_IN_BATCH = 512 * 512
 
@@ -52,19 +53,29 @@ class Generated(Images):
 
 
 def by_count(most: int) -> dict[str, Any]:
-    """One pass over ever more pictures, memory after each; ascending, as the peak never falls."""
-    rows: dict[str, Any] = {}
-    GreedyTraining(Recipe(layers=(Layer(filters=FILTERS, kernel=KERNEL, updates=100),)), Generated(10_000)).run()
-    count = 10_000
-    while count <= most:
+    """One pass over ever more pictures, memory after each; ascending, as the peak never falls.
+
+    Before and after each the fewest are trained on five times, which says how fast the machine was then.
+    """
+
+    def microseconds(count: int) -> float:
         layer = Layer(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)
-        start = time.perf_counter()
-        GreedyTraining(Recipe(layers=(layer,)), Generated(count)).run()
-        taken = time.perf_counter() - start
+        return 1e6 * seconds(GreedyTraining(Recipe(layers=(layer,)), Generated(count)).run) / count
+
+    rows: dict[str, Any] = {}
+    microseconds(FEWEST)
+    count, before = FEWEST, [microseconds(FEWEST) for _ in range(5)]
+    while count <= most:
+        taken = microseconds(count)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        rows[str(count)] = {"microseconds_per_picture": round(1e6 * taken / count, 1), "peak_gib": round(peak, 2)}
+        after = [microseconds(FEWEST) for _ in range(5)]
+        rows[str(count)] = {
+            "microseconds_per_picture": round(taken, 1),
+            "to_fewest_before_and_after": round(taken / statistics.median(before + after), 2),
+            "peak_gib": round(peak, 2),
+        }
         print(f"{count} pictures: {rows[str(count)]}", file=sys.stderr)
-        count *= 10
+        count, before = count * 10, after
     return rows
 
 

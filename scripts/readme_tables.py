@@ -165,6 +165,7 @@ def scaling_table() -> str:
     counts, sizes = scaling["by_count"], scaling["nanoseconds_per_hidden_position_by_size"]
     rows = [
         f"| {int(count):,} pictures of 28x28, streamed | {row['microseconds_per_picture']:.0f} µs a picture, "
+        f"{row['to_fewest_before_and_after']:.2f} of what 10,000 took just before and after, "
         f"peak {row['peak_gib']:.2f} GiB |"
         for count, row in counts.items()
     ]
