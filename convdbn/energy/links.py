@@ -143,6 +143,8 @@ def pooled(x: Tensor, block: int) -> Tensor:
 
 
 def _added(x: Tensor, onto: Tensor, scale: float, keep: float) -> Tensor:
+    if keep == 0.0:
+        return torch.mul(x, scale, out=onto)  # whatever is there, NaN too, is gone
     return (onto if keep == 1.0 else onto.mul_(keep)).add_(x, alpha=scale)
 
 

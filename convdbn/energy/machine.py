@@ -151,6 +151,8 @@ class BoltzmannMachine(nn.Module):
         columns = [state[0].new_full(state[0].shape[:1], share) for state, share in phases]
         for (a, b), link in zip(self.edges, self.links, strict=True):
             weight = link.weight
+            if weight not in onto:
+                continue
             for state, share in phases:
                 x, y = units[a].coupled(state[a]), units[b].coupled(state[b])
                 link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
@@ -158,6 +160,8 @@ class BoltzmannMachine(nn.Module):
         for layer, unit in enumerate(units):
             for (state, _), column in zip(phases, columns, strict=True):
                 for parameter, each in unit.statistics(state[layer], partial(self.field, state, layer)):
+                    if parameter not in onto:
+                        continue
                     onto[parameter].view(-1).addmv_(each.T, column, beta=keeps.pop(parameter, 1.0))
         return onto
 

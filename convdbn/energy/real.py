@@ -104,7 +104,7 @@ class LearnedGaussian(Gaussian):
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
         """Also -dE / d log s^2 = |x - b|^2 / (2 s^2) - <x, field>, where the links' x / s^2 is in the field."""
         residual = (x - self.per_unit(self.bias, x)) / self._scale(x)
-        each = (residual.square() / 2 - x * field()).view(len(x), self.n, -1).sum(2)
+        each = (residual.square() / 2 - x * field()).reshape(len(x), self.n, -1).sum(2)
         return [
             *super().statistics(x, field),
             (self.log_variance, each.sum(1, keepdim=True) if self.shared else each),

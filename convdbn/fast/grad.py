@@ -11,7 +11,8 @@ R = TypeVar("R")
 
 
 def without_gradients(function: Callable[P, R]) -> Callable[P, R]:
-    """`torch.no_grad()` as a decorator, which takes 3 us a call and, between products that sweep the caches, 10."""
+    """`torch.no_grad()` as a decorator, which takes 3 us a call, and ten times that between products that sweep the
+    caches."""
 
     @wraps(function)
     def quiet(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -23,7 +23,7 @@ INLINE vec choose(ivec mask, vec yes, vec no) { return (vec)(((ivec)yes & mask) 
 INLINE vec larger(vec a, vec b) { return choose(b > a, b, a); }
 INLINE long least(long a, long b) { return a < b ? a : b; }
 
-/* exp(x) for x <= 80, relative error under 2e-7, exp(-87) from there down; NaN stays NaN. Cephes' polynomial. */
+/* exp(x) for x <= 40, relative error under 2e-7, exp(-87) from there down; NaN stays NaN. Cephes' polynomial. */
 INLINE vec exponential(vec x) {
     x = larger(x, (vec){} - 87.0f);
     vec shifted = x * 1.44269504088896341f + 12582912.0f; /* 1.5 * 2^23: its last bits hold the rounded value */
@@ -142,7 +142,8 @@ INLINE void any_on(const float *field, float *pool, long count, long plane, int 
         vec total = {};
         for (int m = 0; m < members; m++) {
             vec f = load(field + m * plane + x);
-            total += exponential(choose(f > 80.0f, (vec){} + 80.0f, f)); /* from there up the result is 1 */
+            /* From 40 up the result is 1 to the last bit; f - f is 0, or NaN for infinity, as in the softmax. */
+            total += exponential(choose(f > 40.0f, (vec){} + 40.0f, f)) + (f - f);
         }
         store_some(pool + x, total / (1.0f + total), count - x, 1);
     }

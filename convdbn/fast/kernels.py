@@ -43,4 +43,6 @@ def block_softmax(
         on = member == tl.sum(passed.to(tl.int32), 1)[:, None]
         tl.store(sample + at, on.to(tl.float32), mask=inside)
     if pool is not None:
-        tl.store(pool + block, tl.minimum(tl.sum(p, 1), 1.0), mask=block < count)  # rounding can carry it above 1
+        total = tl.sum(p, 1)
+        # Rounding can carry it above 1. A minimum would lose NaN.
+        tl.store(pool + block, tl.where(total > 1.0, 1.0, total), mask=block < count)

@@ -76,7 +76,8 @@ class Subset(Images):
 
 def check_images(batch: Tensor, name: str) -> Tensor:
     """`batch`, `(B, ...)`, as it is; DataError naming the first picture with a NaN or infinite pixel."""
-    if not all(math.isfinite(extreme) for extreme in batch.aminmax()):  # one pass, which NaN comes through
+    # One pass, which NaN comes through.
+    if batch.numel() and not all(math.isfinite(extreme) for extreme in batch.aminmax()):
         finite = batch.isfinite()
         i = int((~finite).flatten(1).any(1).nonzero()[0])
         value = batch[i][~finite[i]][0].item()

@@ -17,9 +17,9 @@ WARM_UP = 3
 class Captured:
     """`update(data)`, which on a CUDA device is recorded and from then on replayed.
 
-    What the update carries from call to call (parameters, optimizer state, chains) must be changed in place. The
-    result lives until the next call. Numbers that the recording holds fast go into `key`: another key, or another
-    shape of the data, makes a new recording. Everywhere but on CUDA each call is the plain update.
+    What the update carries from call to call (parameters, gradients, optimizer state, chains) must be changed in
+    place. The result lives until the next call. Numbers that the recording holds fast go into `key`: another key, or
+    another shape of the data, makes a new recording. Everywhere but on CUDA each call is the plain update.
     """
 
     def __init__(self, update: Callable[[Tensor], State], *, generator: torch.Generator) -> None:

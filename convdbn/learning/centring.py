@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Conv, Link, State
+from convdbn.fast.grad import without_gradients
 from convdbn.learning.optimizer import Optimizer
 from convdbn.learning.penalties import activation
 
@@ -30,7 +31,7 @@ class Centring:
         self.source = source
         self.offsets: list[Tensor] | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def step(self, machine: BoltzmannMachine, optimizer: Optimizer, positive: State, negative: State) -> None:
         """The optimizer's step in centred coordinates; gradients are those of the ordinary ones, and stay so."""
         self._slide(positive, negative)
@@ -63,7 +64,7 @@ class Centring:
     @staticmethod
     def _centred(
         machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor], reach: float
-    ) -> Tensor | None:
+    ) -> Tensor:
         """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
         learn, or that another layer's took already, takes nothing."""
         below, above = (
@@ -72,7 +73,8 @@ class Centring:
         carried = [] if above is None else [(above * _copies(link), offsets[a])]
         carried += [] if below is None else [(offsets[b] * reach, below)]
         gradient = link.weight.grad
-        if gradient is None or not carried:
+        assert gradient is not None
+        if not carried:
             return gradient
         rows, columns = (torch.stack(vectors) for vectors in zip(*carried, strict=True))
         if gradient.ndim == 2:

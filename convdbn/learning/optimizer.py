@@ -35,14 +35,15 @@ class Momentum:
                     parameter.sub_(parameter.grad, alpha=group["lr"])
 
     def state_dict(self) -> dict[str, Any]:
-        """The velocities, in the layout of `torch.optim.SGD`."""
+        """The velocities, in the layout of torch's optimizers."""
         parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        return {"state": {index: {"momentum_buffer": x.grad} for index, x in enumerate(parameters)}}
+        return {"state": {index: {"velocity": x.grad} for index, x in enumerate(parameters)}}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; what was not saved starts from nothing, as at the first update."""
         for index, kept in self.state_dict()["state"].items():
-            kept["momentum_buffer"].copy_(saved["state"][index]["momentum_buffer"])
+            velocity = saved["state"].get(index, {}).get("velocity")
+            kept["velocity"].zero_() if velocity is None else kept["velocity"].copy_(velocity)
 
 
 Optimizer = Momentum | torch.optim.Optimizer
@@ -55,15 +56,14 @@ def optimizer_for(machine: BoltzmannMachine, settings: Layer) -> Optimizer:
     units = [unit for layer, unit in enumerate(machine.units) if machine.originals[layer] == layer]
     biases = [unit.bias for unit in units if unit.bias.requires_grad]
     groups: list[dict[str, Any]] = [
-        {
-            "params": weights,
-            "factor": 1.0,
-        },
+        {"params": weights, "factor": 1.0},
         {"params": biases, "factor": settings.bias_rate},
     ]
     variances = [unit.log_variance for unit in units if isinstance(unit, LearnedGaussian)]
     if variances:
         groups.append({"params": variances, "factor": VARIANCE_RATE})
+    for parameter in machine.parameters():
+        parameter.grad = None  # for good, where it does not learn
     recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
     for group in groups:
         for parameter in group["params"]:

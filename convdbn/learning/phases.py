@@ -149,7 +149,7 @@ class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
         self.rate, self.decay = rate, decay
         self.fast: list[Tensor] | None = None
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         if self.fast is None:
             self.fast = [torch.zeros_like(parameter) for parameter in machine.parameters()]
@@ -180,7 +180,7 @@ class ParallelTempering(PersistentContrastiveDivergence):
         super().__init__(k)
         self.temperatures = temperatures
 
-    @torch.no_grad()
+    @without_gradients
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         if self.chains is None:
             self.chains = replicas(samples, self.temperatures)

@@ -95,6 +95,7 @@ class Trainer:
         """Take updates up to `settings.updates`, one for each batch.
 
         `watched` are equally many training and held-out pictures, whose free energies are compared for the metrics.
+        Gradients are off meanwhile, in `batches` and `on_metrics` too.
         Raises `Diverged`, naming layer, step and statistic, as soon as a row of metrics shows it.
         """
         with _precision(self.machine, self.settings.precision), torch.no_grad():
@@ -330,6 +331,10 @@ def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
 
 
 def _negative_phase(settings: Layer) -> NegativePhase:
+    if not settings.generative and settings.centring in ("model", "both"):
+        raise UsageError(
+            f"centring={settings.centring!r}: needs states of the model, which generative=0 does not draw; take data"
+        )
     if settings.border and (settings.phase != "cd" or settings.kernel == 0):
         raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
+from convdbn.fast.grad import without_gradients
 from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
@@ -20,7 +21,7 @@ def replicas(state: State, temperatures: int) -> State:
     return tuple(x.repeat(temperatures, *[1] * (x.ndim - 1)) for x in state)
 
 
-@torch.no_grad()
+@without_gradients
 def tempered_sweep(
     machine: BoltzmannMachine,
     state: State,
@@ -36,7 +37,7 @@ def tempered_sweep(
     return swap(machine, state, betas, generator=generator, odd=odd)
 
 
-@torch.no_grad()
+@without_gradients
 def swap(machine: BoltzmannMachine, state: State, betas: Tensor, *, generator: torch.Generator, odd: bool) -> State:
     """Swap replicas (0, 1), (2, 3), ... or, where `odd`, (1, 2), (3, 4), ... of each chain by Metropolis' rule.
 

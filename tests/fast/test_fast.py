@@ -68,9 +68,11 @@ def test_means_are_those_of_the_reference(name, device, without_kernels):
     unit, field = layer(name, device)
     assert fast.usable(field)
     means = unit.mean(field), unit.mean_and_sample(field, generator=generator(device=device))[0]
+    pooled = unit.pooling_mean(field)
     without_kernels()
     for mean in means:
         torch.testing.assert_close(mean, unit.mean(field), rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(pooled, unit.pooling_mean(field), rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -135,10 +137,19 @@ def test_draws_depend_on_the_seed_alone(device):
 def test_extreme_and_missing_values(name, device):
     unit, field = layer(name, device)
     for value, least, most in ((1e4, 0.2, 1.0), (-1e4, 0.0, 1e-30)):
-        mean = unit.mean(torch.full_like(field, value))
+        mean, pooled = unit.mean(torch.full_like(field, value)), unit.pooling_mean(torch.full_like(field, value))
         assert mean.min() >= least and mean.max() <= most
+        assert pooled.min() >= least and pooled.max() <= max(most, 4 * 1e-30)
     field.view(-1)[0] = float("nan")
-    assert unit.mean(field).isnan().any()
+    assert unit.mean(field).isnan().any() and unit.pooling_mean(field).isnan().any()
+
+
+@torch.no_grad()
+def test_an_infinite_field_of_a_block_says_nothing_and_large_blocks_do_not_overflow(device):
+    unit = BlockSoftmax(1, 2).to(device)
+    assert unit.pooling_mean(torch.full((1, 1, 2, 2), float("inf"), device=device)).isnan().all()
+    wide = BlockSoftmax(1, 96).to(device)
+    assert (wide.pooling_mean(torch.full((1, 1, 96, 96), 100.0, device=device)) == 1).all()
 
 
 @needs_kernels

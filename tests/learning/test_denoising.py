@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 import convdbn
-from convdbn.energy import Gaussian
+from convdbn.energy import Gaussian, LearnedGaussian
 from convdbn.errors import UsageError
 from convdbn.learning.denoising import denoising_loss
 from convdbn.learning.trainer import Trainer
@@ -75,6 +75,23 @@ def test_what_is_learned_undoes_damage(machine, shape):
     before = loss()
     trainer.fit(data[torch.randint(400, (50,), generator=rows)] for _ in range(400))
     assert loss() < 0.15 * before
+
+
+def test_weights_decay_here_too():
+    gradients = []
+    for l2 in (0.0, 0.25):
+        machine = randomised(rbm(5, 3))
+        trainer = Trainer(machine, Layer(objective="denoising", rate=1e-9, l2=l2), generator=seeded())
+        trainer.update((torch.rand(7, 5, generator=seeded(2)), None))
+        gradients.append(machine.links[0].weight.grad)
+    torch.testing.assert_close(gradients[1] - gradients[0], 0.25 * machine.links[0].weight.detach())
+
+
+def test_variances_stay_in_their_bounds_here_too():
+    machine = rbm(LearnedGaussian(6), 4)
+    settings = Layer(objective="denoising", visible="gaussian", variance="scalar", rate=1e4)
+    Trainer(machine, settings, generator=seeded()).update((3 * torch.randn(20, 6, generator=seeded(1)), None))
+    assert float(machine.units[0].scale.detach()) == pytest.approx(1e3)
 
 
 def test_stacked_by_the_recipe():

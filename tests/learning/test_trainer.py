@@ -105,23 +105,79 @@ class TestSchedules:
 
 
 @pytest.mark.parametrize(
-    ("objective", "centring"), [("likelihood", "none"), ("likelihood", "data"), ("denoising", "none")]
+    "options", [{}, {"centring": "data"}, {"objective": "denoising"}, {"generative": 0.0}], ids=str
 )
-def test_gradients_fade_by_the_momentum(objective, centring):
+def test_gradients_fade_by_the_momentum(options):
     """Where nothing moves, the gradient of one batch that is repeated grows to 1 / (1 - momentum) of its own size."""
-    settings = Layer(objective=objective, centring=centring, rate=1e-9, momentum=0.75, momentum_end=0.75, l2=0.1)
-    run = trainer(rbm(40, 30), settings)
-    data = torch.rand(50, 40, generator=seeded())
-    run.initialise(data)
-    torch.nn.init.normal_(run.machine.links[0].weight, generator=seeded(1))
+    told = {"labels": True, "discriminative": 1.0} if "generative" in options else {}
+    settings = Layer(**options, **told, rate=1e-9, momentum=0.75, momentum_end=0.75, l2=0.1)
+    pixels, labels = torch.rand(50, 40, generator=seeded()), torch.eye(5).repeat(10, 1)
+    run = trainer(labelled_rbm(40, 30, 5) if told else rbm(40, 30), settings)
+    data = (pixels, None, labels) if told else (pixels, None)
     weight = run.machine.links[0].weight
+    torch.nn.init.normal_(weight, generator=seeded(1))
     sizes = []
     for _ in range(60):
         run.generator.manual_seed(0)
-        run.update((data, None))
+        run.update(data)
         sizes.append(float(weight.grad.norm()))
     expected = [sizes[0] * (1 - 0.75**n) / 0.25 for n in range(1, 61)]
     assert sizes == pytest.approx(expected, rel=1e-3)
+
+
+def test_momentum_is_that_of_torch():
+    """The same gradients through `torch.optim.SGD`, with a momentum and a rate that change on the way."""
+    run = trainer(rbm(6, 4), Layer(momentum=0.5, momentum_end=0.9, rate=0.1, rate_end=0.01, updates=20, bias_rate=2))
+    weight, *biases = run.machine.links[0].weight, *(unit.bias for unit in run.machine.units)
+    twins = [x.detach().clone() for x in (weight, *biases)]
+    wanted = torch.optim.SGD([{"params": twins[:1]}, {"params": twins[1:]}], lr=0.1)
+    source = seeded(2)
+    for step in range(20):
+        run.step = step
+        run._schedule()
+        for own, group in zip(run.optimizer.param_groups, wanted.param_groups, strict=True):
+            group.update(lr=own["lr"], momentum=own["momentum"])
+        run._fade()
+        for x, twin in zip((weight, *biases), twins, strict=True):
+            twin.grad = torch.randn(x.shape, generator=source)
+            x.grad += twin.grad
+        run.optimizer.step()
+        wanted.step()
+    for x, twin in zip((weight, *biases), twins, strict=True):
+        torch.testing.assert_close(x.detach(), twin)
+
+
+def test_velocities_that_were_not_saved_start_from_nothing():
+    """As those of runs that an older version kept, under another name and in other coordinates."""
+    run, again = (trainer(rbm(6, 4), Layer()) for _ in range(2))
+    run.update((torch.rand(5, 6, generator=seeded()), None))
+    saved = run.state()
+    again.load_state(saved)
+    for x, y in zip(run.gradients.values(), again.gradients.values(), strict=True):
+        assert x.any() and torch.equal(x, y)
+    again.load_state({name.replace("velocity", "momentum_buffer"): x for name, x in saved.items()})
+    assert not any(x.any() for x in again.gradients.values())
+
+
+def test_fast_weights_learn_the_contrast_alone():
+    """At their own rate, per position as the others, and nothing of what sparsity and decay add."""
+    found = []
+    for extra in ({}, {"sparsity": "bias", "strength": 5.0, "target": 0.01, "l2": 0.5}):
+        settings = Layer(phase="fast-pcd", fast_rate=0.25, rate=1e-9, momentum=0.0, momentum_end=0.0, **extra)
+        run = trainer(conv_rbm(1, 4, 3), settings)
+        torch.nn.init.normal_(run.machine.links[0].weight, generator=seeded(1))
+        run.update((torch.rand(5, 1, 8, 8, generator=seeded()), None))
+        found.append((run.negative.fast, [x.grad for x in run.machine.parameters()]))
+    (plain, gradients), (others, pulled) = found
+    for fast, gradient, other in zip(plain, gradients, others, strict=True):
+        torch.testing.assert_close(fast, -0.25 * gradient)
+        torch.testing.assert_close(fast, other)
+    assert any(not torch.allclose(x, y) for x, y in zip(gradients, pulled, strict=True))
+
+
+def test_offsets_of_a_model_that_is_not_drawn_are_refused():
+    with pytest.raises(UsageError, match="centring='both': needs states of the model"):
+        trainer(rbm(6, 4), Layer(generative=0.0, discriminative=1.0, centring="both"))
 
 
 class TestInitialise:
