@@ -12,12 +12,11 @@ import importlib.util
 import io
 import logging
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from bench_speed import pictures
+from bench_speed import pictures, seconds
 from reporting import parser, write
 from torch import Tensor
 
@@ -111,10 +110,9 @@ def timed(runs: dict[str, Run], rounds: int) -> dict[str, dict[str, float]]:
     times: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
+            taken = seconds(run)
             if number:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(taken)
     own_times = times["convdbn"]
     return {
         name: {

@@ -142,6 +142,7 @@ class Pipeline(nn.Sequential):
         batch = images[indices]
         if isinstance(batch, Tensor):
             return batch
+        # Not all of `shaping`: the pipeline takes the batch again, and would pad it twice.
         shaping = Pipeline(*[step for step in self if isinstance(step, Grey | Resize)])
         one_size = len({picture.shape for picture in batch}) == 1
         pictures = batch if one_size else [shaping(picture[None])[0] for picture in batch]

@@ -181,7 +181,7 @@ class Trainer:
             classified = missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
             return self.settings.discriminative * classified
 
-    @torch.no_grad()
+    @without_gradients
     def _with_labels(self, data: Given) -> tuple[Given, Tensor]:
         """Labels that are not known, rows of zeros, drawn from p(label | pixels); and which were known, `(B,)`.
 
@@ -331,10 +331,6 @@ def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
 
 
 def _negative_phase(settings: Layer) -> NegativePhase:
-    if not settings.generative and settings.centring in ("model", "both"):
-        raise UsageError(
-            f"centring={settings.centring!r}: needs states of the model, which generative=0 does not draw; take data"
-        )
     if settings.border and (settings.phase != "cd" or settings.kernel == 0):
         raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":

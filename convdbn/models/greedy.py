@@ -234,6 +234,10 @@ def check_plan(layers: Sequence[Layer], size: Sequence[int], *, joint: bool = Fa
             raise UsageError(
                 "objective='denoising': not with joint, labels, centring or border, which it has no use for"
             )
+        if not layer.generative and layer.centring in ("model", "both"):
+            raise UsageError(
+                f"centring={layer.centring!r}: needs states of the model, which generative=0 does not draw; take data"
+            )
     if layers[-1].discriminative and not layers[-1].labels:
         raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
     if joint and any(layer.discriminative or layer.labelled for layer in layers):

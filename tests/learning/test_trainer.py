@@ -175,11 +175,6 @@ def test_fast_weights_learn_the_contrast_alone():
     assert any(not torch.allclose(x, y) for x, y in zip(gradients, pulled, strict=True))
 
 
-def test_offsets_of_a_model_that_is_not_drawn_are_refused():
-    with pytest.raises(UsageError, match="centring='both': needs states of the model"):
-        trainer(rbm(6, 4), Layer(generative=0.0, discriminative=1.0, centring="both"))
-
-
 class TestInitialise:
     def test_log_odds_for_bernoulli_visibles(self):
         data = torch.zeros(10, 3, 4, 4)

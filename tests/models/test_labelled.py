@@ -133,6 +133,10 @@ def test_what_is_refused(tmp_path):
     deep = recipe({"filters": 3}, TOP | {"discriminative": 1.0}, joint=True)
     with pytest.raises(UsageError, match="joint=True: all labels are learned"):
         GreedyTraining(deep, halves()).run()
+    for source in ("model", "both"):
+        undrawn = recipe(TOP | {"generative": 0.0, "discriminative": 1.0, "centring": source})
+        with pytest.raises(UsageError, match=f"centring='{source}': needs states of the model"):
+            GreedyTraining(undrawn, halves()).run()
     plain = GreedyTraining(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
     plain.run()
     with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):
