@@ -11,11 +11,11 @@ from convdbn.runs import (
     as_tuple,
     check_counts,
     check_output,
-    check_used,
     checked_device,
-    labelled_data,
+    labeled_data,
     parted_data,
     pictures_for,
+    refuse_ignored,
     saved_run,
     seeded,
     stop_on_signal,
@@ -52,9 +52,9 @@ def create_model(name: str, *, pretrained: bool = True, device: str = "auto") ->
 
     Wherever a checkpoint is asked for, the name does as well.
     """
-    from convdbn.models import zoo
+    from convdbn.models import files
 
-    return zoo.create_model(name, pretrained=pretrained).to(checked_device(device))
+    return files.create_model(name, pretrained=pretrained).to(checked_device(device))
 
 
 def train(
@@ -87,7 +87,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    from convdbn.models.greedy import GreedyTraining
+    from convdbn.learning.greedy import GreedyTraining
     from convdbn.models.stack import MODEL_FILE
 
     def before(run: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _watching(folder: Path | None, recipe: recipes.Recipe) -> Any:
     """What writes for TensorBoard, once entered."""
     if folder is None:
         raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
-    from convdbn.models.greedy import TENSORBOARD_FOLDER
+    from convdbn.learning.greedy import TENSORBOARD_FOLDER
     from convdbn.visual.tensorboard import TensorBoard
 
     return TensorBoard(folder / TENSORBOARD_FOLDER, recipe)
@@ -129,12 +129,12 @@ def _to_learn(
 ) -> tuple["Images", "Images | None"]:
     """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
     from convdbn.images import open_images
-    from convdbn.models.greedy import hold_out
+    from convdbn.learning.greedy import hold_out
 
-    images = open_images(data, data_root=data_root, download=download, grey=not recipe.colour)
+    images = open_images(data, data_root=data_root, download=download, gray=not recipe.color)
     if str(data) not in TEST_SPLIT:
         return hold_out(images, recipe.held_out, seed=recipe.seed)
-    test = open_images(data, split="test", data_root=data_root, grey=not recipe.colour)
+    test = open_images(data, split="test", data_root=data_root, gray=not recipe.color)
     return images, test.select(range(min(len(test), recipe.held_out))) if recipe.held_out else None
 
 
@@ -168,7 +168,7 @@ def features(
     model = load(checkpoint, device=device)
     import numpy as np
 
-    from convdbn.readout.extract import extract
+    from convdbn.models.extract import extract
 
     images = pictures_for(model, data, data_root, download, split)
     maps = extract(model, images, layer, trim=trim)
@@ -202,22 +202,22 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Test error of a classifier that sees the features of few labelled pictures.
+    """Test error of a classifier that sees the features of few labeled pictures.
 
-    Hyper-parameters are chosen by cross-validation on the labelled pictures, and the whole test set is classified. Of
+    Hyper-parameters are chosen by cross-validation on the labeled pictures, and the whole test set is classified. Of
     a folder with a sub-folder for each class a fifth of every class is the test set.
 
     Args:
         checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`, with labels.
-        labels: number of labelled pictures, or a list of numbers.
+        labels: number of labeled pictures, or a list of numbers.
         layers: layers whose features are taken together, 1 being the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
         window: above 1, means over windows of so many positions a side are brought to one contrast first; 3 suits
             photographs.
         classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm, logistic, or
             labels: the model's own label units, for models that were trained with them.
-        draws: how often the labelled pictures are drawn anew.
+        draws: how often the labeled pictures are drawn anew.
         baselines: also raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.
         occlusion: share of each test picture that a black square covers.
@@ -231,30 +231,30 @@ def evaluate(
         device: auto, cpu, cuda, ...
     """
     what = "likelihood=True" if likelihood else "reconstruction=True" if reconstruction else f"{classifier=}"
-    check_used(evaluate, locals(), UNUSED.get(what, ()), what)
+    refuse_ignored(evaluate, locals(), UNUSED.get(what, ()), what)
     model = load(checkpoint, device=device)
+    from convdbn.evaluation.protocols import compare
     from convdbn.images.corrupt import Corrupted
-    from convdbn.models.pooling import Pooling
-    from convdbn.readout.evaluate import compare
+    from convdbn.models.pyramid import SpatialPyramid
 
     if likelihood:
-        from convdbn.readout import likelihood as nats
+        from convdbn.evaluation import likelihood as nats
 
         return nats.likelihood(model, *parted_data(model, data, data_root, download), seed=seed)
     if reconstruction:
-        from convdbn.readout import reconstruct
+        from convdbn.evaluation import reconstruction as reconstruct
 
         return reconstruct.reconstruction(model, *parted_data(model, data, data_root, download))
-    train, test = labelled_data(model, data, data_root, download)
+    train, test = labeled_data(model, data, data_root, download)
     if classifier == "labels":
-        from convdbn.readout.labels import label_error
+        from convdbn.evaluation.label_units import label_error
 
         return {"error": label_error(model, test)}
     return compare(
         model,
         train,
         Corrupted(test, noise=noise, occlusion=occlusion, seed=seed) if noise or occlusion else test,
-        Pooling(as_tuple(layers), as_tuple(grid), window=window),
+        SpatialPyramid(as_tuple(layers), as_tuple(grid), window=window),
         counts=as_tuple(labels),
         draws=draws,
         classifier=classifier,
@@ -297,8 +297,8 @@ def sample(
     """
     moving = Path(output).suffix.lower() == ".gif"
     check_output(output, ".png", ".gif")
-    check_used(sample, locals(), () if moving else ("frames",), f"output={str(output)!r}")
-    check_used(sample, locals(), ("data_root", "download") if data is None else (), "data=None")
+    refuse_ignored(sample, locals(), () if moving else ("frames",), f"output={str(output)!r}")
+    refuse_ignored(sample, locals(), ("data_root", "download") if data is None else (), "data=None")
     if count is None:
         count = 10 if label == "all" else 64
     check_counts(count=count, sweeps=sweeps, frames=frames)

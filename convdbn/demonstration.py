@@ -26,13 +26,13 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     Args:
         output_dir: folder for the pictures and summary.json.
     """
-    from convdbn.visual import figures, project
+    from convdbn.visual import figures, projections
 
     start, folder = time.monotonic(), Path(output_dir)
     log.info("1/2  photographs: two layers, without labels")
     run = folder / "photos"
     model = api.train(recipe="photos", data="photos", output_dir=run, overwrite=True, device="cpu")
-    filters = [project.linear_combination(model, layer) for layer in (1, 2)]
+    filters = [projections.linear_combination(model, layer) for layer in (1, 2)]
     titles = [
         "layer 1 of the photographs: its filters",
         "layer 2: what its units look for, painted with layer 1",
@@ -42,7 +42,7 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     accuracies, network = _digits()
     drawn.append(
         figures.save(
-            figures.filter_grids([project.linear_combination(network, 1)], ["layer 1 of the digits"]),
+            figures.filter_grids([projections.linear_combination(network, 1)], ["layer 1 of the digits"]),
             folder / "digits.png",
         )
     )
@@ -62,9 +62,9 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
     from sklearn.model_selection import train_test_split
     from sklearn.neural_network import BernoulliRBM
 
+    from convdbn.evaluation.baselines import with_random_filters
     from convdbn.images import ArrayImages
-    from convdbn.models.greedy import GreedyTraining
-    from convdbn.readout.baselines import with_random_filters
+    from convdbn.learning.greedy import GreedyTraining
 
     pictures, labels = shifted_digits()
     train, test, train_labels, test_labels = train_test_split(pictures, labels, test_size=0.2, random_state=0)
@@ -110,7 +110,7 @@ def flat_features(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray
 
 
 def accuracy(features: Any, labels: Any, test_features: Any, test_labels: Any) -> float:
-    """Test accuracy of a logistic regression on standardised features: the same for every kind of feature."""
+    """Test accuracy of a logistic regression on standardized features: the same for every kind of feature."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -11,10 +11,10 @@ from convdbn.runs import (
     as_tuple,
     check_counts,
     check_output,
-    check_used,
     checked_device,
-    labelled_data,
+    labeled_data,
     parted_data,
+    refuse_ignored,
     saved_run,
     seeded,
     stop_on_signal,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from convdbn.images import Images
+    from convdbn.learning.finetune import FineTuning
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
-    from convdbn.readout.finetune import FineTuning
 
 SHOWN = 16
 
@@ -66,11 +66,11 @@ def finetune(
         checkpoint: run folder, model file, or the name of a model of the package.
         data: as for `train`, with labels.
         output_dir: folder for the classifier; None writes nothing.
-        labels: number of labelled pictures to train on, equally many of each class; all of them otherwise.
+        labels: number of labeled pictures to train on, equally many of each class; all of them otherwise.
         layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
         dropout: share of the averages, and of the units of fully connected layers, that each update leaves out.
-        epochs: passes over the labelled pictures.
+        epochs: passes over the labeled pictures.
         batch: pictures in an update.
         rate: highest learning rate of the layers.
         distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
@@ -78,7 +78,7 @@ def finetune(
         mirror: mirror pictures at random; not for letters and digits.
         adversarial: how far a second presentation of each batch moves every value of the input, as raises the loss.
         weight_decay: share of the weights, times the rate, that every update takes off.
-        held_out: share of the labelled pictures that chooses the best epoch; 0 trains on all to the end.
+        held_out: share of the labeled pictures that chooses the best epoch; 0 trains on all to the end.
         baseline: train the same network from random filters as well, for comparison; written beside the other.
         overwrite: replace a classifier that the folder holds already.
         resume: go on with the training in the folder; the other options must be the same.
@@ -87,10 +87,10 @@ def finetune(
         seed: seed of everything random.
         device: auto, cpu, cuda, ...
     """
+    from convdbn.evaluation.baselines import with_random_filters
+    from convdbn.learning import finetune as tuning
     from convdbn.models import classifier
-    from convdbn.models.pooling import Pooling
-    from convdbn.readout import finetune as tuning
-    from convdbn.readout.baselines import with_random_filters
+    from convdbn.models.pyramid import SpatialPyramid
 
     settings = tuning.FineTuning(
         epochs, batch, rate, dropout, distort, sample_input, mirror, adversarial, weight_decay, held_out, seed
@@ -103,8 +103,8 @@ def finetune(
     goes_on = partial(saved_run, chosen=options, before=lambda run: {**known, **run.get("finetuned", {})})
     saved = goes_on(main, overwrite=overwrite, resume=resume)
     model = load(checkpoint, device=device)
-    train, test = _labelled(model, data, data_root, download, labels, seed)
-    pooling = Pooling(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
+    train, test = _labeled(model, data, data_root, download, labels, seed)
+    pooling = SpatialPyramid(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
 
     def network(stack: "Stack") -> "Classifier":
         return classifier.Classifier.from_stack(stack, train.classes, pooling)
@@ -124,15 +124,15 @@ def finetune(
     return result
 
 
-def _labelled(
+def _labeled(
     model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, labels: int | None, seed: int
 ) -> tuple["Images", "Images"]:
-    """Training pictures, so many of which are labelled and taken where that is said, and test pictures."""
-    from convdbn.images.labelled import labelled
+    """Training pictures, so many of which are labeled and taken where that is said, and test pictures."""
+    from convdbn.images.labeled import labeled
 
-    train, test = labelled_data(model, data, data_root, download)
+    train, test = labeled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:
-        train = train.select(labelled(train.labels.numpy(), labels, seed=seed).tolist())
+        train = train.select(labeled(train.labels.numpy(), labels, seed=seed).tolist())
     return train, test
 
 
@@ -153,9 +153,9 @@ def _trained(
     A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so that beside
     a network in training it is that of an earlier one.
     """
-    from convdbn.learning.keeping import Keeping
+    from convdbn.learning import finetune as tuning
     from convdbn.models import classifier
-    from convdbn.readout import finetune as tuning
+    from convdbn.storage.resumable import Checkpointing
 
     trainer: Mapping[str, Tensor] = {}
     if file is not None and saved:
@@ -172,7 +172,7 @@ def _trained(
         if stale is not None:
             stale.unlink(missing_ok=True)
 
-    tuning.finetune(network, images, settings, Keeping(None if file is None else save, stop, trainer))
+    tuning.finetune(network, images, settings, Checkpointing(None if file is None else save, stop, trainer))
     if file is not None:
         save({})
     return network
@@ -229,10 +229,10 @@ def refine(
         device: auto, cpu, cuda, ...
     """
     unused = {"autoencoder": ("k", "k_end"), "up-down": ("distort",)}
-    check_used(refine, locals(), unused.get(method, ()), f"method={method!r}")
-    from convdbn.learning.keeping import Keeping
-    from convdbn.models import refine as refining
+    refuse_ignored(refine, locals(), unused.get(method, ()), f"method={method!r}")
+    from convdbn.learning import refine as refining
     from convdbn.models import stack
+    from convdbn.storage.resumable import Checkpointing
 
     file = None if output_dir is None else Path(output_dir, stack.MODEL_FILE)
     settings = refining.Refinement(method, epochs, batch, rate, distort, k, k_end, seed)
@@ -242,11 +242,11 @@ def refine(
     model.to(checked_device(device))
     if saved and not trainer:
         return model
-    labelled = model.machines[-1].units[-1].kind == "categorical"
-    train, _ = (labelled_data if labelled else parted_data)(model, data, data_root, download)
+    labeled = model.machines[-1].units[-1].kind == "categorical"
+    train, _ = (labeled_data if labeled else parted_data)(model, data, data_root, download)
     save = None if file is None else partial(stack.save, file, model, {**metadata, "refined": options})
     with stop_on_signal() as stop:
-        refined = refining.refine_on(model, train, settings, Keeping(save, stop, trainer if saved else {}))
+        refined = refining.refine_on(model, train, settings, Checkpointing(save, stop, trainer if saved else {}))
     if save is not None:
         save({})
     return refined
@@ -288,7 +288,7 @@ def complete(
     model = load(checkpoint, device=device)
     import torch
 
-    from convdbn.readout.complete import completed
+    from convdbn.evaluation.completion_error import completed
     from convdbn.visual import figures
 
     train, test = parted_data(model, data, data_root, download)
@@ -296,7 +296,7 @@ def complete(
     found = completed(model, train, chosen, cover, sweeps=sweeps, generator=seeded(model, seed))
     blank = torch.where(found.kept, found.pictures, found.pictures.mean())
     rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
-    written = figures.save(figures.labelled_rows(rows, ["picture", "seen", "completed"]), output)
+    written = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
     return {
         "output": str(written),
         "pictures": len(chosen),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from convdbn.api import load
 from convdbn.errors import CheckpointError, UsageError
-from convdbn.runs import FIGURE, check_counts, check_output, check_used, labelled_data, pictures_for, seeded
+from convdbn.runs import FIGURE, check_counts, check_output, labeled_data, pictures_for, refuse_ignored, seeded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from convdbn.images import Images
     from convdbn.models.stack import Stack
 
-Method = Literal["linear", "top-down", "samples", "maximise", "patches", "path", "reconstruction"]
+Method = Literal["linear", "top-down", "samples", "maximize", "patches", "path", "reconstruction"]
 Plot = Literal["curves", "weights", "updates", "activities", "cases", "maps", "chains", "confusion"]
 
 NAMES = {
     "linear": "linear combination of filters",
     "top-down": "top-down from the unit alone",
     "samples": "samples, unit on less unit off",
-    "maximise": "maximised input",
+    "maximize": "maximized input",
     "patches": "best patches",
     "path": "pixels that switch the unit on",
     "reconstruction": "reconstruction",
@@ -34,7 +34,7 @@ METHODS: dict[str, set[str]] = {
     "linear": {"units", "side_by_side"},
     "top-down": {"units", "side_by_side"},
     "samples": {"units", "side_by_side", "seed"},
-    "maximise": {"units", "side_by_side", "seed"},
+    "maximize": {"units", "side_by_side", "seed"},
     "patches": {"units", "side_by_side", *GIVEN},
     "path": {"units", *GIVEN},
     "reconstruction": {"seed", *GIVEN},
@@ -83,7 +83,7 @@ def visualize(
         checkpoint: run folder, model file, or the name of a model of the package.
         output: picture to write, .png, .pdf or .svg.
         layer: one layer alone, 1 being the lowest; all of them otherwise.
-        method: linear, top-down, samples or maximise; patches, path or reconstruction of data's pictures.
+        method: linear, top-down, samples or maximize; patches, path or reconstruction of data's pictures.
         units: units to show, such as [0, 5]; all of them otherwise, and for path the 8 most active.
         side_by_side: layers beside one another instead of below.
         data: pictures for patches, path and reconstruction, as for `train`.
@@ -91,12 +91,12 @@ def visualize(
         count: patches of each unit, the best of all pictures; or pictures for path and reconstruction.
         data_root: where the torchvision data sets lie.
         download: fetch a torchvision data set that is not there.
-        seed: seed of samples, maximise, and reconstruction in deep Boltzmann machines.
+        seed: seed of samples, maximize, and reconstruction in deep Boltzmann machines.
         device: auto, cpu, cuda, ...
     """
     check_output(output, *FIGURE)
     _check("method", method, METHODS)
-    check_used(visualize, locals(), _others(METHODS, method), f"method={method!r}")
+    refuse_ignored(visualize, locals(), _others(METHODS, method), f"method={method!r}")
     check_counts(count=count)
     if "data" in METHODS[method]:
         _need(data, f"method={method!r}")
@@ -108,7 +108,7 @@ def visualize(
     if method in ("path", "reconstruction"):
         assert images is not None
         rows, labels = _rows(model, method, layers, units, _batch(model, images, count), seed)
-        return figures.save(figures.labelled_rows(rows, labels, _title(model, method)), output)
+        return figures.save(figures.labeled_rows(rows, labels, _title(model, method)), output)
     pictures = [_pictures(model, method, number, units, images, count, seed) for number in layers]
     which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
     titles = [f"layer {number}: {which or f'{len(x)} units'}" for number, x in zip(layers, pictures, strict=True)]
@@ -161,11 +161,11 @@ def plot(
     """
     check_output(output, *FIGURE)
     _check("figure", figure, FIGURES)
-    check_used(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
+    refuse_ignored(plot, locals(), _others(FIGURES, figure), f"figure={figure!r}")
     count = (FEW if figure in ("maps", "chains") else CASES) if count is None else count
     check_counts(count=count, sweeps=sweeps)
     if figure == "chains" and data is None:
-        check_used(plot, locals(), GIVEN - {"count"}, "data=None")
+        refuse_ignored(plot, locals(), GIVEN - {"count"}, "data=None")
     elif "data" in FIGURES[figure]:
         _need(data, f"figure={figure!r}")
     from convdbn.visual import figures
@@ -191,16 +191,16 @@ def _pictures(
     model: "Stack", method: str, layer: int, units: list[int] | None, images: "Images | None", count: int, seed: int
 ) -> "Tensor":
     """One picture for each unit of a layer."""
-    from convdbn.visual import figures, patches, project
+    from convdbn.visual import figures, patches, projections
 
     if method == "patches":
         assert images is not None
         return figures.blocks(patches.best_patches(model, layer, units, images=images, count=count).patches)
     if method == "linear":
-        return project.linear_combination(model, layer, units).cpu()
+        return projections.linear_combination(model, layer, units).cpu()
     if method == "top-down":
-        return project.top_down(model, layer, units).cpu()
-    draw = project.clamped_samples if method == "samples" else project.maximise
+        return projections.top_down(model, layer, units).cpu()
+    draw = projections.clamped_samples if method == "samples" else projections.maximize
     return draw(model, layer, units, generator=seeded(model, seed)).cpu()
 
 
@@ -208,24 +208,24 @@ def _rows(
     model: "Stack", method: str, layers: list[int], units: list[int] | None, batch: "Tensor", seed: int
 ) -> tuple[list["Tensor"], list[str]]:
     """Rows of pictures and what they are: those that layer 1 sees, then what each layer or unit makes of them."""
-    from convdbn.visual import measured, project
+    from convdbn.visual import projections, statistics
 
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for layer in layers:
         if method == "reconstruction":
-            rows.append(project.reconstruction(model, layer, images=batch, generator=seeded(model, seed)).cpu())
+            rows.append(projections.reconstruction(model, layer, images=batch, generator=seeded(model, seed)).cpu())
             labels.append(f"layer {layer}")
             continue
-        shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
-        rows += project.path(model, layer, shown, images=batch).transpose(0, 1).cpu()
+        shown = statistics.most_active(model, layer, FEW, images=batch) if units is None else units
+        rows += projections.path(model, layer, shown, images=batch).transpose(0, 1).cpu()
         labels += [f"layer {layer}, unit {unit}" for unit in shown]
     return rows, labels
 
 
 def _curves(folder: Path, layer: int | None) -> "Figure":
-    from convdbn.learning import metrics
+    from convdbn.learning.greedy import METRICS_FILE
     from convdbn.models import stack
-    from convdbn.models.greedy import METRICS_FILE
+    from convdbn.storage import metrics
     from convdbn.visual import plots
 
     model = stack.model_file(folder)
@@ -247,33 +247,33 @@ def _spread(
     """Histograms, or activities case by case, of one layer or of all."""
     from convdbn.models import stack
     from convdbn.recipes import Recipe
-    from convdbn.visual import measured, plots, project
+    from convdbn.visual import plots, projections, statistics
 
     layers = list(range(1, len(model.layers) + 1)) if layer is None else [layer]
-    titles = [f"layer {number}: {len(project.chosen(model, number, None))} units" for number in layers]
+    titles = [f"layer {number}: {len(projections.chosen(model, number, None))} units" for number in layers]
     if figure == "weights":
-        values = measured.weights(model)
+        values = statistics.weights(model)
         return plots.histograms([values[number - 1] for number in layers], titles, "weight")
     assert images is not None
     if figure == "updates":
         recipe = Recipe.from_dict(stack.load_trained(checkpoint)[1]["recipe"])
-        values = measured.updates(model, recipe, images)
+        values = statistics.updates(model, recipe, images)
         return plots.histograms([values[number - 1] for number in layers], titles, "update of a weight")
     if figure == "activities":
-        values = [measured.probabilities(model, number, images=images) for number in layers]
+        values = [statistics.probabilities(model, number, images=images) for number in layers]
         return plots.histograms(values, titles, "activity of a pooling unit")
-    return plots.activity([measured.activities(model, number, images=images) for number in layers], titles)
+    return plots.activity([statistics.activities(model, number, images=images) for number in layers], titles)
 
 
 def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "Images") -> "Figure":
-    from convdbn.visual import figures, measured, project
+    from convdbn.visual import figures, projections, statistics
 
     if layer is None:
         layer = max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
-    project.chosen(model, layer, units)
+    projections.chosen(model, layer, units)
     batch = _batch(model, images, len(images))
-    shown = measured.most_active(model, layer, FEW, images=batch) if units is None else units
-    pictures, maps = measured.maps_over(model, layer, shown, images=batch)
+    shown = statistics.most_active(model, layer, FEW, images=batch) if units is None else units
+    pictures, maps = statistics.maps_over(model, layer, shown, images=batch)
     return figures.overlays(pictures, maps, [f"unit {unit}" for unit in shown], f"maps of layer {layer}")
 
 
@@ -292,18 +292,18 @@ def _chains(model: "Stack", images: "Images | None", count: int, sweeps: int, se
     rows = torch.stack([pictures.cpu() for pictures in drawn], 1)
     labels = [f"chain {number}" for number in range(1, chains + 1)]
     title = f"fantasy chains from {'noise' if images is None else images.name}, after so many sweeps, {_space(model)}"
-    return figures.labelled_rows(list(rows), labels, title, [f"{number:,}" for number in at])
+    return figures.labeled_rows(list(rows), labels, title, [f"{number:,}" for number in at])
 
 
 def _confusion(
     checkpoint: str | Path, data: str | Path, data_root: str | Path | None, download: bool, device: str
 ) -> "Figure":
     from convdbn.further import load_classifier
-    from convdbn.readout import finetune
+    from convdbn.learning import finetune
     from convdbn.visual import plots
 
     network = load_classifier(checkpoint, device=device)
-    _, images = labelled_data(network, data, data_root, download)
+    _, images = labeled_data(network, data, data_root, download)
     if images.classes != network.classes:
         raise UsageError(
             f"data={str(data)!r}: has the classes {images.classes}, the classifier {network.classes}; take the data "

@@ -42,7 +42,7 @@ def check_counts(**counts: int) -> None:
             raise UsageError(f"{name}={value}: must be at least 1")
 
 
-def check_used(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
+def refuse_ignored(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
     """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
 
     `given` are the options of the verb, its `locals()` before any of them is changed.
@@ -97,7 +97,7 @@ def saved_run(
         return False
     folder = str(file.parent)
     if resume:
-        from convdbn.learning.checkpoint import read_metadata
+        from convdbn.storage.checkpoint import read_metadata
 
         old = before(read_metadata(file))
         different = [name for name, value in chosen.items() if json.dumps(old.get(name)) != json.dumps(value)]
@@ -123,10 +123,10 @@ def pictures_for(
     """The pictures, in as many channels as the model takes."""
     from convdbn.images import open_images
 
-    return open_images(data, data_root=data_root, split=split, download=download, grey=model.channels == 1)
+    return open_images(data, data_root=data_root, split=split, download=download, gray=model.channels == 1)
 
 
-def labelled_data(
+def labeled_data(
     model: "Stack | Classifier", data: str | Path, data_root: str | Path | None, download: bool
 ) -> tuple["Images", "Images"]:
     """Training and test pictures with labels."""
@@ -143,8 +143,8 @@ def parted_data(
 ) -> tuple["Images", "Images"]:
     """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
     if str(data) in TEST_SPLIT:
-        return labelled_data(model, data, data_root, download)
-    from convdbn.models.greedy import hold_out
+        return labeled_data(model, data, data_root, download)
+    from convdbn.learning.greedy import hold_out
 
     whole = pictures_for(model, data, data_root, download)
     train, test = hold_out(whole, len(whole), seed=0)

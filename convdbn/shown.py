@@ -36,17 +36,17 @@ def report(
         output: .html file to write; report.html in the run folder, or NAME.html for a model of the package.
         count: pictures to look at, drawn at random where there are more.
         device: auto, cpu, cuda, ...
-        seed: seed of the draw and of where the maximised inputs begin.
+        seed: seed of the draw and of where the maximized inputs begin.
     """
     check_counts(count=count)
     model, about = load(run_dir, device=device), inspect(run_dir)
     import torch
 
-    from convdbn.learning import metrics
-    from convdbn.models.greedy import METRICS_FILE
+    from convdbn.learning.greedy import METRICS_FILE
     from convdbn.models.stack import WEIGHTS
-    from convdbn.visual import explore
+    from convdbn.storage import metrics
     from convdbn.visual import report as page
+    from convdbn.visual import report_data
 
     file = Path(about["file"])
     packaged = file.parent == WEIGHTS
@@ -58,8 +58,8 @@ def report(
         drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
         images = images.select(drawn.sort().values)
     curves = file.with_name(METRICS_FILE)
-    projections = explore.projections(model, generator=seeded(model, seed))
-    responses = None if images is None else explore.responses(model, images)
+    projections = report_data.projections(model, generator=seeded(model, seed))
+    responses = None if images is None else report_data.responses(model, images)
     shown = page.Contents(
         name,
         about,

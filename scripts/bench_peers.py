@@ -23,7 +23,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.recipes import Layer
+from convdbn.recipes import LayerSettings
 
 BATCH, HIDDEN, FILTERS, KERNEL = 100, 500, 40, 9
 Run = Callable[[], object]
@@ -31,15 +31,15 @@ Run = Callable[[], object]
 NOTES = {
     "scikit-learn": "BernoulliRBM.partial_fit; PCD-1; no momentum",
     "learnergy": "RBM.fit and ConvRBM.fit, CD-1; no max-pooling; with its loader and metrics",
-    "rbms": "fit_batch_pcd, PCD-1 with centring; no momentum; data in memory",
+    "rbms": "fit_batch_pcd, PCD-1 with centering; no momentum; data in memory",
     "convdbn": "CD-1, momentum; probabilistic max-pooling 2x2",
 }
 
 
 def own(machine: BoltzmannMachine, data: Tensor) -> Run:
     generator = torch.Generator().manual_seed(0)
-    trainer = Trainer(machine, Layer(rate=0.01, updates=10**9), generator=generator)
-    trainer.initialise(data[:1000])
+    trainer = Trainer(machine, LayerSettings(rate=0.01, updates=10**9), generator=generator)
+    trainer.initialize(data[:1000])
     return lambda: trainer.fit(data.split(BATCH), log_every=10**9)
 
 

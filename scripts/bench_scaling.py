@@ -21,12 +21,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.images import Images, Pipeline
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.learning.trainer import Trainer
-from convdbn.models.greedy import GreedyTraining
+from convdbn.models.extract import extract
 from convdbn.models.machines import conv_rbm
 from convdbn.models.stack import Stack
-from convdbn.readout.extract import extract
-from convdbn.recipes import Layer, Recipe
+from convdbn.recipes import LayerSettings, Recipe
 
 FILTERS, KERNEL = 24, 9
 FEWEST = 10_000
@@ -59,7 +59,7 @@ def by_count(most: int) -> dict[str, Any]:
     """
 
     def microseconds(count: int) -> float:
-        layer = Layer(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)
+        layer = LayerSettings(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)
         return 1e6 * seconds(GreedyTraining(Recipe(layers=(layer,)), Generated(count)).run) / count
 
     rows: dict[str, Any] = {}
@@ -86,8 +86,8 @@ def by_size(rounds: int) -> dict[str, Any]:
     for size in SIZES:
         batches[size] = torch.rand(PIXELS_IN_BATCH // size**2, 1, size, size, generator=generator)
         machine = conv_rbm(1, FILTERS, KERNEL)
-        trainers[size] = Trainer(machine, Layer(rate=0.01, updates=10**9), generator=generator)
-        trainers[size].initialise(batches[size])
+        trainers[size] = Trainer(machine, LayerSettings(rate=0.01, updates=10**9), generator=generator)
+        trainers[size].initialize(batches[size])
     times: dict[int, list[float]] = {size: [] for size in SIZES}
     for number in range(rounds + 1):
         for size in SIZES:

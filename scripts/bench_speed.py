@@ -28,10 +28,10 @@ from torch.nn import functional as F
 from convdbn.energy import BoltzmannMachine
 from convdbn.errors import DataError
 from convdbn.images import ArrayImages, open_images
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.learning.trainer import Trainer
-from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.recipes import Layer, Recipe
+from convdbn.recipes import LayerSettings, Recipe
 
 UPDATES = {"cpu": 30_000, "cuda": 300_000}
 """Updates in one training end to end, times pictures in a batch: about a second, more than its start."""
@@ -116,9 +116,9 @@ def median_seconds(work: Callable[[], object], repeats: int = 15) -> float:
 
 def updates(work: Work, generator: torch.Generator, precision: str = "float32") -> Callable[[list[Tensor]], None]:
     """Updates on batches as the trainer takes them, without anything around them."""
-    settings = Layer(rate=0.01, updates=10**9, precision=precision)  # type: ignore[arg-type]
+    settings = LayerSettings(rate=0.01, updates=10**9, precision=precision)  # type: ignore[arg-type]
     trainer = Trainer(work.machine().to(generator.device), settings, generator=generator)
-    trainer.initialise(torch.cat(work.batches[:10]))
+    trainer.initialize(torch.cat(work.batches[:10]))
     return lambda batches: trainer.fit(iter(batches), log_every=10**9)
 
 
@@ -126,7 +126,7 @@ def end_to_end(work: Work, device: str) -> Callable[[], None]:
     """A training as `convdbn train` runs it, into a folder."""
     images = ArrayImages(torch.cat(work.batches).cpu().view(-1, *work_shape(work)))
     batch = len(work.batches[0])
-    layer = Layer(filters=work.filters, kernel=work.kernel, rate=0.01, updates=work.updates, batch=batch)
+    layer = LayerSettings(filters=work.filters, kernel=work.kernel, rate=0.01, updates=work.updates, batch=batch)
 
     def train() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Caltech-101 accuracy from 15 and 30 labelled pictures a class, with features learned on natural scenes alone.
+"""Caltech-101 accuracy from 15 and 30 labeled pictures a class, with features learned on natural scenes alone.
 
     python scripts/caltech101.py --data-root DIR [--quick]
 
-Pictures, grey, are stretched to squares of two sizes; the maps of layers 1 and 2 of `cdbn_natural`, brought to one
+Pictures, gray, are stretched to squares of two sizes; the maps of layers 1 and 2 of `cdbn_natural`, brought to one
 contrast, are averaged over a spatial pyramid, and a ridge classifier with an RBF kernel learns from 15 or 30
 pictures of each of the 101 classes (the background is left out). Up to 50 others of each class are classified; the
 accuracy is the mean over classes, then over draws. --quick: 20 classes, one draw of 15. Writes
@@ -20,17 +20,17 @@ import torch
 from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
-from convdbn.images import FolderImages, Grey, Images, Pipeline, Resize
-from convdbn.models.pooling import Pooling
+from convdbn.evaluation.baselines import KMeansPatches, Pixels, with_random_filters
+from convdbn.evaluation.classifiers import Rows
+from convdbn.evaluation.protocols import class_accuracy, principal_components
+from convdbn.images import FolderImages, Gray, Images, Pipeline, Resize
+from convdbn.models.extract import describe
+from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import WEIGHTS, Stack
-from convdbn.readout.baselines import KMeansPatches, Pixels, with_random_filters
-from convdbn.readout.classify import Rows
-from convdbn.readout.evaluate import class_accuracy, principal_components
-from convdbn.readout.extract import describe
 
 MODEL = "cdbn_natural"
 SIDES = (102, 154)
-POOLING = Pooling((1, 2), grid=(1, 2, 3, 4, 6), power=0.5, window=3)
+POOLING = SpatialPyramid((1, 2), grid=(1, 2, 3, 4, 6), power=0.5, window=3)
 MOST = 80
 """Pictures of a class that are used at all: as many as one draw of 30 needs."""
 PIXELS = 32
@@ -95,7 +95,7 @@ def main() -> None:
     def patches() -> Rows:
         """K-means centroids, as many and as large as layer 1's filters, of these pictures at the larger size."""
         filters, (size, _) = network.machines[0].units[1].n, network.geometry[0].kernel
-        shapings = [Pipeline(Resize([side, side]), Grey()) for side in SIDES]
+        shapings = [Pipeline(Resize([side, side]), Gray()) for side in SIDES]
         centroids = KMeansPatches(images, centroids=filters, size=size, transform=shapings[-1], seed=0)
         parts = []
         for centroids.transform in shapings:
@@ -105,7 +105,7 @@ def main() -> None:
     first = len(SIDES) * columns(network)
     learned = ledger.array("learned", lambda: rows_of(network, images))
     random = ledger.array("random", lambda: rows_of(with_random_filters(network, seed=0), images))
-    pixels = ledger.array("pixels", lambda: describe(Pixels(small), images, Pooling(power=1)))
+    pixels = ledger.array("pixels", lambda: describe(Pixels(small), images, SpatialPyramid(power=1)))
     write(
         Path("results", f"{name}.json"),
         {
@@ -118,11 +118,11 @@ def main() -> None:
                 "pixels": accuracies("pixels", pixels),
                 "pca": accuracies("pca", principal_components(pixels, pixels)[0]),
             },
-            "protocol": f"{draws} draws from {MOST} pictures of each class; grey pictures stretched to squares of "
+            "protocol": f"{draws} draws from {MOST} pictures of each class; gray pictures stretched to squares of "
             f"{SIDES} pixels; maps averaged over {POOLING.window}x{POOLING.window} positions, unit length over the "
             f"maps, means over pyramids of {POOLING.grid} cells a side, which overlap by half, to the power "
             f"{POOLING.power}; every size and layer scaled to a variance of 1 over all pictures, without labels; "
-            "ridge classifier with an RBF kernel, alpha by leaving one labelled picture out; the rest of each class, "
+            "ridge classifier with an RBF kernel, alpha by leaving one labeled picture out; the rest of each class, "
             "at most 50, is classified; mean over classes; se over the draws; principal components of all pictures, "
             "without labels; k-means patches (Coates et al. 2011) of the same pictures, pooled like layer 1",
             "seed": 0,

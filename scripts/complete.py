@@ -17,10 +17,10 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import convdbn
+from convdbn.evaluation.completion import Cover
+from convdbn.evaluation.completion_error import Completed, completed
 from convdbn.images import Mirrored
-from convdbn.models.complete import Cover
-from convdbn.models.inputs import prepared
-from convdbn.readout.complete import Completed, completed
+from convdbn.learning.layer_inputs import prepared
 from convdbn.visual import figures
 
 FIGURES = Path("docs", "figures")
@@ -45,7 +45,7 @@ def faces(data_root: str) -> dict[str, Any]:
     for cover in DRAWN:
         half = found[cover]
         rows |= {f"{cover} covered": torch.where(half.kept, half.pictures, 0.5), f"{cover} inferred": half.completed}
-    drawn = figures.labelled_rows([row[SHOWN] for row in rows.values()], list(rows))
+    drawn = figures.labeled_rows([row[SHOWN] for row in rows.values()], list(rows))
     training = prepared(model, Mirrored(known))
     return {
         "output": str(figures.save(drawn, FIGURES / "faces_completed.png")),

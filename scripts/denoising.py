@@ -52,7 +52,7 @@ def main() -> None:
         {
             **{str(count): ledger.get(str(count), lambda count=count: tuned(count)) for count in BATCHES},
             "protocol": "error % on 10,000 test pictures; layers from 60,000 pictures without labels, then the whole "
-            "network from the labelled ones, one draw; no early stopping",
+            "network from the labeled ones, one draw; no early stopping",
             "settings": tuning,
             "seed": 0,
             "seconds": ledger.close(),

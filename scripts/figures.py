@@ -18,10 +18,10 @@ from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
+from convdbn.evaluation.gabor import fit_gabors
+from convdbn.evaluation.selectivity import mutual_information
 from convdbn.models.stack import Stack
-from convdbn.readout.gabor import fit_gabors
-from convdbn.readout.selectivity import mutual_information
-from convdbn.visual import figures, project
+from convdbn.visual import figures, projections
 
 FIGURES = Path("docs", "figures")
 GOOD = 0.75
@@ -32,13 +32,13 @@ TESTED = 50
 def drawn(networks: dict[str, Stack], layers: tuple[int, ...], file: str) -> None:
     """Linear combinations of every network's layers, one grid below the other."""
     shown = [(name, layer) for name in networks for layer in layers]
-    pictures = [project.linear_combination(networks[name], layer) for name, layer in shown]
+    pictures = [projections.linear_combination(networks[name], layer) for name, layer in shown]
     figures.save(figures.filter_grids(pictures, [f"{name}, layer {layer}" for name, layer in shown]), FIGURES / file)
 
 
 def edges(network: Stack) -> dict[str, Any]:
     """How the filters of layer 1 lie over orientation and frequency, and how many of them are edges."""
-    found = fit_gabors(project.linear_combination(network, 1)[:, 0])
+    found = fit_gabors(projections.linear_combination(network, 1)[:, 0])
     good = found.explained >= GOOD
     turned = np.histogram(np.degrees(found.orientation[good]), bins=6, range=(0, 180))[0]
     return {

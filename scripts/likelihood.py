@@ -18,9 +18,9 @@ from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
 from convdbn import recipes
+from convdbn.evaluation.likelihood import likelihood
 from convdbn.images import open_images
 from convdbn.models.stack import WEIGHTS, Stack
-from convdbn.readout.likelihood import likelihood
 from convdbn.sampling import ais
 
 FLIPPED = [{"kind": "binarize"}, {"kind": "invert"}]

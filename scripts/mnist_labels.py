@@ -80,8 +80,8 @@ def main() -> None:
             },
             "finetuned_on": sorted({one["machine"] for rows in tuned.values() for one in rows}),
             "baselines": compared,
-            "protocol": f"svm: {draws} draws of n labelled pictures (60,000: one), equally many of each digit; RBF "
-            "SVM on layer 1; C and gamma by 5-fold cross-validation on at most 1,000 of the labelled. finetuned: "
+            "protocol": f"svm: {draws} draws of n labeled pictures (60,000: one), equally many of each digit; RBF "
+            "SVM on layer 1; C and gamma by 5-fold cross-validation on at most 1,000 of the labeled. finetuned: "
             f"{tuned_draws} draws, both layers and a softmax on layer 2, some {UPDATES} updates of 32 distorted "
             "pictures, no early stopping. All: 10,000 test pictures; se over the draws",
             "epochs": epochs,

@@ -1,4 +1,4 @@
-"""MNIST from 2,000 labelled pictures, with noise on, or a square over, the pictures that are classified.
+"""MNIST from 2,000 labeled pictures, with noise on, or a square over, the pictures that are classified.
 
     python scripts/noise.py --data-root DIR [--quick]
 
@@ -15,12 +15,12 @@ from typing import Any
 from reporting import Ledger, fingerprint, parser, write
 
 from convdbn import recipes
+from convdbn.evaluation.protocols import compare
 from convdbn.images import open_images
 from convdbn.images.corrupt import Corrupted
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.models import stack
-from convdbn.models.greedy import GreedyTraining
-from convdbn.models.pooling import Pooling
-from convdbn.readout.evaluate import compare
+from convdbn.models.pyramid import SpatialPyramid
 
 COUNT = 2000
 RECIPE: dict[str, Any] = {
@@ -36,7 +36,7 @@ RECIPE: dict[str, Any] = {
     "weight_std": 0.01,
 }
 """One layer of larger filters, chosen on 2,000 other training pictures: 7x7 with epsilon .1 bear noise less well."""
-POOLING = Pooling((1,), (5,))
+POOLING = SpatialPyramid((1,), (5,))
 CORRUPTIONS: dict[str, dict[str, float]] = {
     "clean": {},
     "noise_10": {"noise": 0.1},
@@ -71,7 +71,7 @@ def main() -> None:
         {
             "accuracy": figures,
             "protocol": "first 2,000 training pictures for layers and classifier, first 2,000 test pictures; RBF "
-            "SVM, C and gamma by 5-fold cross-validation on 1,000 of the clean labelled pictures; noise replaces "
+            "SVM, C and gamma by 5-fold cross-validation on 1,000 of the clean labeled pictures; noise replaces "
             "pixels by values uniform in [0, 1]",
             "recipe": RECIPE,
             "seed": 0,

@@ -20,10 +20,10 @@ from objects import OBJECTS, half, learned
 from reporting import Ledger, fingerprint, parser, write
 
 from convdbn import recipes
+from convdbn.evaluation.classifiers import Rows
+from convdbn.evaluation.selectivity import conditional_entropy, mutual_information, precision_recall_area
 from convdbn.images import FolderImages, Images
 from convdbn.models.stack import Stack
-from convdbn.readout.classify import Rows
-from convdbn.readout.selectivity import conditional_entropy, mutual_information, precision_recall_area
 
 BACKGROUND = "BACKGROUND_Google"
 TESTED = 50

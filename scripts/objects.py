@@ -11,11 +11,11 @@ import torch
 
 from convdbn import recipes
 from convdbn.images import ArrayImages, FolderImages, Images, Resize
-from convdbn.learning.checkpoint import read_metadata
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.models import stack
-from convdbn.models.greedy import GreedyTraining
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
+from convdbn.storage.checkpoint import read_metadata
 
 RUNS = Path("runs", "objects")
 

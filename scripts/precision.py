@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from convdbn import recipes
 from convdbn.demonstration import accuracy, flat_features, shifted_digits
 from convdbn.images import ArrayImages
-from convdbn.models.greedy import GreedyTraining
+from convdbn.learning.greedy import GreedyTraining
 
 SEEDS = (0, 1, 2)
 

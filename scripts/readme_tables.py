@@ -194,7 +194,7 @@ def labels_table() -> str:
     kinds |= {label: figures["baselines"][name] for name, label in BASELINES.items()}
     rows = [line(label, *(_with_se(row.get(count)) for count in counts)) for label, row in kinds.items()]
     head = [
-        line("MNIST test error %, labelled pictures:", *(f"{int(count):,}" for count in counts)),
+        line("MNIST test error %, labeled pictures:", *(f"{int(count):,}" for count in counts)),
         "|---" * (len(counts) + 1) + "|",
     ]
     paper = line("CDBN, two layers (Lee et al. 2009)", *(PAPER[count] for count in counts))
@@ -222,7 +222,7 @@ def caltech_table() -> str:
         f"| {label} | {' | '.join(_with_se(row[n], 'accuracy') for n in ('15', '30'))} |"
         for label, row in kinds.items()
     ]
-    head = ["| Caltech-101 accuracy %, labelled pictures a class: | 15 | 30 |", "|---|---|---|"]
+    head = ["| Caltech-101 accuracy %, labeled pictures a class: | 15 | 30 |", "|---|---|---|"]
     paper = f"| CDBN, layers 1 and 2 (Lee et al. 2009) | {' | '.join(CALTECH_PAPER)} |"
     return "\n".join([*head, *rows, paper, "", source(figures)])
 
@@ -300,7 +300,7 @@ def denoising_table() -> str:
     }
     rows = [line(label, *(f"{figures[count][kind]:.2f}" for count in counts)) for label, kind in kinds.items()]
     head = [
-        line("MNIST test error %, labelled pictures:", *(f"{int(count):,}" for count in counts)),
+        line("MNIST test error %, labeled pictures:", *(f"{int(count):,}" for count in counts)),
         "|---" * (len(counts) + 1) + "|",
     ]
     return "\n".join([*head, *rows, "", source(figures)])

@@ -32,7 +32,7 @@ def gaussian_rbm() -> BoltzmannMachine:
     return BoltzmannMachine([Gaussian(3, 0.7), Bernoulli(4)], [(0, 1, Dense(3, 4))])
 
 
-def labelled_rbm() -> BoltzmannMachine:
+def labeled_rbm() -> BoltzmannMachine:
     units = [Bernoulli(3), Bernoulli(3), Categorical(3)]
     return BoltzmannMachine(units, [(0, 1, Dense(3, 3)), (2, 1, Dense(3, 3))])
 
@@ -43,7 +43,7 @@ def dbm() -> BoltzmannMachine:
 
 
 def conv_rbm() -> BoltzmannMachine:
-    """Without pooling, colour input, a picture and a filter that are not square."""
+    """Without pooling, color input, a picture and a filter that are not square."""
     return BoltzmannMachine([Bernoulli(2), Bernoulli(2)], [(0, 1, Conv(2, 2, (1, 2)))])
 
 
@@ -59,7 +59,7 @@ def gaussian_pooled_rbm() -> BoltzmannMachine:
     return BoltzmannMachine([Gaussian(1, 0.6), BlockSoftmax(2, 2)], [(0, 1, Conv(1, 2, 2))])
 
 
-def labelled_pooled_rbm() -> BoltzmannMachine:
+def labeled_pooled_rbm() -> BoltzmannMachine:
     units = [Bernoulli(1), BlockSoftmax(1, 2), Categorical(3)]
     return BoltzmannMachine(units, [(0, 1, Conv(1, 1, 2)), (1, 2, Conv(1, 3, 1, pool=2))])
 
@@ -95,7 +95,7 @@ def learned_gaussian_pooled_rbm() -> BoltzmannMachine:
 MACHINES: dict[str, tuple[Callable[[], BoltzmannMachine], tuple[int, ...]]] = {
     "rbm": (rbm, (4,)),
     "gaussian_rbm": (gaussian_rbm, (3,)),
-    "labelled_rbm": (labelled_rbm, (3,)),
+    "labeled_rbm": (labeled_rbm, (3,)),
     "dbm": (dbm, (3,)),
     "doubled_rbm": (doubled_rbm, (4,)),
     "doubled_top": (doubled_top, (2, 1, 3)),
@@ -103,7 +103,7 @@ MACHINES: dict[str, tuple[Callable[[], BoltzmannMachine], tuple[int, ...]]] = {
     "pooled_rbm": (pooled_rbm, (1, 3, 3)),
     "wide_block_rbm": (wide_block_rbm, (1, 3, 4)),
     "gaussian_pooled_rbm": (gaussian_pooled_rbm, (1, 3, 3)),
-    "labelled_pooled_rbm": (labelled_pooled_rbm, (1, 3, 3)),
+    "labeled_pooled_rbm": (labeled_pooled_rbm, (1, 3, 3)),
     "conv_dbm": (conv_dbm, (1, 2, 5)),
     "binomial_rbm": (binomial_rbm, (2,)),
     "learned_gaussian_rbm": (learned_gaussian_rbm, (3,)),

@@ -1,12 +1,20 @@
 """What a model is: units, the links between them, and the machine they make."""
 
-from convdbn.energy.counts import Binomial, NoisyReLU
 from convdbn.energy.links import Conv, Dense, Link, pooled, spread
-from convdbn.energy.machine import UNITS, BoltzmannMachine, Given, State
-from convdbn.energy.real import Gaussian, LearnedGaussian
-from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Unit
+from convdbn.energy.machine import BoltzmannMachine, Given, State, mean_per_unit
+from convdbn.energy.units import (
+    UNITS,
+    Bernoulli,
+    Binomial,
+    BlockSoftmax,
+    Categorical,
+    Gaussian,
+    LearnedGaussian,
+    NoisyReLU,
+    Unit,
+)
 
 __all__ = [
     "UNITS", "Bernoulli", "Binomial", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian",
-    "Given", "LearnedGaussian", "Link", "NoisyReLU", "State", "Unit", "pooled", "spread",
+    "Given", "LearnedGaussian", "Link", "NoisyReLU", "State", "Unit", "mean_per_unit", "pooled", "spread",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
-from convdbn import fast
+from convdbn import ops
 
 COLUMNS = 2**22
 """Numbers in the intermediate of a down pass: more would be mapped and unmapped by the system at every call."""
@@ -184,9 +184,9 @@ def _fold(y: Tensor, weight: Tensor) -> Tensor:
     batch, _, height, width = y.shape
     # Not `@`, which copies y into another layout when the weight requires a gradient.
     columns = torch.bmm(weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
-    if fast.usable(columns):
+    if ops.usable(columns):
         size = (channels, height + kernel_height - 1, width + kernel_width - 1)
-        return fast.fold(columns, size, (kernel_height, kernel_width))
+        return ops.fold(columns, size, (kernel_height, kernel_width))
     columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
     rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
     for j in range(kernel_width):

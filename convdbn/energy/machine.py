@@ -2,7 +2,7 @@
 
     E(x) = sum_l U_l(x_l)  -  beta * sum_(a,b) <x_b, W_ab x_a>
 
-Layers of units joined by links whose graph is two-colourable, so that all layers of one colour are independent given
+Layers of units joined by links whose graph is two-colorable, so that all layers of one color are independent given
 the other. A restricted machine has two layers, a deep one a chain of them; labels are one more layer.
 """
 
@@ -13,15 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy.counts import Binomial, NoisyReLU
 from convdbn.energy.links import LINKS, Link
-from convdbn.energy.real import Gaussian, LearnedGaussian
-from convdbn.energy.units import Bernoulli, BlockSoftmax, Categorical, Unit
-from convdbn.fast.grad import without_gradients
-
-UNITS: dict[str, type[Unit]] = {
-    unit.kind: unit for unit in (Bernoulli, Gaussian, LearnedGaussian, Categorical, BlockSoftmax, Binomial, NoisyReLU)
-}
+from convdbn.energy.units.base import Unit
+from convdbn.energy.units.registry import UNITS
+from convdbn.ops.grad import without_gradients
 
 State = tuple[Tensor, ...]
 """One tensor for each layer, batch first."""
@@ -46,8 +41,8 @@ class BoltzmannMachine(nn.Module):
         self.units = nn.ModuleList(units)  # type: ignore[assignment]
         self.links = nn.ModuleList(link for _, _, link in links)  # type: ignore[assignment]
         self.edges = [(a, b) for a, b, _ in links]
-        self.originals = _first(units)
-        self.colours = _two_colours(len(units), self.edges)
+        self.owner = _first(units)
+        self.colors = _two_colors(len(units), self.edges)
 
     def spec(self) -> dict[str, Any]:
         """Units and links as JSON, from which `build` makes the same machine, without its parameters."""
@@ -62,14 +57,14 @@ class BoltzmannMachine(nn.Module):
         return BoltzmannMachine(_made(UNITS, spec["units"]), triples)
 
     @property
-    def distinct(self) -> list[tuple[int, int, Link]]:
+    def unique_links(self) -> list[tuple[int, int, Link]]:
         """The triples (lower layer, upper layer, link), each link once."""
         triples = zip(_first(self.links), self.edges, self.links, strict=True)
         return [(a, b, link) for index, (first, (a, b), link) in enumerate(triples) if first == index]
 
-    def given(self, visible: Tensor) -> Given:
+    def clamped_visible(self, visible: Tensor) -> Given:
         """The state of which the visible layer alone is known, and with it the layers of the same unit."""
-        return tuple(visible if layer == 0 else None for layer in self.originals)
+        return tuple(visible if layer == 0 else None for layer in self.owner)
 
     def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
         """Shape of every layer, without the batch, over a visible layer of this shape."""
@@ -83,21 +78,21 @@ class BoltzmannMachine(nn.Module):
         return [shapes[layer] for layer in range(len(self.units))]
 
     def field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
-        """The field that reaches a layer from its neighbours in `state`; a neighbour that is None adds nothing."""
+        """The field that reaches a layer from its neighbors in `state`; a neighbor that is None adds nothing."""
         total: Tensor | None = None
         units = [*self.units]  # an index into a ModuleList takes as long as a small product
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = state[a], state[b]
             if layer == b and below is not None:
-                part = link.up(units[a].coupled(below))
+                part = link.up(units[a].to_links(below))
             elif layer == a and above is not None:
-                part = link.down(units[b].coupled(above))
+                part = link.down(units[b].to_links(above))
             else:
                 continue
             total = part if total is None else total + part
         if total is None:
-            raise ValueError(f"layer={layer}: no neighbour has a state; give at least one")
-        return _scaled(units[layer].coupled(total), beta)
+            raise ValueError(f"layer={layer}: no neighbor has a state; give at least one")
+        return _scaled(units[layer].to_links(total), beta)
 
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
@@ -108,24 +103,24 @@ class BoltzmannMachine(nn.Module):
         """What the links add to the energy, before it is scaled by beta, `(B,)`."""
         total: Any = 0.0
         for (a, b), link in zip(self.edges, self.links, strict=True):
-            below, above = self.units[a].coupled(state[a]), self.units[b].coupled(state[b])
+            below, above = self.units[a].to_links(state[a]), self.units[b].to_links(state[b])
             total = total - (link.up(below) * above).flatten(1).sum(1)
         return total
 
-    def free_energy(self, state: Given, colour: int = 0, beta: float | Tensor = 1.0) -> Tensor:
-        """-log of the sum of exp(-E) over every layer of the other colour, exactly, `(B,)`.
+    def free_energy(self, state: Given, color: int = 0, beta: float | Tensor = 1.0) -> Tensor:
+        """-log of the sum of exp(-E) over every layer of the other color, exactly, `(B,)`.
 
-        Only the layers of `colour` (0 is that of the visible layer) are read from `state`.
+        Only the layers of `color` (0 is that of the visible layer) are read from `state`.
         """
-        kept = tuple(x if c == colour else None for x, c in zip(state, self.colours, strict=True))
+        kept = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
         total: Any = 0.0
         for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
             if x is not None:
                 total = total + unit.energy(x)
-            elif self.colours[layer] != colour:
+            elif self.colors[layer] != color:
                 total = total - unit.log_norm(self.field(kept, layer, beta))
             else:
-                raise ValueError(f"state[{layer}] is None: the free energy in colour {colour} needs it")
+                raise ValueError(f"state[{layer}] is None: the free energy in color {color} needs it")
         return total
 
     @without_gradients
@@ -154,7 +149,7 @@ class BoltzmannMachine(nn.Module):
             if weight not in onto:
                 continue
             for state, share in phases:
-                x, y = units[a].coupled(state[a]), units[b].coupled(state[b])
+                x, y = units[a].to_links(state[a]), units[b].to_links(state[b])
                 link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
         # Biases last: what they read lies in the cache, for the products read it just now.
         for layer, unit in enumerate(units):
@@ -164,6 +159,11 @@ class BoltzmannMachine(nn.Module):
                         continue
                     onto[parameter].view(-1).addmv_(each.T, column, beta=keeps.pop(parameter, 1.0))
         return onto
+
+
+def mean_per_unit(x: Tensor) -> Tensor:
+    """Mean over batch and positions, for each unit or map: `(B, n, ...)` to `(n,)`."""
+    return x.mean(0) if x.ndim == 2 else x.mean((2, 3)).mean(0)
 
 
 def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:
@@ -197,19 +197,17 @@ def _make(kinds: dict[str, Any], spec: dict[str, Any]) -> Any:
     return kinds[spec["kind"]](**arguments)
 
 
-def _two_colours(layers: int, edges: list[tuple[int, int]]) -> list[int]:
-    """Colour 0 for layer 0 and every layer an even number of links away, colour 1 for the others."""
-    colours: dict[int, int] = {0: 0}
-    while len(colours) < layers:
-        reached = {
-            b: 1 - colours[a] for a, b in edges + [(b, a) for a, b in edges] if a in colours and b not in colours
-        }
+def _two_colors(layers: int, edges: list[tuple[int, int]]) -> list[int]:
+    """Color 0 for layer 0 and every layer an even number of links away, color 1 for the others."""
+    colors: dict[int, int] = {0: 0}
+    while len(colors) < layers:
+        reached = {b: 1 - colors[a] for a, b in edges + [(b, a) for a, b in edges] if a in colors and b not in colors}
         if not reached:
             raise ValueError(
-                f"layers {sorted(set(range(layers)) - set(colours))} are not linked to layer 0: add links"
+                f"layers {sorted(set(range(layers)) - set(colors))} are not linked to layer 0: add links"
             )
-        colours |= reached
-    odd = [(a, b) for a, b in edges if colours[a] == colours[b]]
+        colors |= reached
+    odd = [(a, b) for a, b in edges if colors[a] == colors[b]]
     if odd:
-        raise ValueError(f"links {odd} join layers of one colour: the graph of layers must be two-colourable")
-    return [colours[layer] for layer in range(layers)]
+        raise ValueError(f"links {odd} join layers of one color: the graph of layers must be two-colorable")
+    return [colors[layer] for layer in range(layers)]

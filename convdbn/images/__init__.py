@@ -3,11 +3,11 @@
 from convdbn.images.base import Batch, Images, Indices, Subset, check_images
 from convdbn.images.datasets import ArrayImages, Mirrored, open_images, random_crops, stratified
 from convdbn.images.folder import FolderImages
-from convdbn.images.preprocess import (
+from convdbn.images.transforms.pipeline import (
     TRANSFORMS,
     ZCA,
     Binarize,
-    Grey,
+    Gray,
     LocalContrast,
     Pad,
     Pipeline,
@@ -24,7 +24,7 @@ __all__ = [
     "Batch",
     "Binarize",
     "FolderImages",
-    "Grey",
+    "Gray",
     "Images",
     "Indices",
     "LocalContrast",

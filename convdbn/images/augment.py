@@ -1,4 +1,4 @@
-"""Random distortions, under which a labelled picture keeps its label."""
+"""Random distortions, under which a labeled picture keeps its label."""
 
 import math
 

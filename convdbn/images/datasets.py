@@ -82,14 +82,14 @@ def open_images(
     data_root: str | Path | None = None,
     split: Split = "train",
     download: bool = False,
-    grey: bool = True,
+    gray: bool = True,
 ) -> Images:
     """The pictures called `data`: a known name, or else a folder (`./digits` for one of a known name).
 
     `digits` and `photos` come with scikit-learn; `mnist`, `fashion-mnist` and `caltech101` are read from
     `data_root` in torchvision's layout, and fetched into it only with `download`. `digits` and `caltech101`
     have no split of their own: a fifth of every class, always the same, is the test set. `photos` and folders
-    are whole in either split. `grey` makes colour pictures one channel; without it they have three.
+    are whole in either split. `gray` makes color pictures one channel; without it they have three.
     DataError when there are no pictures to be had.
     """
     if split not in ("train", "test"):
@@ -98,17 +98,17 @@ def open_images(
         case "digits":
             return stratified(_digits(), split)
         case "photos":
-            return _photos(grey)
+            return _photos(gray)
         case "mnist" | "fashion-mnist" as name:
             return _mnist(name, _root(name, data_root), split, download)
         case "caltech101" as name:
-            return stratified(_caltech101(_root(name, data_root), download, grey), split)
+            return stratified(_caltech101(_root(name, data_root), download, gray), split)
     if not Path(data).expanduser().is_dir():
         raise DataError(
             f"data: '{data}' is no folder and no known name; give a folder of pictures, or one of "
             "digits, photos, mnist, fashion-mnist, caltech101"
         )
-    return FolderImages(data, grey=grey)
+    return FolderImages(data, gray=gray)
 
 
 def random_crops(batch: Batch, size: int | tuple[int, int], *, stride: int = 1, generator: torch.Generator) -> Tensor:
@@ -179,11 +179,11 @@ def _digits() -> ArrayImages:
     return ArrayImages(digits.images[:, None] / 16, digits.target, "digits")
 
 
-def _photos(grey: bool) -> ArrayImages:
+def _photos(gray: bool) -> ArrayImages:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    photos = [to_pixels(Image.fromarray(photo), grey) for photo in load_sample_images().images]
+    photos = [to_pixels(Image.fromarray(photo), gray) for photo in load_sample_images().images]
     return ArrayImages(torch.stack(photos), name="photos")
 
 
@@ -204,7 +204,7 @@ def _mnist(name: str, root: Path, split: Split, download: bool) -> ArrayImages:
     return ArrayImages(stored.data[:, None], stored.targets, name, stored.classes)
 
 
-def _caltech101(root: Path, download: bool, grey: bool) -> FolderImages:
+def _caltech101(root: Path, download: bool, gray: bool) -> FolderImages:
     pictures = Path("caltech101", "101_ObjectCategories")
     if download:
         from torchvision.datasets import Caltech101
@@ -216,7 +216,7 @@ def _caltech101(root: Path, download: bool, grey: bool) -> FolderImages:
     if not (root / pictures).is_dir():
         raise _missing("caltech101", root, pictures, "no such folder")
     # The background is no class; torchvision leaves it out as well.
-    images = FolderImages(root / pictures, grey=grey, skip=["BACKGROUND_Google"])
+    images = FolderImages(root / pictures, gray=gray, skip=["BACKGROUND_Google"])
     images.name = "caltech101"
     return images
 

@@ -21,12 +21,12 @@ class FolderImages(Images):
     """All pictures in `folder` and below, in the order of their paths, decoded when they are asked for.
 
     With all pictures in two or more sub-folders, the names of the first-level ones are the classes; those
-    named in `skip` are left out. `grey` makes every picture one channel, otherwise all have three; turned
+    named in `skip` are left out. `gray` makes every picture one channel, otherwise all have three; turned
     pictures (EXIF) are set upright, and of animations the first frame is taken. DataError for a folder that
     is missing or without pictures, and, with its path, for a picture that cannot be read.
     """
 
-    def __init__(self, folder: str | Path, *, grey: bool = True, skip: Collection[str] = ()) -> None:
+    def __init__(self, folder: str | Path, *, gray: bool = True, skip: Collection[str] = ()) -> None:
         root = Path(folder).expanduser()
         if not root.is_dir():
             raise DataError(f"folder: '{folder}' does not exist or is no folder; give one that holds pictures")
@@ -36,36 +36,36 @@ class FolderImages(Images):
         if not self.paths:
             raise DataError(f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}")
         self.root, self.name = root, root.resolve().name
-        self.grey = grey
+        self.gray = gray
         tops = [part[0] for part in parts if part[0] not in skip]
         classes = sorted(set(tops))
-        labelled = len(classes) > 1 and all(len(part) > 1 for part in parts)
-        self.classes = classes if labelled else []
-        self.labels = torch.tensor([classes.index(top) for top in tops]) if labelled else None
+        labeled = len(classes) > 1 and all(len(part) > 1 for part in parts)
+        self.classes = classes if labeled else []
+        self.labels = torch.tensor([classes.index(top) for top in tops]) if labeled else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, indices: Indices) -> list[Tensor]:
-        return [read_picture(self.paths[i], grey=self.grey) for i in self._chosen(indices).tolist()]
+        return [read_picture(self.paths[i], gray=self.gray) for i in self._chosen(indices).tolist()]
 
     def title(self, index: int) -> str:
         return str(self.paths[index].relative_to(self.root))
 
 
-def read_picture(path: Path, *, grey: bool) -> Tensor:
+def read_picture(path: Path, *, gray: bool) -> Tensor:
     """The picture at `path`, upright, `(1 or 3, h, w)` float32 in [0, 1]; DataError when it is not whole."""
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
-            return to_pixels(upright, grey).float() / 255
+            return to_pixels(upright, gray).float() / 255
     except Exception as error:  # Pillow raises many kinds, depending on the format and on where the file breaks
         raise DataError(f"'{path}' cannot be read as a picture ({error}); repair or remove the file") from error
 
 
-def to_pixels(picture: "Image.Image", grey: bool) -> Tensor:
+def to_pixels(picture: "Image.Image", gray: bool) -> Tensor:
     """`(1 or 3, h, w)` uint8; 16 bits a pixel become 8, where Pillow alone would cut off all above 255."""
     from PIL import Image
 
@@ -73,5 +73,5 @@ def to_pixels(picture: "Image.Image", grey: bool) -> Tensor:
         picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
     elif picture.mode in ("I", "F"):
         raise ValueError(f"mode {picture.mode} has no fixed white; save it with 8 or 16 bits a pixel")
-    pixels = torch.from_numpy(np.array(picture.convert("L" if grey else "RGB")))
-    return pixels[None] if grey else pixels.permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(np.array(picture.convert("L" if gray else "RGB")))
+    return pixels[None] if gray else pixels.permute(2, 0, 1).contiguous()

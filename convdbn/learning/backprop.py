@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convdbn.errors import Diverged
 from convdbn.learning.capture import Captured
-from convdbn.learning.checkpoint import load_slots, slots
+from convdbn.learning.optimizer import load_optimizer_state, optimizer_state
 
 WARM_UP = 0.1
 """Share of the updates over which the rates rise."""
@@ -98,12 +98,12 @@ class Descent:
             "step": torch.tensor(self.step),
             "rates": torch.tensor(rates, dtype=torch.float64),
             "generator": self.generator.get_state(),
-            **slots(self.optimizer),
+            **optimizer_state(self.optimizer),
         }
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
-        load_slots(self.optimizer, tensors)
+        load_optimizer_state(self.optimizer, tensors)
         self.step = self.schedule.last_epoch = int(tensors["step"])
         for group, rate in zip(self.optimizer.param_groups, tensors["rates"].tolist(), strict=True):
             group["lr"] = torch.full_like(group["lr"], rate) if isinstance(group["lr"], Tensor) else rate

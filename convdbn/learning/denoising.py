@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
-from convdbn.sampling.likelihood import log_density
+from convdbn.sampling.bound import log_density
 
 
 def denoising_loss(

@@ -1,13 +1,14 @@
 """What takes the gradients: SGD with momentum, or Adam."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, LearnedGaussian
-from convdbn.fast.grad import without_gradients
-from convdbn.recipes import Layer
+from convdbn.ops.grad import without_gradients
+from convdbn.recipes import LayerSettings
 
 VARIANCE_RATE = 0.1
 """Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
@@ -49,11 +50,11 @@ class Momentum:
 Optimizer = Momentum | torch.optim.Optimizer
 
 
-def optimizer_for(machine: BoltzmannMachine, settings: Layer) -> Optimizer:
+def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings) -> Optimizer:
     """The optimizer that `settings` asks for, with a group of parameters for each factor on the rate; every parameter
     that learns has a buffer for its gradient from here on."""
-    weights = [link.weight for _, _, link in machine.distinct]
-    units = [unit for layer, unit in enumerate(machine.units) if machine.originals[layer] == layer]
+    weights = [link.weight for _, _, link in machine.unique_links]
+    units = [unit for layer, unit in enumerate(machine.units) if machine.owner[layer] == layer]
     biases = [unit.bias for unit in units if unit.bias.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": weights, "factor": 1.0},
@@ -72,3 +73,21 @@ def optimizer_for(machine: BoltzmannMachine, settings: Layer) -> Optimizer:
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, betas=(float(settings.momentum), 0.99), fused=True, capturable=recorded)
     return Momentum(groups, settings.momentum)
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers of each parameter."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{name}": x for index, kept in state.items() for name, x in kept.items() if x is not None
+    }
+
+
+def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimizer_state`, among other tensors."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, x in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".")
+            state.setdefault(int(index), {})[slot] = x
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.errors import UsageError
-from convdbn.fast.grad import without_gradients
+from convdbn.ops.grad import without_gradients
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
@@ -25,7 +25,7 @@ from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 def expect(
     machine: BoltzmannMachine, state: Given, *, given: Container[int] = (), generator: torch.Generator
 ) -> tuple[State, State]:
-    """Hidden colour given the visible one: the state with means there, and the state with samples of those means.
+    """Hidden color given the visible one: the state with means there, and the state with samples of those means.
     Layers that are `given`, such as labels, stay as they are.
 
     Means enter the statistics (they are exact, with less noise); samples go on along the chain.
@@ -33,7 +33,7 @@ def expect(
     means: list[Any] = list(state)
     samples: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
-        if machine.colours[layer] == 1 and layer not in given:
+        if machine.colors[layer] == 1 and layer not in given:
             field = machine.field(state, layer)
             means[layer], samples[layer] = unit.mean_and_sample(field, generator=generator)
     return tuple(means), tuple(samples)
@@ -44,16 +44,16 @@ def positive(
 ) -> tuple[State, State]:
     """Means and samples of the hidden layers given the data; layers that are None in `data` are hidden.
 
-    Exact where the hidden layers are all of one colour, else `sweeps` of mean field (Salakhutdinov and Hinton 2009).
+    Exact where the hidden layers are all of one color, else `sweeps` of mean field (Salakhutdinov and Hinton 2009).
     """
     given = {layer: True for layer, x in enumerate(data) if x is not None}
-    if any(c == 0 and layer not in given for layer, c in enumerate(machine.colours)):
+    if any(c == 0 and layer not in given for layer, c in enumerate(machine.colors)):
         data = mean_field(machine, start(machine, data), sweeps=sweeps, tolerance=0, clamp=given)
     return expect(machine, data, given=given, generator=generator)
 
 
 class NegativePhase(ABC):
-    """The model's state, with means in its hidden colour, after `k` sweeps of its chains."""
+    """The model's state, with means in its hidden color, after `k` sweeps of its chains."""
 
     def __init__(self, k: int = 1) -> None:
         self.k = k
@@ -91,7 +91,7 @@ class ContrastiveDivergence(NegativePhase):
         sampling = draw(generator)
         state = samples
         border = _border(samples[0], self.border) if self.border else None
-        clamp = {} if border is None else {layer: border for layer, x in enumerate(machine.originals) if x == 0}
+        clamp = {} if border is None else {layer: border for layer, x in enumerate(machine.owner) if x == 0}
         for step in range(self.k):
             state = update(machine, state, 0, mean if self.noise_free else sampling, clamp=clamp)
             state = update(machine, state, 1, mean if step == self.k - 1 else sampling)

@@ -10,18 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import BoltzmannMachine, Gaussian, Given, LearnedGaussian, State, pooled
+from convdbn.energy import BoltzmannMachine, Gaussian, Given, LearnedGaussian, State, mean_per_unit, pooled
 from convdbn.errors import Diverged, UsageError
-from convdbn.fast.grad import without_gradients
-from convdbn.fast.memory import keep_freed_memory
 from convdbn.learning.capture import Captured
-from convdbn.learning.centring import Centring
-from convdbn.learning.checkpoint import load_slots, slots
+from convdbn.learning.centering import Centering
 from convdbn.learning.denoising import denoising_loss
-from convdbn.learning.initial import initialise, turn_round
-from convdbn.learning.metrics import Metrics
-from convdbn.learning.optimizer import optimizer_for
-from convdbn.learning.penalties import BiasSparsity, DecayedSparsity, Sparsity, activation
+from convdbn.learning.initialize import initialize, transposed_below
+from convdbn.learning.optimizer import load_optimizer_state, optimizer_for, optimizer_state
 from convdbn.learning.phases import (
     ContrastiveDivergence,
     FastPersistentContrastiveDivergence,
@@ -30,10 +25,14 @@ from convdbn.learning.phases import (
     PersistentContrastiveDivergence,
     positive,
 )
-from convdbn.recipes import Layer
+from convdbn.learning.sparsity import BiasSparsity, DecayedSparsity, Sparsity
+from convdbn.ops.grad import without_gradients
+from convdbn.ops.memory import keep_freed_memory
+from convdbn.recipes import LayerSettings
+from convdbn.sampling.bound import unnormalized
 from convdbn.sampling.gibbs import mean, start, update
 from convdbn.sampling.labels import label_logits
-from convdbn.sampling.likelihood import unnormalised
+from convdbn.storage.metrics import Metrics
 
 ANNEAL = 0.7
 """Share of the updates over which sigma falls from its first to its last value."""
@@ -50,35 +49,35 @@ class Trainer:
     a checkpoint, after which the run goes on exactly as if it had not stopped.
     """
 
-    def __init__(self, machine: BoltzmannMachine, settings: Layer, *, generator: torch.Generator) -> None:
+    def __init__(self, machine: BoltzmannMachine, settings: LayerSettings, *, generator: torch.Generator) -> None:
         self.machine, self.settings, self.generator = machine, settings, generator
         keep_freed_memory()
         self.step = 0
         self.data_spread = math.inf
-        self.labelled = any(unit.kind == "categorical" for unit in machine.units)
+        self.labeled = any(unit.kind == "categorical" for unit in machine.units)
         self.negative = _negative_phase(settings)
         self.sparsity = _sparsity(settings)
-        self.centring = None if settings.centring == "none" else Centring(settings.centring)
-        # Real-valued input is centred by its transform, and its bias stays at the data's mean (Lee et al. 2009).
+        self.centering = None if settings.centering == "none" else Centering(settings.centering)
+        # Real-valued input is centered by its transform, and its bias stays at the data's mean (Lee et al. 2009).
         machine.units[0].bias.requires_grad_(not isinstance(machine.units[0], Gaussian))
         self.optimizer = optimizer_for(machine, settings)
         self.gradients = {x: x.grad for x in machine.parameters() if x.grad is not None}
         self.captured = Captured(self._update_visible, generator=generator)
 
-    def initialise(self, data: Tensor, *, below: BoltzmannMachine | None = None) -> None:
+    def initialize(self, data: Tensor, *, below: BoltzmannMachine | None = None) -> None:
         """Weights by `settings.init`; visible biases from the data: its mean, or log-odds for Bernoulli units.
 
         `below` is the machine whose hidden layer is visible here, where there is one.
         """
         self.data_spread = float(data.var())
         if self.settings.init == "transposed":
-            return turn_round(self.machine, self.settings, below, generator=self.generator)
-        initialise(self.machine, self.settings, data, generator=self.generator)
+            return transposed_below(self.machine, self.settings, below, generator=self.generator)
+        initialize(self.machine, self.settings, data, generator=self.generator)
         with torch.no_grad():
             for unit, x in zip(self.machine.units, self._given(data), strict=True):
                 if x is not None:
                     unit.bias.zero_()
-                    typical = activation(x)
+                    typical = mean_per_unit(x)
                     if not isinstance(unit, Gaussian):
                         low, high = unit.limits
                         typical = unit.field_for(typical.clamp(low + 0.01, high - 0.01)[None])[0]
@@ -114,10 +113,10 @@ class Trainer:
 
     def _given(self, visible: Tensor) -> Given:
         """A state with the visible layer alone, or with the labels that stand behind its units."""
-        if not self.labelled:
-            return self.machine.given(visible)
+        if not self.labeled:
+            return self.machine.clamped_visible(visible)
         pixels, labels = visible.split([self.machine.units[0].n, self.machine.units[-1].n], 1)
-        return *self.machine.given(pixels)[:-1], labels
+        return *self.machine.clamped_visible(pixels)[:-1], labels
 
     @without_gradients
     def update(self, data: Given) -> State:
@@ -143,7 +142,7 @@ class Trainer:
     def _learn(self, data: Given) -> State:
         """A step down the contrast of data and model, where it counts, and the other terms of the loss."""
         known = None
-        if self.settings.labelled:
+        if self.settings.labeled:
             data, known = self._with_labels(data)
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = means
@@ -156,10 +155,10 @@ class Trainer:
         else:
             self._fade()
         self._add_gradients(self._classification(data, known), means)
-        if self.centring is None:
+        if self.centering is None:
             self.optimizer.step()
         else:
-            self.centring.step(self.machine, self.optimizer, means, model)
+            self.centering.step(self.machine, self.optimizer, means, model)
         return means
 
     def _kept(self) -> float:
@@ -204,7 +203,7 @@ class Trainer:
         if loss is not None:
             loss.backward()
         if self.settings.l2:
-            for _, _, link in self.machine.distinct:
+            for _, _, link in self.machine.unique_links:
                 self.gradients[link.weight].add_(link.weight.detach(), alpha=self.settings.l2)
 
     def _schedule(self) -> tuple[float, int]:
@@ -232,9 +231,9 @@ class Trainer:
     def _metrics(self, states: State, before: list[Tensor], watched: tuple[Tensor, Tensor] | None) -> Metrics:
         """What the practical guide says to watch; two passes on the pictures of this batch."""
         data, hidden = states[0], states[1]
-        reconstruction = update(self.machine, start(self.machine, self.machine.given(data)), 0, mean)[0]
+        reconstruction = update(self.machine, start(self.machine, self.machine.clamped_visible(data)), 0, mean)[0]
         on = pooled(hidden, getattr(self.machine.units[1], "block", 1))
-        typical, highest = activation(on), on.amax([0, *range(2, on.ndim)])
+        typical, highest = mean_per_unit(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
         step = weight - torch.cat([w.flatten() for w in before])
         values = {
@@ -249,7 +248,7 @@ class Trainer:
         if isinstance(self.machine.units[0], Gaussian):
             values["sigma"] = self.machine.units[0].scale.mean()
         if watched is not None:
-            seen, unseen = (-unnormalised(self.machine, self._given(x)).mean() for x in watched)
+            seen, unseen = (-unnormalized(self.machine, self._given(x)).mean() for x in watched)
             values["free_energy_gap"] = unseen - seen
         row = torch.stack([*values.values()]).tolist()  # one copy from the device for all
         rate = float(self.optimizer.param_groups[0]["lr"])
@@ -275,10 +274,10 @@ class Trainer:
             "data_spread": torch.tensor(self.data_spread, dtype=torch.float64),
             "generator": self.generator.get_state(),
         }
-        tensors |= slots(self.optimizer)
+        tensors |= optimizer_state(self.optimizer)
         tensors |= {f"negative.{name}": x for name, x in self.negative.state().items()}
-        if self.centring is not None:
-            tensors |= {f"offset.{layer}": x for layer, x in enumerate(self.centring.offsets or [])}
+        if self.centering is not None:
+            tensors |= {f"offset.{layer}": x for layer, x in enumerate(self.centering.offsets or [])}
         if isinstance(self.sparsity, DecayedSparsity) and self.sparsity.average is not None:
             tensors["sparsity.average"] = self.sparsity.average
         return tensors
@@ -289,11 +288,11 @@ class Trainer:
         self.step = int(tensors["step"])
         self.data_spread = float(tensors["data_spread"])
         self.generator.set_state(tensors["generator"])
-        load_slots(self.optimizer, tensors)
+        load_optimizer_state(self.optimizer, tensors)
         self.negative.load_state(_of("negative.", tensors, device))
-        if self.centring is not None:
+        if self.centering is not None:
             offsets = _of("offset.", tensors, device)
-            self.centring.offsets = [offsets[str(layer)] for layer in range(len(offsets))] or None
+            self.centering.offsets = [offsets[str(layer)] for layer in range(len(offsets))] or None
         if isinstance(self.sparsity, DecayedSparsity) and "sparsity.average" in tensors:
             self.sparsity.average = tensors["sparsity.average"].to(device)
 
@@ -330,7 +329,7 @@ def _precision(machine: BoltzmannMachine, name: str) -> Iterator[None]:
             link.products = None
 
 
-def _negative_phase(settings: Layer) -> NegativePhase:
+def _negative_phase(settings: LayerSettings) -> NegativePhase:
     if settings.border and (settings.phase != "cd" or settings.kernel == 0):
         raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":
@@ -342,7 +341,7 @@ def _negative_phase(settings: Layer) -> NegativePhase:
     return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)
 
 
-def _sparsity(settings: Layer) -> Sparsity | None:
+def _sparsity(settings: LayerSettings) -> Sparsity | None:
     if settings.sparsity == "none":
         return None
     kind = BiasSparsity if settings.sparsity == "bias" else DecayedSparsity

@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled, spread
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
-from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, trimmed
-from convdbn.models.pooling import Pooling
+from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import mean_field, start
+from convdbn.storage import checkpoint
 
 CLASSIFIER_FILE = checkpoint.FILES["classifier"]
 BASELINE_FILE = "baseline.safetensors"
 """The same network, trained from random weights."""
 
-Thinning = Callable[[Tensor], Tensor]
+Dropout = Callable[[Tensor], Tensor]
 """What dropout does to the values between two layers."""
 
 
-def everything(values: Tensor) -> Tensor:
+def no_dropout(values: Tensor) -> Tensor:
     """No dropout."""
     return values
 
@@ -80,11 +80,11 @@ class Classifier(nn.Module):
     """Pooling probabilities layer by layer, their means over the cells of `pooling`, and a linear map to the classes.
 
     Pictures `(B, c, H, W)`, bytes or floats in [0, 1], become logits `(B, len(classes))`. They go through the stack's
-    transform first and lose the centred border that the pooling blocks do not divide.
+    transform first and lose the centered border that the pooling blocks do not divide.
     """
 
     layers: Sequence[nn.Sequential]
-    centre: Tensor
+    center: Tensor
     scale: Tensor
     channels: int = 1
     """Channels of the pictures, after the transform."""
@@ -95,7 +95,7 @@ class Classifier(nn.Module):
         shapes: Sequence[Shape],
         *,
         classes: Sequence[str],
-        pooling: Pooling,
+        pooling: SpatialPyramid,
     ) -> None:
         super().__init__()
         self.transform, self.shapes = transform, list(shapes)
@@ -104,14 +104,14 @@ class Classifier(nn.Module):
         cells = sum(side**2 for side in pooling.grid)
         described = [shapes[layer - 1] for layer in pooling.layers]
         values = sum(shape.above * (1 if shape.kernel == (0, 0) else cells) for shape in described)
-        self.register_buffer("centre", torch.zeros(values))
+        self.register_buffer("center", torch.zeros(values))
         self.register_buffer("scale", torch.ones(values))
         self.linear = nn.Linear(values, len(classes))
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     @staticmethod
-    def from_stack(stack: Stack, classes: Sequence[str], pooling: Pooling) -> "Classifier":
+    def from_stack(stack: Stack, classes: Sequence[str], pooling: SpatialPyramid) -> "Classifier":
         """The network whose maps are the features of the lowest layers of `stack`, as far up as `pooling` takes them.
 
         Its linear map is 0: every class is as likely as any other.
@@ -148,7 +148,7 @@ class Classifier(nn.Module):
         x = trimmed(self.transform.prepare(images, like=self.linear.bias), [shape.geometry for shape in self.shapes])
         return x.flatten(1) if self.shapes[0].kernel == (0, 0) else x
 
-    def maps(self, inputs: Tensor, thinned: Thinning = everything) -> list[Tensor]:
+    def maps(self, inputs: Tensor, thinned: Dropout = no_dropout) -> list[Tensor]:
         """Pooling probabilities of every layer, the lowest first: those of `Stack.features`, but differentiable.
 
         What one fully connected layer sees of another goes through `thinned`, which may drop some of it.
@@ -160,23 +160,23 @@ class Classifier(nn.Module):
             maps.append(x)
         return maps
 
-    def values(self, inputs: Tensor, thinned: Thinning = everything) -> Tensor:
-        """What the linear map sees, `(B, n)`: means over cells, standardised."""
-        return (self._rows(inputs, thinned) - self.centre) * self.scale
+    def values(self, inputs: Tensor, thinned: Dropout = no_dropout) -> Tensor:
+        """What the linear map sees, `(B, n)`: means over cells, standardized."""
+        return (self._rows(inputs, thinned) - self.center) * self.scale
 
-    def _rows(self, inputs: Tensor, thinned: Thinning = everything) -> Tensor:
+    def _rows(self, inputs: Tensor, thinned: Dropout = no_dropout) -> Tensor:
         # A power below 1 has no derivative at 0.
         return self.pooling([x.clamp(min=1e-12) for x in self.maps(inputs, thinned)])
 
     @torch.no_grad()
-    def standardise(self, batches: Iterable[Tensor]) -> None:
-        """Centre and scale the values by those of these inputs, once; scales of rare ones stay near the common one.
+    def standardize(self, batches: Iterable[Tensor]) -> None:
+        """Center and scale the values by those of these inputs, once; scales of rare ones stay near the common one.
 
-        Unlike normalisation by batches this leaves each picture's logits to that picture alone.
+        Unlike normalization by batches this leaves each picture's logits to that picture alone.
         """
         rows = torch.cat([self._rows(batch) for batch in batches])
         variance = rows.var(0, correction=0)
-        self.centre.copy_(rows.mean(0))
+        self.center.copy_(rows.mean(0))
         self.scale.copy_((variance + variance.mean()).clamp(min=1e-12).rsqrt())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Classifier(nn.Module):
     def build(spec: Mapping[str, Any]) -> "Classifier":
         """The network that `spec` describes, before its parameters are loaded."""
         described = spec["pooling"]
-        pooling = Pooling(**described | {name: tuple(described[name]) for name in ("layers", "grid")})
+        pooling = SpatialPyramid(**described | {name: tuple(described[name]) for name in ("layers", "grid")})
         transform, classes = build_transform(spec["transform"]), spec["classes"]
         network: Classifier
         if "machine" in spec:
@@ -222,7 +222,7 @@ class DeepClassifier(Classifier):
     from_above: Sequence[nn.Linear]
 
     def __init__(
-        self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: Pooling
+        self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: SpatialPyramid
     ) -> None:
         sizes = [unit.n for unit in machine.units if unit.kind != "categorical"]
         shapes = [Shape(below, above, (0, 0), 1) for below, above in itertools.pairwise(sizes)]
@@ -241,10 +241,10 @@ class DeepClassifier(Classifier):
 
     @torch.no_grad()
     def with_inference(self, visible: Tensor) -> Tensor:
-        state = mean_field(self.machine, start(self.machine, self.machine.given(visible)), clamp={0: True})
+        state = mean_field(self.machine, start(self.machine, self.machine.clamped_visible(visible)), clamp={0: True})
         return torch.cat([visible, *state[2 : len(self.layers) + 1]], 1)
 
-    def maps(self, inputs: Tensor, thinned: Thinning = everything) -> list[Tensor]:
+    def maps(self, inputs: Tensor, thinned: Dropout = no_dropout) -> list[Tensor]:
         x, *inferred = inputs.split([self.machine.units[0].n, *(shape.above for shape in self.shapes[1:])], 1)
         maps: list[Tensor] = []
         for depth, layer in enumerate(self.layers):
@@ -263,7 +263,7 @@ def save(
     path: Path, network: Classifier, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None
 ) -> None:
     """Write the network with its transforms, classes and `metadata`, and what going on with its training needs."""
-    tensors = checkpoint.joined(network.state_dict(), trainer or {})
+    tensors = checkpoint.with_trainer(network.state_dict(), trainer or {})
     checkpoint.write(path, tensors, {"classifier": network.spec(), **metadata})
 
 
@@ -274,12 +274,12 @@ def load(path: str | Path) -> Classifier:
 
 def load_run(path: str | Path) -> tuple[Classifier, dict[str, Any], dict[str, Tensor]]:
     """The network, the metadata, and the trainer's tensors (none once training has finished)."""
-    return checkpoint.restore(checkpoint.located(Path(path), "classifier"), "classifier", Classifier.build)
+    return checkpoint.restore(checkpoint.file_in(Path(path), "classifier"), "classifier", Classifier.build)
 
 
 def classifier_file(path: str | Path) -> Path | None:
     """The classifier in a file, or in a folder that holds no model besides; None where there is another thing."""
-    file = checkpoint.located(Path(path), "model")
+    file = checkpoint.file_in(Path(path), "model")
     return file if file.is_file() and "classifier" in checkpoint.read_metadata(file) else None
 
 
@@ -294,5 +294,5 @@ def _layer(shape: Shape) -> nn.Sequential:
 def _copy(link: Link, visible: Unit, hidden: Unit, layer: nn.Module) -> None:
     """The link's weights and the hidden biases, with the 1/s^2 of Gaussian visibles multiplied in."""
     weight, bias = layer.parameters()
-    weight.copy_(visible.coupled(link.weight))
+    weight.copy_(visible.to_links(link.weight))
     bias.copy_(hidden.bias)

@@ -32,7 +32,7 @@ def composed(stack: Stack) -> BoltzmannMachine:
 
     Those at the ends see one of their layers twice, so their weights are its weights; the machines in the middle
     count both of their layers double in weights that are halved here. A layer between two machines takes the mean of
-    its two biases. Its probability is then the geometric mean, renormalised, of the two that these give it. A pooling
+    its two biases. Its probability is then the geometric mean, renormalized, of the two that these give it. A pooling
     unit of bias b that is seen from above is a block of C x C units of bias b - log C^2.
     """
     machine = chained(stack)

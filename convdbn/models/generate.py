@@ -10,7 +10,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.models.geometry import output_side, trimmed, trimmed_size
-from convdbn.models.passes import downward, laid_out, places, unpooled
+from convdbn.models.passes import as_maps, downward, places, spread_over_blocks
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -56,10 +56,10 @@ def generate(
     for done, sweeps in itertools.pairwise((0, *at)):
         state = gibbs(top, state, sweeps - done, generator=generator, clamp=clamp)
         if len(stack.machines) == 1:
-            yield laid_out(stack, 0, top.units[0].mean(top.field(state, 0)))
+            yield as_maps(stack, 0, top.units[0].mean(top.field(state, 0)))
         else:
             below = [place.machine for place in places(stack)].index(len(stack.machines) - 1)
-            yield downward(stack, below, unpooled(stack, below, state[0]), draw(generator))
+            yield downward(stack, below, spread_over_blocks(stack, below, state[0]), draw(generator))
 
 
 def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:

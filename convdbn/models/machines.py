@@ -18,10 +18,10 @@ def rbm(visible: int | Unit, hidden: int | Unit) -> BoltzmannMachine:
     return dbm(visible, [hidden])
 
 
-def labelled_rbm(visible: int | Unit, hidden: int | Unit, classes: int) -> BoltzmannMachine:
+def labeled_rbm(visible: int | Unit, hidden: int | Unit, classes: int) -> BoltzmannMachine:
     """Classification RBM (Larochelle and Bengio 2008): one-hot labels `(B, classes)` beside the visible layer.
 
-    >>> labelled_rbm(784, 500, 10).shapes((784,))
+    >>> labeled_rbm(784, 500, 10).shapes((784,))
     [(784,), (500,), (10,)]
     """
     return dbm(visible, [hidden], classes)
@@ -79,7 +79,7 @@ def conv_dbm(
 def doubled(machine: BoltzmannMachine, *, below: bool) -> BoltzmannMachine:
     """A restricted machine with its lower layer twice, or else its upper one, on the same weights and biases.
 
-    In a deep machine the layer between has a neighbour on either side; here the two copies stand for both
+    In a deep machine the layer between has a neighbor on either side; here the two copies stand for both
     (Salakhutdinov and Hinton 2009, section 3.1).
 
     >>> doubled(rbm(784, 500), below=True).shapes((784,))

@@ -23,7 +23,7 @@ def places(stack: Stack) -> list[Place]:
     return [
         Place(index, above)
         for index, machine in enumerate(stack.machines)
-        for below, above, _ in machine.distinct
+        for below, above, _ in machine.unique_links
         if below < above  # labels are linked downwards
     ]
 
@@ -69,18 +69,18 @@ def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
         unit, field = machine.units[above - 1], machine.field(alone(machine, above, x), above - 1)
         x = rule(unit, field) if depth else unit.mean(field)
         if depth and above == 1:
-            x = unpooled(stack, depth, x)
-    return laid_out(stack, 0, x)
+            x = spread_over_blocks(stack, depth, x)
+    return as_maps(stack, 0, x)
 
 
-def unpooled(stack: Stack, layer: int, x: Tensor) -> Tensor:
+def spread_over_blocks(stack: Stack, layer: int, x: Tensor) -> Tensor:
     """States of hidden layer 1, 2, ... from those of its pooling units, or from what a connected layer above sees of
     these. One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share."""
-    x, block = laid_out(stack, layer, x), stack.geometry[layer - 1].pool
+    x, block = as_maps(stack, layer, x), stack.geometry[layer - 1].pool
     return spread(x, block) / block**2
 
 
-def laid_out(stack: Stack, layer: int, x: Tensor) -> Tensor:
+def as_maps(stack: Stack, layer: int, x: Tensor) -> Tensor:
     """Pooled maps of hidden layer 1, 2, ... (0 is the pictures), vectors given back the height and width that they
     have over pictures of the trained size."""
     if x.ndim == 4:

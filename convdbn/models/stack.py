@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from convdbn.energy import BoltzmannMachine, Conv, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
-from convdbn.learning import checkpoint
 from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
 from convdbn.sampling.gibbs import mean_field, start
+from convdbn.storage import checkpoint
 
 MODEL_FILE = checkpoint.FILES["model"]
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -96,7 +96,7 @@ class Stack(nn.Module):
         layers (all of them by default); fully connected layers give `(B, n)`.
 
         `images` are `(B, c, H, W)`, bytes or floats in [0, 1]. Each picture's features depend on that picture alone.
-        With `trim` the transformed pictures lose the centred border that the pooling blocks do not divide; without
+        With `trim` the transformed pictures lose the centered border that the pooling blocks do not divide; without
         it such sizes raise `DataError`, naming the nearest legal ones.
         """
         depth = len(self.layers) if depth is None else depth
@@ -122,13 +122,13 @@ class Stack(nn.Module):
         machine = self.machines[index]
         x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
         machine.units[0].check(x, "images" if index == 0 else f"input of machine {index + 1}")
-        state = machine.given(x)
+        state = machine.clamped_visible(x)
         if len(machine.units) > 2:
             known = {layer: True for layer, given in enumerate(state) if given is not None}
             state = mean_field(machine, start(machine, state), clamp=known)
         return [
             machine.units[layer].pooling_mean(machine.field(state, layer))
-            for below, layer, _ in machine.distinct
+            for below, layer, _ in machine.unique_links
             if below < layer
         ]
 
@@ -142,7 +142,7 @@ class Stack(nn.Module):
         return [
             (link, machine.units[above])
             for machine in self.machines
-            for below, above, link in machine.distinct
+            for below, above, link in machine.unique_links
             if below < above  # labels are linked downwards
         ]
 
@@ -154,7 +154,7 @@ class Stack(nn.Module):
 
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:
     """Write the stack with its transforms and `metadata` (recipe, data, progress), and what resuming needs."""
-    tensors = checkpoint.joined(stack.state_dict(), trainer or {})
+    tensors = checkpoint.with_trainer(stack.state_dict(), trainer or {})
     checkpoint.write(path, tensors, {**metadata, "model": stack.spec()})
 
 
@@ -187,4 +187,4 @@ def model_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists() and (shipped := WEIGHTS / f"{path}.safetensors").is_file():
         return shipped
-    return checkpoint.located(path, "model")
+    return checkpoint.file_in(path, "model")

@@ -19,7 +19,7 @@ from convdbn.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSettings:
     """How one layer is built and trained. Defaults are those of Hinton's practical guide (2010) where it has one."""
 
     filters: int = 64
@@ -50,7 +50,7 @@ class Layer:
     layer the states of all layers below are drawn, from the pictures up."""
     objective: Literal["likelihood", "denoising"] = "likelihood"
     """What is learned: to be probable, by the contrast of two phases, or to undo damage as an autoencoder with tied
-    weights (Vincent et al. 2008), for which phase, k and centring mean nothing."""
+    weights (Vincent et al. 2008), for which phase, k and centering mean nothing."""
     corruption: float = 0.25
     """Share of the input that is set to 0 in what a denoising layer sees."""
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = "cd"
@@ -63,7 +63,7 @@ class Layer:
     """Sweeps at the last update; the number moves there linearly. 0 stays at k."""
     temperatures: int = 10
     """Replicas of each chain in parallel tempering, at as many temperatures."""
-    centring: Literal["none", "data", "model", "both"] = "none"
+    centering: Literal["none", "data", "model", "both"] = "none"
     """Learn as if units were their differences from their means in the data, the model, or both (halfway)."""
     noise_free: bool = False
     """Reconstruct visibles as means (CD only), as Lee et al. do for natural images."""
@@ -75,7 +75,7 @@ class Layer:
     labels: bool = False
     """Join label units, one for each class of the data, to the hidden layer (the highest layer alone, and fully
     connected; of layers that are trained together too)."""
-    labelled: int = 0
+    labeled: int = 0
     """Pictures whose labels are known, as many of each class; the labels of the others are inferred. 0 knows all."""
     generative: float = 1.0
     """Weight of the likelihood in what is learned."""
@@ -120,7 +120,7 @@ class Recipe:
 
     transform: tuple[Mapping[str, Any], ...] = ()
     """What pictures go through before layer 1: a list such as [{kind: pad, size: 2}]."""
-    layers: tuple[Layer, ...] = (Layer(),)
+    layers: tuple[LayerSettings, ...] = (LayerSettings(),)
     """The layers, from the lowest."""
     initial: str = ""
     """Trained model (run folder, file, or name of one of the package) with the lowest layers of this one: greedy
@@ -130,8 +130,8 @@ class Recipe:
     twice, those between count double, and they end as one deep Boltzmann machine (Salakhutdinov and Hinton 2009)."""
     joint: bool = False
     """Train all layers together as one deep Boltzmann machine, the first layer's settings serving for all."""
-    colour: bool = False
-    """Take pictures in colour, three channels; otherwise grey."""
+    color: bool = False
+    """Take pictures in color, three channels; otherwise gray."""
     mirror: bool = False
     """Add the mirror image of every picture."""
     seed: int = 0
@@ -142,7 +142,7 @@ class Recipe:
     """Updates from one row of metrics to the next."""
 
     @property
-    def machines(self) -> tuple[Layer, ...]:
+    def machines(self) -> tuple[LayerSettings, ...]:
         """Settings of each machine that is trained: those of every layer, or, where all are trained together, of the
         first, with the labels of the highest."""
         if not self.joint:
@@ -155,19 +155,29 @@ class Recipe:
 
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `as_dict`."""
-        layers = tuple(Layer(**layer) for layer in fields["layers"])
+        """The inverse of `as_dict`; fields that files of version 0.1.0 spell otherwise are known."""
+        fields = with_new_names(fields)
+        layers = tuple(LayerSettings(**with_new_names(layer)) for layer in fields["layers"])
         return Recipe(**{**fields, "layers": layers, "transform": tuple(fields["transform"])})
 
 
+FORMER_NAMES = {"colour": "color", "centring": "centering", "labelled": "labeled"}
+"""Fields that version 0.1.0 spelled otherwise."""
+
+
+def with_new_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields, those of version 0.1.0 under their present names."""
+    return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
+
+
 GENERAL = tuple(field for field in dataclasses.fields(Recipe) if field.name != "layers")
-COLUMNS = dataclasses.fields(Layer)
+COLUMNS = dataclasses.fields(LayerSettings)
 
 
 def explanations() -> dict[str, str]:
     """What each field means: the text that stands under it in this file."""
     explained: dict[str, str] = {}
-    for kind in (Layer, Recipe):
+    for kind in (LayerSettings, Recipe):
         (definition,) = ast.parse(inspect.getsource(kind)).body
         assert isinstance(definition, ast.ClassDef)
         for field, text in itertools.pairwise(definition.body):
@@ -203,7 +213,7 @@ def load(recipe: str | Path, **overrides: Any) -> Recipe:
     known = {field.name for field in (*GENERAL, *COLUMNS)}
     if unknown := sorted(map(str, set(table) - known)):
         raise UsageError(f"recipe={str(recipe)!r}: unknown field(s) {', '.join(unknown)}; known are {sorted(known)}")
-    filters = table.get("filters", Layer.filters)
+    filters = table.get("filters", LayerSettings.filters)
     if filters == []:
         raise UsageError("filters=[]: name the number of filters of at least one layer")
     depth = len(filters) if isinstance(filters, list) else 1
@@ -211,7 +221,7 @@ def load(recipe: str | Path, **overrides: Any) -> Recipe:
     return Recipe(layers=tuple(_layer(table, index, depth) for index in range(depth)), **general)
 
 
-def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
+def _layer(table: Mapping[str, Any], index: int, depth: int) -> LayerSettings:
     """One row: the `index`-th value of every column that is a list."""
     row: dict[str, Any] = {}
     for column in COLUMNS:
@@ -219,7 +229,7 @@ def _layer(table: Mapping[str, Any], index: int, depth: int) -> Layer:
         if isinstance(value, list) and len(value) != depth:
             raise UsageError(f"{column.name}={value}: needs one value, or {depth}, one for each entry of `filters`")
         row[column.name] = _checked(column, value[index] if isinstance(value, list) else value)
-    return Layer(**row)
+    return LayerSettings(**row)
 
 
 # Smallest and largest value of each number.
@@ -234,7 +244,7 @@ RANGES: dict[str, tuple[float, float]] = {
             "crop",
             "border",
             "k_end",
-            "labelled",
+            "labeled",
             "generative",
             "discriminative",
             "l2",

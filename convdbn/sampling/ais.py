@@ -5,7 +5,7 @@ Between a base, whose units are independent, and the machine lie machines of eve
     E_beta(x) = sum_l U_l(x_l) - (1 - beta) sum_l <t_l, x_l> - beta * sum_links <x_b, W x_a>
 
 where the fields t_l give the units of the base the means of the data (Salakhutdinov and Murray 2008 do so for the
-visible layer; hidden layers take their mean given the data). One colour of layers is sampled, the other summed.
+visible layer; hidden layers take their mean given the data). One color of layers is sampled, the other summed.
 """
 
 import itertools
@@ -92,21 +92,21 @@ def log_z(
     *,
     generator: torch.Generator,
     betas: Tensor | None = None,
-    colour: int | None = None,
+    color: int | None = None,
 ) -> LogZ:
     """log Z of the machine in both directions, warning loudly where they are not to be trusted.
 
     Args:
-        machine: any machine; layers of the colour that is sampled may not be Gaussian.
+        machine: any machine; layers of the color that is sampled may not be Gaussian.
         base: means of the base's layers `(1, ...)`, as `base_means` gives them.
         samples: states of the machine itself, from which as many runs go back; both directions make as many runs.
         generator: source of all draws.
         betas: inverse temperatures from 0 to 1.
-        colour: colour of the layers that are sampled; by default the one with fewer units.
+        color: color of the layers that are sampled; by default the one with fewer units.
     """
     betas = schedule() if betas is None else betas
-    if colour is None:
-        colour = _smaller_colour(machine, base)
+    if color is None:
+        color = _smaller_color(machine, base)
     tilt = [unit.field_for(mean) for unit, mean in zip(machine.units, base, strict=True)]
     base_log_z = float(sum(unit.log_norm(t) for unit, t in zip(machine.units, tilt, strict=True)))
     runs = len(samples[0])
@@ -114,8 +114,8 @@ def log_z(
         unit.sample(t.repeat(runs, *[1] * (t.ndim - 1)), generator=generator)
         for unit, t in zip(machine.units, tilt, strict=True)
     )
-    forward = anneal(machine, tilt, begin, betas.tolist(), colour, generator=generator)
-    back = anneal(machine, tilt, samples, betas.flip(0).tolist(), colour, generator=generator)
+    forward = anneal(machine, tilt, begin, betas.tolist(), color, generator=generator)
+    back = anneal(machine, tilt, samples, betas.flip(0).tolist(), color, generator=generator)
     return checked(LogZ(_estimate(base_log_z, forward, 1), _estimate(base_log_z, back, -1)))
 
 
@@ -125,14 +125,14 @@ def anneal(
     tilt: Sequence[Tensor],
     state: State,
     betas: Sequence[float],
-    colour: int,
+    color: int,
     *,
     generator: torch.Generator,
 ) -> Tensor:
     """Log weights `(B,)` of runs from `state`, drawn at the first of the `betas`, to the last, up or down."""
     layers = range(len(machine.units))
-    kept = [layer for layer in layers if machine.colours[layer] == colour]
-    summed = [layer for layer in layers if machine.colours[layer] != colour]
+    kept = [layer for layer in layers if machine.colors[layer] == color]
+    summed = [layer for layer in layers if machine.colors[layer] != color]
     weights = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
     current: list[Any] = list(state)
     for before, beta in itertools.pairwise(betas):
@@ -169,22 +169,20 @@ def checked(estimates: LogZ) -> LogZ:
 
 def _estimate(base_log_z: float, weights: Tensor, sign: int) -> Estimate:
     runs = len(weights)
-    centre = float(weights.max())
-    ratios = (weights - centre).exp()
+    center = float(weights.max())
+    ratios = (weights - center).exp()
     mean = float(ratios.mean())
     error = float(ratios.std()) / math.sqrt(runs)
-    ends = [math.log(max(mean + times * error, 1e-300)) + centre for times in (-3 * sign, 3 * sign)]
+    ends = [math.log(max(mean + times * error, 1e-300)) + center for times in (-3 * sign, 3 * sign)]
     low, high = (base_log_z + sign * end for end in ends)
     ess = float(ratios.sum().square() / ratios.square().sum())
-    return Estimate(base_log_z + sign * (math.log(mean) + centre), low, high, ess, runs)
+    return Estimate(base_log_z + sign * (math.log(mean) + center), low, high, ess, runs)
 
 
-def _smaller_colour(machine: BoltzmannMachine, base: State) -> int:
-    sizes = [sum(x.numel() for x, c in zip(base, machine.colours, strict=True) if c == colour) for colour in (0, 1)]
+def _smaller_color(machine: BoltzmannMachine, base: State) -> int:
+    sizes = [sum(x.numel() for x, c in zip(base, machine.colors, strict=True) if c == color) for color in (0, 1)]
     gaussian = [
-        any(
-            isinstance(unit, Gaussian) and c == colour for unit, c in zip(machine.units, machine.colours, strict=True)
-        )
-        for colour in (0, 1)
+        any(isinstance(unit, Gaussian) and c == color for unit, c in zip(machine.units, machine.colors, strict=True))
+        for color in (0, 1)
     ]
-    return min((0, 1), key=lambda colour: (gaussian[colour], sizes[colour]))
+    return min((0, 1), key=lambda color: (gaussian[color], sizes[color]))

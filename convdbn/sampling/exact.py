@@ -1,7 +1,7 @@
 """Exact answers for small machines, by enumeration: the oracles that everything else is held against.
 
-One colour of layers is enumerated and the other is summed in closed form, so Gaussian layers are welcome in the other
-colour. Costs grow as the number of states of the enumerated colour.
+One color of layers is enumerated and the other is summed in closed form, so Gaussian layers are welcome in the other
+color. Costs grow as the number of states of the enumerated color.
 """
 
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> 
     return tuple(joint)
 
 
-def log_z(machine: BoltzmannMachine, shapes: Shapes, colour: int = 1, beta: float = 1.0) -> Tensor:
-    """Logarithm of the partition function, by enumerating the layers of `colour`."""
-    layers = [layer for layer, c in enumerate(machine.colours) if c == colour]
-    return (-machine.free_energy(states(machine, shapes, layers), colour, beta)).logsumexp(0)
+def log_z(machine: BoltzmannMachine, shapes: Shapes, color: int = 1, beta: float = 1.0) -> Tensor:
+    """Logarithm of the partition function, by enumerating the layers of `color`."""
+    layers = [layer for layer, c in enumerate(machine.colors) if c == color]
+    return (-machine.free_energy(states(machine, shapes, layers), color, beta)).logsumexp(0)
 
 
-def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, colour: int = 1) -> Tensor:
+def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, color: int = 1) -> Tensor:
     """log p(v) of each picture `(B,)`, in nats; differentiable in the machine's parameters.
 
-    `colour` is the one enumerated for the partition function; other layers of the visible colour are enumerated.
+    `color` is the one enumerated for the partition function; other layers of the visible color are enumerated.
     """
-    others = [layer for layer, c in enumerate(machine.colours) if c == 0 and layer != 0]
+    others = [layer for layer, c in enumerate(machine.colors) if c == 0 and layer != 0]
     if not others:
-        unnormalised = -machine.free_energy((visible, *[None] * (len(machine.units) - 1)))
+        unnormalized = -machine.free_energy((visible, *[None] * (len(machine.units) - 1)))
     else:
         rest = states(machine, shapes, others)
         count = next(len(x) for x in rest if x is not None)
@@ -47,8 +47,8 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
             None if x is None else x.repeat(len(visible), *[1] * (x.ndim - 1)) for x in rest
         ]
         paired[0] = visible.repeat_interleave(count, 0)
-        unnormalised = (-machine.free_energy(tuple(paired))).view(len(visible), count).logsumexp(1)
-    return unnormalised - log_z(machine, shapes, colour)
+        unnormalized = (-machine.free_energy(tuple(paired))).view(len(visible), count).logsumexp(1)
+    return unnormalized - log_z(machine, shapes, color)
 
 
 def probabilities(machine: BoltzmannMachine, shapes: Shapes, beta: float = 1.0) -> tuple[State, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State, Unit
-from convdbn.fast.grad import without_gradients
+from convdbn.ops.grad import without_gradients
 
 Rule = Callable[[Unit, Tensor], Tensor]
 """New state of a layer, from its unit and the field that reaches it."""
@@ -35,18 +35,18 @@ def draw(generator: torch.Generator) -> Rule:
 def update(
     machine: BoltzmannMachine,
     state: Given,
-    colour: int,
+    color: int,
     rule: Rule,
     *,
     beta: float | Tensor = 1.0,
     clamp: Clamp | None = None,
 ) -> State:
-    """Apply `rule` to every layer of one colour, given the layers of the other."""
+    """Apply `rule` to every layer of one color, given the layers of the other."""
     clamp = clamp or {}
     new: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
         kept = clamp.get(layer, False)
-        if machine.colours[layer] != colour or kept is True:
+        if machine.colors[layer] != color or kept is True:
             continue
         new[layer] = rule(unit, machine.field(state, layer, beta))
         before = state[layer]
@@ -63,9 +63,9 @@ def sweep(
     beta: float | Tensor = 1.0,
     clamp: Clamp | None = None,
 ) -> State:
-    """Update every layer once: first the colour of the visible layer, then the other."""
-    for colour in (0, 1):
-        state = update(machine, state, colour, rule, beta=beta, clamp=clamp)
+    """Update every layer once: first the color of the visible layer, then the other."""
+    for color in (0, 1):
+        state = update(machine, state, color, rule, beta=beta, clamp=clamp)
     return state
 
 
@@ -86,7 +86,7 @@ def gibbs(
 
 @torch.no_grad()
 def start(machine: BoltzmannMachine, given: Given) -> State:
-    """Fill the layers that are None, each at its mean given the neighbours known by then, from the bottom up."""
+    """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up."""
     state = list(given)
     while any(x is None for x in state):
         for a, b in machine.edges:
@@ -110,8 +110,8 @@ def mean_field(
     `damping` is the share of its old mean that a unit keeps at every sweep. A tolerance of 0 never stops early, nor
     does it wait for the device to say how far the units moved.
 
-    Each update of a colour is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
-    2.2), so the bound never falls. Where the free layers are all of one colour, the first sweep is exact.
+    Each update of a color is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
+    2.2), so the bound never falls. Where the free layers are all of one color, the first sweep is exact.
     """
     for _ in range(sweeps):
         new = sweep(machine, state, mean, clamp=clamp)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine
-from convdbn.sampling.likelihood import unnormalised
+from convdbn.sampling.bound import unnormalized
 
 
 def label_logits(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
@@ -17,9 +17,9 @@ def label_logits(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
     _, hidden, *_, labels = machine.units
     every = torch.eye(labels.n, device=visible.device, dtype=visible.dtype)
     if len(machine.units) > 3:
-        others = machine.given(visible)[:-1]
+        others = machine.clamped_visible(visible)[:-1]
         classes = (label.expand(len(visible), -1) for label in every)
-        return torch.stack([unnormalised(machine, (*others, y)) for y in classes], 1)
+        return torch.stack([unnormalized(machine, (*others, y)) for y in classes], 1)
     seen, told = machine.field((visible, None, None), 1), machine.field((None, None, every), 1)
     fields = seen[:, None] + told
     return hidden.log_norm(fields.flatten(0, 1)).view(len(visible), labels.n) + labels.bias

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
-from convdbn.fast.grad import without_gradients
+from convdbn.ops.grad import without_gradients
 from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
@@ -31,7 +31,7 @@ def tempered_sweep(
     odd: bool,
     clamp: Clamp | None = None,
 ) -> State:
-    """A sweep of every replica at its own beta, then one round of swaps between neighbouring ones."""
+    """A sweep of every replica at its own beta, then one round of swaps between neighboring ones."""
     chains = len(state[0]) // len(betas)
     state = sweep(machine, state, draw(generator), beta=betas.repeat_interleave(chains), clamp=clamp)
     return swap(machine, state, betas, generator=generator, odd=odd)

@@ -21,13 +21,13 @@ MARGIN, GUTTER = 1.35, 0.06
 NAME = 0.2
 """Inches above columns of pictures, for what they are."""
 LAID_OVER = "viridis"
-"""Colours of what is laid over a grey picture; they can be told apart with any kind of sight, and in print."""
+"""Colors of what is laid over a gray picture; they can be told apart with any kind of sight, and in print."""
 
 
 def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed: bool = True) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W, c)` with values in [0, 1], NaN in the gaps.
 
-    Each is scaled by its own largest magnitude, grey meaning 0, so weak filters show as clearly as strong ones; where
+    Each is scaled by its own largest magnitude, gray meaning 0, so weak filters show as clearly as strong ones; where
     they are not `signed`, pixels in [0, 1] are shown as they are.
     """
     n, channels, height, width = pictures.shape
@@ -87,14 +87,14 @@ def panels(
     return figure
 
 
-def labelled_rows(
+def labeled_rows(
     rows: Sequence[Tensor], labels: Sequence[str], title: str = "", columns: Sequence[str] = ()
 ) -> Figure:
     """Rows of pictures `(n, c, h, w)`, as many in each, with what they are at their left: a picture, what was seen of
     it, and how it was completed; or a chain, with `columns` above that say after how many sweeps.
 
     Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
-    grey meaning 0.
+    gray meaning 0.
     """
     figure, axes = _rows(rows, labels, title, room=NAME if columns else 0)
     for axis, row in zip(axes, rows, strict=True):
@@ -109,11 +109,11 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`, one row for each unit, below the
     pictures alone; `labels` name the units.
 
-    The picture shows through where a map is low; colours reach up to the highest value of all maps.
+    The picture shows through where a map is low; colors reach up to the highest value of all maps.
     """
     (count, units), top = maps.shape[:2], float(maps.max().clamp(min=1e-3))
-    grey = pictures.mean(1, keepdim=True)
-    figure = labelled_rows([grey] * (1 + units), ["picture", *labels], title)
+    gray = pictures.mean(1, keepdim=True)
+    figure = labeled_rows([gray] * (1 + units), ["picture", *labels], title)
     for axis, row in zip(figure.axes[1:], maps.transpose(0, 1), strict=True):
         laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
         alpha = (laid / top).clamp(max=0.85)
@@ -136,7 +136,7 @@ def shown(sheet: Tensor) -> Tensor:
 def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W)` or `(H, W, 3)` of bytes.
 
-    Values in [0, 1] are shown as they are, others scaled by the largest magnitude of all, grey meaning 0.
+    Values in [0, 1] are shown as they are, others scaled by the largest magnitude of all, gray meaning 0.
     """
     low, high = (float(extreme) for extreme in pictures.aminmax())
     if low < 0 or high > 1:

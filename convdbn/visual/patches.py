@@ -8,11 +8,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from convdbn.images import Images
+from convdbn.models.extract import pieces
 from convdbn.models.geometry import Geometry, receptive_field, trimmed
 from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
-from convdbn.readout.extract import pieces
-from convdbn.visual.project import Units, chosen
+from convdbn.visual.projections import Units, chosen
 
 
 class Best(NamedTuple):
@@ -31,7 +31,7 @@ def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Image
     """What each unit sees where its input is largest, in the `count` pictures where that is most.
 
     One patch of a picture, cut at the exact receptive field of the unit from the picture as it is, resized or padded
-    where the transform does that, but neither whitened nor normalised. Memory does not grow with the number of
+    where the transform does that, but neither whitened nor normalized. Memory does not grow with the number of
     pictures. Fully connected layers see whole pictures. Inputs are those from below alone.
     """
     index, below = chosen(stack, layer, units), stack.geometry[:layer]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convdbn.visual.figures import LAID_OVER, WIDTH, blank
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Told apart with any kind of sight (Okabe and Ito 2008)."""
 STYLES = ("-", "--", "-.", ":")
 BINS = 100
@@ -31,9 +31,9 @@ def curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Figure:
     for axis, name in zip(axes, names, strict=True):
         for index, layer in enumerate(layers):
             points = [(row["step"], row[name]) for row in rows if row["layer"] == layer and name in row]
-            colour, style = COLOURS[index % len(COLOURS)], STYLES[index % len(STYLES)]
+            color, style = COLORS[index % len(COLORS)], STYLES[index % len(STYLES)]
             steps, values = [step for step, _ in points], [value for _, value in points]
-            axis.plot(steps, values, color=colour, linestyle=style, lw=1.5, label=f"layer {layer}")
+            axis.plot(steps, values, color=color, linestyle=style, lw=1.5, label=f"layer {layer}")
         axis.set_title(name.replace("_", " "), loc="left", fontsize=9)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axis.set_xlabel("update", fontsize=8)
@@ -50,7 +50,7 @@ def histograms(layers: Sequence[Tensor], titles: Sequence[str], label: str) -> F
     figure, axes = _panels(len(layers))
     for axis, values, title in zip(axes, layers, titles, strict=True):
         axis.axvline(0, color="0.6", lw=0.8)
-        axis.hist(values.flatten().numpy(), bins=BINS, color=COLOURS[0], log=True)
+        axis.hist(values.flatten().numpy(), bins=BINS, color=COLORS[0], log=True)
         axis.set_title(title, loc="left", fontsize=9)
         axis.set_xlabel(label, fontsize=8)
         axis.xaxis.set_major_locator(MaxNLocator(4))
@@ -83,7 +83,7 @@ def activity(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
 def confusion(counts: Tensor, classes: Sequence[str], title: str = "") -> Figure:
     """How often pictures of each class (rows) were taken for each (columns), and beside it the error of each class.
 
-    Colours are shares of a row; `counts` `(K, K)` are written into the cells where there is room for them.
+    Colors are shares of a row; `counts` `(K, K)` are written into the cells where there is room for them.
     """
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     few = len(classes) <= MANY
@@ -92,15 +92,15 @@ def confusion(counts: Tensor, classes: Sequence[str], title: str = "") -> Figure
     table, bars = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
     table.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     for row, column in counts.nonzero().tolist() if few else ():
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        table.text(column, row, f"{int(counts[row, column])}", ha="center", va="center", fontsize=7, color=colour)
+        color = "white" if shares[row, column] > 0.5 else "black"
+        table.text(column, row, f"{int(counts[row, column])}", ha="center", va="center", fontsize=7, color=color)
     size = 9 if few else 4
     table.set_xticks(range(len(classes)), classes, rotation=0 if _short(classes) else 90, fontsize=size)
     table.set_yticks(range(len(classes)), classes, fontsize=size)
     table.set(xlabel="taken for", ylabel="class")
     table.set_title(title, loc="left", fontsize=10)
     errors = 100 * (1 - shares.diagonal())
-    drawn = bars.barh(range(len(classes)), errors.numpy(), color=COLOURS[1])
+    drawn = bars.barh(range(len(classes)), errors.numpy(), color=COLORS[1])
     if few:
         bars.bar_label(drawn, fmt="%.1f", padding=2, fontsize=7)
     bars.margins(x=0.35)

@@ -14,7 +14,7 @@ from convdbn import __version__
 from convdbn.images import Images
 from convdbn.models.stack import Stack
 from convdbn.visual import figures
-from convdbn.visual.explore import Projections, Responses
+from convdbn.visual.report_data import Projections, Responses
 
 TILE = 56
 """Pixels of the longer side of a unit in the overview, or a little less."""
@@ -73,13 +73,13 @@ def render(stack: Stack, contents: Contents) -> str:
         data=data,
         charts=_charts(contents.metrics),
         recipe=_recipe(contents.about["recipe"]),
-        labelled=images is not None and images.labels is not None,
+        labeled=images is not None and images.labels is not None,
         version=__version__,
     )
 
 
 def projected(pictures: Tensor) -> Sprite:
-    """Each scaled by its own largest magnitude, grey meaning 0; lossless."""
+    """Each scaled by its own largest magnitude, gray meaning 0; lossless."""
     count, _, height, width = pictures.shape
     columns = math.ceil(math.sqrt(count))
     return _sprite(figures.tiles(pictures, columns=columns), width, height, (width + 1, height + 1), columns, "PNG")

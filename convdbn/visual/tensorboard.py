@@ -5,10 +5,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from convdbn.errors import UsageError
-from convdbn.learning.metrics import Metrics
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
-from convdbn.visual import figures, project
+from convdbn.storage.metrics import Metrics
+from convdbn.visual import figures, projections
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -47,7 +47,7 @@ class TensorBoard:
         every = self.recipe.layers[layer - 1].updates / PICTURES
         if step // every > (step - self.recipe.log_every) // every:  # the first row of every tenth, and the last
             for number in range(layer, len(stack.layers) + 1):
-                filters = figures.shown(figures.tiles(project.linear_combination(stack, number).cpu()))
+                filters = figures.shown(figures.tiles(projections.linear_combination(stack, number).cpu()))
                 writer.add_image(f"filters of layer {number}", filters, step, dataformats="HWC"[: filters.ndim])
 
     def __exit__(

@@ -11,8 +11,8 @@ from convdbn.energy import Conv, Dense, pooled
 
 LINKS = {
     "dense": (Dense(5, 3), (5,)),
-    "conv_grey": (Conv(1, 3, 3), (1, 6, 7)),
-    "conv_colour": (Conv(3, 2, (2, 4)), (3, 5, 6)),
+    "conv_gray": (Conv(1, 3, 3), (1, 6, 7)),
+    "conv_color": (Conv(3, 2, (2, 4)), (3, 5, 6)),
     "conv_many": (Conv(5, 2, 2), (5, 4, 4)),
     "conv_pooled": (Conv(2, 3, 2, pool=2), (2, 6, 8)),
     "conv_pooled_many": (Conv(4, 3, (1, 2), pool=3), (4, 6, 9)),
@@ -57,7 +57,7 @@ def test_shapes(name):
 
 
 def test_up_is_the_filter_laid_over_the_picture():
-    link, x, _ = link_and_states("conv_colour")
+    link, x, _ = link_and_states("conv_color")
     field = link.up(x)
     height, width = link.weight.shape[2:]
     for k, i, j in itertools.product(range(2), range(field.shape[2]), range(field.shape[3])):

@@ -13,14 +13,14 @@ from convdbn.sampling import exact
 
 @pytest.mark.parametrize("name", DISCRETE)
 @pytest.mark.parametrize("beta", [1.0, 0.3])
-def test_free_energy_of_either_colour_sums_the_other_out(name, beta):
+def test_free_energy_of_either_color_sums_the_other_out(name, beta):
     machine, shapes = make(name)
     joint, _ = exact.probabilities(machine, shapes)
     log_z = (-machine.energy(joint, beta)).logsumexp(0)
-    for colour in (0, 1):
-        torch.testing.assert_close(exact.log_z(machine, shapes, colour, beta), log_z)
-    layers = [layer for layer, c in enumerate(machine.colours) if c == 0]
-    others = [layer for layer, c in enumerate(machine.colours) if c == 1]
+    for color in (0, 1):
+        torch.testing.assert_close(exact.log_z(machine, shapes, color, beta), log_z)
+    layers = [layer for layer, c in enumerate(machine.colors) if c == 0]
+    others = [layer for layer, c in enumerate(machine.colors) if c == 1]
     kept, summed = exact.states(machine, shapes, layers), exact.states(machine, shapes, others)
     count = len(summed[others[0]])
     for index in range(0, len(kept[0]), max(1, len(kept[0]) // 7)):
@@ -102,12 +102,12 @@ def test_a_machine_trained_on_patches_runs_on_whole_pictures():
 
 def test_graphs_that_are_no_machine_are_refused():
     units = [Bernoulli(2), Bernoulli(2), Bernoulli(2)]
-    with pytest.raises(ValueError, match=r"\[\(0, 2\)\] join layers of one colour|two-colourable"):
+    with pytest.raises(ValueError, match=r"\[\(0, 2\)\] join layers of one color|two-colorable"):
         BoltzmannMachine(units, [(0, 1, Dense(2, 2)), (1, 2, Dense(2, 2)), (0, 2, Dense(2, 2))])
     with pytest.raises(ValueError, match=r"layers \[2\] are not linked"):
         BoltzmannMachine(units, [(0, 1, Dense(2, 2))])
     machine = BoltzmannMachine(units[:2], [(0, 1, Dense(2, 2))])
-    with pytest.raises(ValueError, match="layer=1: no neighbour has a state"):
+    with pytest.raises(ValueError, match="layer=1: no neighbor has a state"):
         machine.field((None, None), 1)
     with pytest.raises(ValueError, match=r"kind='relu': known are bernoulli"):
         BoltzmannMachine.build({"units": [{"kind": "relu", "n": 3}], "links": []})

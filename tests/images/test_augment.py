@@ -11,14 +11,14 @@ def seeded(seed=0):
 
 
 def spot(count=200, side=41):
-    """Pictures of one soft spot in the centre."""
+    """Pictures of one soft spot in the center."""
     x = torch.arange(side) - side // 2
     blob = torch.exp(-(x[:, None] ** 2 + x**2) / 18.0)
     return blob.expand(count, 1, side, side).clone()
 
 
-def centres(pictures):
-    """Centre of mass, as a share of the side from the middle: `(B, 2)`."""
+def centers(pictures):
+    """Center of mass, as a share of the side from the middle: `(B, 2)`."""
     side = pictures.shape[-1]
     place = (torch.arange(side) - side // 2) / side
     mass = pictures.sum((1, 2, 3))
@@ -42,13 +42,13 @@ def test_shape_range_and_seed():
 
 @pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
 def test_shifts_fill_their_range_and_no_more(strength):
-    moved = centres(distorted(spot(), strength, generator=seeded())).abs()
+    moved = centers(distorted(spot(), strength, generator=seeded())).abs()
     limit = strength * (SHIFT + ELASTIC) * (1 + strength * STRETCH)
     assert 0.5 * strength * SHIFT < moved.max() < 1.1 * limit
 
 
 def test_every_picture_is_moved_in_its_own_way():
-    moved = centres(distorted(spot(), 1, generator=seeded()))
+    moved = centers(distorted(spot(), 1, generator=seeded()))
     assert len(moved.round(decimals=4).unique(dim=0)) > 190
     # The mean of 200 uniform shifts has a standard error of SHIFT / sqrt(600): five of them, one false alarm in 1e6.
     assert moved.mean(0).abs().max() < 5 * (SHIFT + ELASTIC) / 600**0.5

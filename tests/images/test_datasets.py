@@ -17,7 +17,7 @@ def seeded(seed=0):
 
 
 def numbered(n=6, h=4, w=5):
-    """Pictures of which the first byte is the index, and no pixel is like its neighbour."""
+    """Pictures of which the first byte is the index, and no pixel is like its neighbor."""
     pixels = torch.arange(h * w, dtype=torch.uint8).reshape(1, 1, h, w).repeat(n, 1, 1, 1)
     pixels[:, 0, 0, 0] = torch.arange(n, dtype=torch.uint8)
     return pixels
@@ -161,9 +161,9 @@ def test_photos_are_the_two_whole_pictures():
     photos = open_images("photos")
     assert len(photos) == 2 and photos.labels is None and photos.classes == []
     assert photos[[0, 1]].shape == (2, 1, 427, 640)
-    assert open_images("photos", split="test", grey=False)[[0]].shape == (1, 3, 427, 640)
-    colours = open_images("photos", grey=False)[[0, 1]]
-    luma = (colours * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+    assert open_images("photos", split="test", gray=False)[[0]].shape == (1, 3, 427, 640)
+    colors = open_images("photos", gray=False)[[0, 1]]
+    luma = (colors * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
     assert (luma - photos[[0, 1]]).abs().max() < 1 / 255
 
 
@@ -213,7 +213,7 @@ def test_mnist_cut_short(mnist_root):
 
 
 def write_caltech101(root):
-    """Three classes of ten pictures each and the background; the grey of a picture says which it is."""
+    """Three classes of ten pictures each and the background; the gray of a picture says which it is."""
     for c, name in enumerate(("BACKGROUND_Google", "Faces", "ant", "wrench")):
         folder = root / "caltech101" / "101_ObjectCategories" / name
         folder.mkdir(parents=True)
@@ -226,7 +226,7 @@ def test_caltech101_has_torchvisions_classes_and_a_fixed_split(tmp_path):
 
     write_caltech101(tmp_path)
     train = open_images("caltech101", data_root=tmp_path)
-    test = open_images("caltech101", data_root=tmp_path, split="test", grey=False)
+    test = open_images("caltech101", data_root=tmp_path, split="test", gray=False)
     assert train.name == "caltech101"
     assert train.classes == test.classes == Caltech101(tmp_path).categories == ["Faces", "ant", "wrench"]
     assert train.labels.bincount().tolist() == [8, 8, 8] and test.labels.bincount().tolist() == [2, 2, 2]

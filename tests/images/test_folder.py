@@ -9,7 +9,7 @@ from convdbn.errors import DataError
 from convdbn.images import ArrayImages, FolderImages, open_images
 
 RAMP = np.arange(6 * 9, dtype=np.uint8).reshape(6, 9)
-COLOUR = np.stack([RAMP, RAMP[::-1], 2 * RAMP], axis=-1)
+COLOR = np.stack([RAMP, RAMP[::-1], 2 * RAMP], axis=-1)
 
 
 def save(path, array=RAMP, **options):
@@ -42,16 +42,16 @@ def test_sizes_may_differ(tmp_path):
     assert [tuple(picture.shape) for picture in batch] == [(1, 9, 6), (1, 6, 9)]
 
 
-def test_grey_and_colour(tmp_path):
-    save(tmp_path / "a.png", COLOUR)
+def test_gray_and_color(tmp_path):
+    save(tmp_path / "a.png", COLOR)
     save(tmp_path / "b.png", RAMP)
-    colour, from_grey = FolderImages(tmp_path, grey=False)[[0, 1]]
-    assert torch.equal(colour, torch.from_numpy(COLOUR).permute(2, 0, 1) / 255)
-    assert colour.is_contiguous()
-    assert torch.equal(from_grey, torch.from_numpy(RAMP).expand(3, 6, 9) / 255)
-    (grey,) = FolderImages(tmp_path)[[0]]
-    luma = COLOUR @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(grey[0].numpy() * 255 - luma).max() <= 1
+    color, from_gray = FolderImages(tmp_path, gray=False)[[0, 1]]
+    assert torch.equal(color, torch.from_numpy(COLOR).permute(2, 0, 1) / 255)
+    assert color.is_contiguous()
+    assert torch.equal(from_gray, torch.from_numpy(RAMP).expand(3, 6, 9) / 255)
+    (gray,) = FolderImages(tmp_path)[[0]]
+    luma = COLOR @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(gray[0].numpy() * 255 - luma).max() <= 1
 
 
 def test_turned_pictures_are_set_upright(tmp_path):
@@ -122,8 +122,8 @@ def test_folders_without_pictures(tmp_path):
 
 
 def test_open_images_takes_any_folder(tmp_path):
-    save(tmp_path / "digits" / "a.png", COLOUR)
-    images = open_images(tmp_path / "digits", grey=False, split="test")
+    save(tmp_path / "digits" / "a.png", COLOR)
+    images = open_images(tmp_path / "digits", gray=False, split="test")
     assert isinstance(images, FolderImages)
     assert images[[0]][0].shape == (3, 6, 9)
 

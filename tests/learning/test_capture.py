@@ -7,7 +7,7 @@ from convdbn.energy import Gaussian
 from convdbn.learning.capture import WARM_UP, Captured
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.recipes import Layer
+from convdbn.recipes import LayerSettings
 
 MACHINES = {
     "rbm": (lambda: rbm(36, 20), (50, 36)),
@@ -31,8 +31,10 @@ def errors(name, device, **settings):
     """Reconstruction errors that a training logs, first to last."""
     make, shape = MACHINES[name]
     data = stripes(torch.Size(shape), device)
-    run = Trainer(make().to(device), Layer(rate=0.05, updates=200, **settings), generator=seeded(device=device))
-    run.initialise(data)
+    run = Trainer(
+        make().to(device), LayerSettings(rate=0.05, updates=200, **settings), generator=seeded(device=device)
+    )
+    run.initialize(data)
     rows = []
     run.fit([data] * 200, on_metrics=rows.append)
     return run, [row["reconstruction_error"] for row in rows]
@@ -52,12 +54,12 @@ def test_rates_held_in_tensors_follow_the_schedule(optimizer):
     weights, rates = [], []
     for held in (float, torch.tensor):
         machine = rbm(36, 20)
-        settings = Layer(rate=0.1, rate_end=0.01, updates=30, optimizer=optimizer)
+        settings = LayerSettings(rate=0.1, rate_end=0.01, updates=30, optimizer=optimizer)
         run = Trainer(machine, settings, generator=seeded())
         for group in run.optimizer.param_groups:
             group["lr"] = held(group["lr"])
         data = stripes(torch.Size((50, 36)))
-        run.initialise(data)
+        run.initialize(data)
         rows = []
         run.fit([data] * 30, on_metrics=rows.append)
         weights.append(machine.links[0].weight.detach())
@@ -98,7 +100,7 @@ def test_bfloat16_products_are_near_those_of_float32(name):
 def test_the_precision_of_a_gpu_is_put_back_after_training(precision, products):
     places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
     before = [place.fp32_precision for place in places]
-    run = Trainer(rbm(36, 20), Layer(updates=1, precision=precision), generator=seeded())
+    run = Trainer(rbm(36, 20), LayerSettings(updates=1, precision=precision), generator=seeded())
     seen = []
     run.fit([torch.rand(4, 36)], on_metrics=lambda metrics: seen.extend(place.fp32_precision for place in places))
     assert seen == [products, products] and [place.fp32_precision for place in places] == before

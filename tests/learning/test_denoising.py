@@ -10,14 +10,14 @@ from convdbn.errors import UsageError
 from convdbn.learning.denoising import denoising_loss
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, rbm
-from convdbn.recipes import Layer
+from convdbn.recipes import LayerSettings
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def randomised(machine):
+def randomized(machine):
     generator = seeded(1)
     with torch.no_grad():
         for parameter in machine.parameters():
@@ -26,7 +26,7 @@ def randomised(machine):
 
 
 def test_without_damage_the_loss_is_the_cross_entropy_of_an_autoencoder_with_tied_weights():
-    machine, x = randomised(rbm(5, 3)), torch.rand(7, 5, generator=seeded())
+    machine, x = randomized(rbm(5, 3)), torch.rand(7, 5, generator=seeded())
     weight, below, above = machine.links[0].weight, machine.units[0].bias, machine.units[1].bias
     logits = torch.sigmoid(x @ weight.T + above) @ weight + below
     wanted = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1).mean()
@@ -41,7 +41,7 @@ def test_without_damage_the_loss_is_the_cross_entropy_of_an_autoencoder_with_tie
 
 
 def test_real_pixels_are_compared_by_squares():
-    machine, x = randomised(rbm(Gaussian(5, 0.5), 3)), torch.randn(7, 5, generator=seeded())
+    machine, x = randomized(rbm(Gaussian(5, 0.5), 3)), torch.randn(7, 5, generator=seeded())
     loss, (_, hidden) = denoising_loss(machine, x, corruption=0.0, generator=seeded())
     again = hidden @ machine.links[0].weight + machine.units[0].bias
     constant = 5 * torch.log(torch.tensor(2 * torch.pi * 0.25)) / 2
@@ -64,9 +64,11 @@ def test_what_is_learned_undoes_damage(machine, shape):
     """Pictures of one value each: a missing pixel is told by the others."""
     values = (torch.rand(400, generator=seeded()) < 0.5).float()
     data = values.view(-1, *[1] * len(shape)).expand(400, *shape).contiguous()
-    settings = Layer(objective="denoising", corruption=0.4, updates=400, batch=50, optimizer="adam", rate=0.02)
+    settings = LayerSettings(
+        objective="denoising", corruption=0.4, updates=400, batch=50, optimizer="adam", rate=0.02
+    )
     trainer = Trainer(machine, settings, generator=seeded())
-    trainer.initialise(data)
+    trainer.initialize(data)
     rows = seeded(4)
 
     def loss():
@@ -80,8 +82,8 @@ def test_what_is_learned_undoes_damage(machine, shape):
 def test_weights_decay_here_too():
     gradients = []
     for l2 in (0.0, 0.25):
-        machine = randomised(rbm(5, 3))
-        trainer = Trainer(machine, Layer(objective="denoising", rate=1e-9, l2=l2), generator=seeded())
+        machine = randomized(rbm(5, 3))
+        trainer = Trainer(machine, LayerSettings(objective="denoising", rate=1e-9, l2=l2), generator=seeded())
         trainer.update((torch.rand(7, 5, generator=seeded(2)), None))
         gradients.append(machine.links[0].weight.grad)
     torch.testing.assert_close(gradients[1] - gradients[0], 0.25 * machine.links[0].weight.detach())
@@ -89,7 +91,7 @@ def test_weights_decay_here_too():
 
 def test_variances_stay_in_their_bounds_here_too():
     machine = rbm(LearnedGaussian(6), 4)
-    settings = Layer(objective="denoising", visible="gaussian", variance="scalar", rate=1e4)
+    settings = LayerSettings(objective="denoising", visible="gaussian", variance="scalar", rate=1e4)
     Trainer(machine, settings, generator=seeded()).update((3 * torch.randn(20, 6, generator=seeded(1)), None))
     assert float(machine.units[0].scale.detach()) == pytest.approx(1e3)
 
@@ -101,7 +103,7 @@ def test_stacked_by_the_recipe():
     )  # fmt: skip
     assert [machine.units[1].n for machine in stack.machines] == [40, 20]
     with pytest.raises(UsageError, match="objective='denoising': not with joint"):
-        convdbn.train(recipe="rbm", data="digits", objective="denoising", centring="data", device="cpu")
+        convdbn.train(recipe="rbm", data="digits", objective="denoising", centering="data", device="cpu")
 
 
 def test_the_recipe_becomes_a_classifier(tmp_path):

@@ -4,13 +4,12 @@ import math
 import pytest
 import torch
 
-from convdbn.energy import Binomial, Conv, Dense, Gaussian, LearnedGaussian
+from convdbn.energy import Binomial, Conv, Dense, Gaussian, LearnedGaussian, mean_per_unit
 from convdbn.errors import Diverged, UsageError
 from convdbn.learning import trainer as training
-from convdbn.learning.penalties import activation
 from convdbn.learning.trainer import Trainer
-from convdbn.models.machines import conv_rbm, labelled_rbm, rbm
-from convdbn.recipes import Layer
+from convdbn.models.machines import conv_rbm, labeled_rbm, rbm
+from convdbn.recipes import LayerSettings
 
 
 def seeded(seed=0):
@@ -48,7 +47,7 @@ SETTINGS = {"updates": 1000, "rate": 0.4, "rate_end": 0.1, "bias_rate": 3.0, "mo
 class TestSchedules:
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_rate_falls_linearly_and_momentum_switches_at_a_tenth(self, optimizer):
-        run = trainer(rbm(3, 2), Layer(**SETTINGS, optimizer=optimizer))
+        run = trainer(rbm(3, 2), LayerSettings(**SETTINGS, optimizer=optimizer))
         for step, rate, momentum in [
             (0, 0.4, 0.5),
             (99, 0.37, 0.5),
@@ -62,24 +61,24 @@ class TestSchedules:
             assert found == momentum
 
     def test_the_second_moment_of_adam_decays_by_99_percent(self):
-        run = trainer(rbm(3, 2), Layer(**SETTINGS, optimizer="adam"))
+        run = trainer(rbm(3, 2), LayerSettings(**SETTINGS, optimizer="adam"))
         scheduled(run, 500)
         assert all(group["betas"] == (0.9, 0.99) for group in groups(run))
 
     def test_sigma_falls_geometrically_until_70_percent(self):
-        run = trainer(rbm(Gaussian(3), 2), Layer(**SETTINGS, sigma=0.8, sigma_end=0.2))
+        run = trainer(rbm(Gaussian(3), 2), LayerSettings(**SETTINGS, sigma=0.8, sigma_end=0.2))
         sigma = {step: scheduled(run, step)[3] for step in (0, 350, 700, 850, 999)}
         assert sigma == pytest.approx({0: 0.8, 350: 0.4, 700: 0.2, 850: 0.2, 999: 0.2}, rel=0.01)
 
     def test_bernoulli_visibles_have_no_sigma(self):
-        assert scheduled(trainer(rbm(3, 2), Layer(**SETTINGS, sigma=0.8)), 3)[3] is None
+        assert scheduled(trainer(rbm(3, 2), LayerSettings(**SETTINGS, sigma=0.8)), 3)[3] is None
 
     def test_the_loop_follows_the_schedule(self):
         """What the metrics report of a run is what the schedule says of its steps."""
-        settings = Layer(updates=20, rate=0.1, rate_end=0.05, visible="gaussian", sigma=0.9, sigma_end=0.3)
+        settings = LayerSettings(updates=20, rate=0.1, rate_end=0.05, visible="gaussian", sigma=0.9, sigma_end=0.3)
         run = trainer(rbm(Gaussian(4), 3), settings)
         data = batches(lambda g: torch.randn(6, 4, generator=g), 20)
-        run.initialise(data[0])
+        run.initialize(data[0])
         found = []
         run.fit(data, on_metrics=found.append, log_every=1)
         assert [row["step"] for row in found] == list(range(1, 21))
@@ -91,7 +90,7 @@ class TestSchedules:
 
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
     def test_only_weights_decay(self, optimizer):
-        run = trainer(rbm(3, 2), Layer(l2=0.25, optimizer=optimizer))
+        run = trainer(rbm(3, 2), LayerSettings(l2=0.25, optimizer=optimizer))
         for parameter in run.machine.parameters():
             parameter.data.fill_(2.0)
         run._add_gradients(None, ())
@@ -99,20 +98,20 @@ class TestSchedules:
         assert not any(unit.bias.grad.any() for unit in run.machine.units)
 
     def test_the_groups_are_weights_and_biases(self):
-        run = trainer(rbm(3, 2), Layer())
+        run = trainer(rbm(3, 2), LayerSettings())
         assert {id(p) for p in groups(run)[0]["params"]} == {id(run.machine.links[0].weight)}
         assert {id(p) for p in groups(run)[1]["params"]} == {id(unit.bias) for unit in run.machine.units}
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"centring": "data"}, {"objective": "denoising"}, {"generative": 0.0}], ids=str
+    "options", [{}, {"centering": "data"}, {"objective": "denoising"}, {"generative": 0.0}], ids=str
 )
 def test_gradients_fade_by_the_momentum(options):
     """Where nothing moves, the gradient of one batch that is repeated grows to 1 / (1 - momentum) of its own size."""
     told = {"labels": True, "discriminative": 1.0} if "generative" in options else {}
-    settings = Layer(**options, **told, rate=1e-9, momentum=0.75, momentum_end=0.75, l2=0.1)
+    settings = LayerSettings(**options, **told, rate=1e-9, momentum=0.75, momentum_end=0.75, l2=0.1)
     pixels, labels = torch.rand(50, 40, generator=seeded()), torch.eye(5).repeat(10, 1)
-    run = trainer(labelled_rbm(40, 30, 5) if told else rbm(40, 30), settings)
+    run = trainer(labeled_rbm(40, 30, 5) if told else rbm(40, 30), settings)
     data = (pixels, None, labels) if told else (pixels, None)
     weight = run.machine.links[0].weight
     torch.nn.init.normal_(weight, generator=seeded(1))
@@ -127,7 +126,9 @@ def test_gradients_fade_by_the_momentum(options):
 
 def test_momentum_is_that_of_torch():
     """The same gradients through `torch.optim.SGD`, with a momentum and a rate that change on the way."""
-    run = trainer(rbm(6, 4), Layer(momentum=0.5, momentum_end=0.9, rate=0.1, rate_end=0.01, updates=20, bias_rate=2))
+    run = trainer(
+        rbm(6, 4), LayerSettings(momentum=0.5, momentum_end=0.9, rate=0.1, rate_end=0.01, updates=20, bias_rate=2)
+    )
     weight, *biases = run.machine.links[0].weight, *(unit.bias for unit in run.machine.units)
     twins = [x.detach().clone() for x in (weight, *biases)]
     wanted = torch.optim.SGD([{"params": twins[:1]}, {"params": twins[1:]}], lr=0.1)
@@ -149,7 +150,7 @@ def test_momentum_is_that_of_torch():
 
 def test_velocities_that_were_not_saved_start_from_nothing():
     """As those of runs that an older version kept, under another name and in other coordinates."""
-    run, again = (trainer(rbm(6, 4), Layer()) for _ in range(2))
+    run, again = (trainer(rbm(6, 4), LayerSettings()) for _ in range(2))
     run.update((torch.rand(5, 6, generator=seeded()), None))
     saved = run.state()
     again.load_state(saved)
@@ -163,7 +164,7 @@ def test_fast_weights_learn_the_contrast_alone():
     """At their own rate, per position as the others, and nothing of what sparsity and decay add."""
     found = []
     for extra in ({}, {"sparsity": "bias", "strength": 5.0, "target": 0.01, "l2": 0.5}):
-        settings = Layer(phase="fast-pcd", fast_rate=0.25, rate=1e-9, momentum=0.0, momentum_end=0.0, **extra)
+        settings = LayerSettings(phase="fast-pcd", fast_rate=0.25, rate=1e-9, momentum=0.0, momentum_end=0.0, **extra)
         run = trainer(conv_rbm(1, 4, 3), settings)
         torch.nn.init.normal_(run.machine.links[0].weight, generator=seeded(1))
         run.update((torch.rand(5, 1, 8, 8, generator=seeded()), None))
@@ -175,13 +176,13 @@ def test_fast_weights_learn_the_contrast_alone():
     assert any(not torch.allclose(x, y) for x, y in zip(gradients, pulled, strict=True))
 
 
-class TestInitialise:
+class TestInitialize:
     def test_log_odds_for_bernoulli_visibles(self):
         data = torch.zeros(10, 3, 4, 4)
         data[:, 1] = 1.0
         data[:3, 2] = 1.0  # 30 % of the pixels
-        run = trainer(conv_rbm(3, 5, 2, pool=1), Layer(hidden_bias=-2.5, weight_std=0.02))
-        run.initialise(data)
+        run = trainer(conv_rbm(3, 5, 2, pool=1), LayerSettings(hidden_bias=-2.5, weight_std=0.02))
+        run.initialize(data)
         low, high, middle = run.machine.units[0].bias.tolist()
         assert middle == pytest.approx(math.log(0.3 / 0.7), rel=1e-5)
         assert low == pytest.approx(-high, rel=1e-4)
@@ -190,24 +191,24 @@ class TestInitialise:
 
     def test_mean_for_gaussian_visibles_and_it_stays(self):
         data = torch.randn(200, 4, generator=seeded()) + torch.tensor([0.0, 1.0, -2.0, 30.0])
-        run = trainer(rbm(Gaussian(4), 3), Layer(updates=5, visible="gaussian", sigma=1.0, rate=1e-4))
-        run.initialise(data)
+        run = trainer(rbm(Gaussian(4), 3), LayerSettings(updates=5, visible="gaussian", sigma=1.0, rate=1e-4))
+        run.initialize(data)
         torch.testing.assert_close(run.machine.units[0].bias.detach(), data.mean(0), rtol=1e-4, atol=1e-4)
         before = run.machine.units[0].bias.detach().clone()
         run.fit(batches(lambda g: torch.randn(10, 4, generator=g), 5))
         assert torch.equal(run.machine.units[0].bias.detach(), before)
 
     def test_visible_biases_learn_with_bernoulli_visibles(self):
-        run = trainer(rbm(4, 3), Layer(updates=5, rate=0.5))
-        run.initialise(torch.rand(10, 4, generator=seeded()))
+        run = trainer(rbm(4, 3), LayerSettings(updates=5, rate=0.5))
+        run.initialize(torch.rand(10, 4, generator=seeded()))
         before = run.machine.units[0].bias.detach().clone()
         run.fit([torch.ones(10, 4)] * 5)
         assert (run.machine.units[0].bias - before > 0.05).all()
 
     def test_weights_have_the_wanted_spread_and_come_from_the_generator(self):
         def weight(seed):
-            run = trainer(rbm(100, 80), Layer(weight_std=0.03), seed=seed)
-            run.initialise(torch.rand(10, 100, generator=seeded()))
+            run = trainer(rbm(100, 80), LayerSettings(weight_std=0.03), seed=seed)
+            run.initialize(torch.rand(10, 100, generator=seeded()))
             return run.machine.links[0].weight.detach()
 
         one = weight(1)
@@ -218,9 +219,9 @@ class TestInitialise:
 
 
 def test_updates_are_counted_and_no_more_are_taken():
-    run = trainer(rbm(4, 3), Layer(updates=7))
+    run = trainer(rbm(4, 3), LayerSettings(updates=7))
     data = batches(lambda g: torch.rand(5, 4, generator=g), 20)
-    run.initialise(data[0])
+    run.initialize(data[0])
     source = iter(data)
     run.fit(source)
     assert run.step == 7
@@ -262,9 +263,9 @@ MACHINES = {
 )
 def test_an_update_takes_three_field_passes_and_two_correlations(products, machine, sparsity, phase, k):
     make, shape = MACHINES[machine]
-    run = trainer(make(), Layer(phase=phase, k=k, sparsity=sparsity))
+    run = trainer(make(), LayerSettings(phase=phase, k=k, sparsity=sparsity))
     data = torch.rand(*shape, generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
     for _ in range(3):
         for passes in products.values():
             passes.clear()
@@ -278,7 +279,7 @@ def test_a_generative_part_of_nothing_costs_nothing(products):
     pixels, labels = torch.rand(5, 6, generator=seeded()), torch.eye(3)[torch.tensor([0, 1, 2, 0, 1])]
     taken = {}
     for generative in (1.0, 0.0):
-        run = trainer(labelled_rbm(6, 4, 3), Layer(labels=True, generative=generative, discriminative=1.0))
+        run = trainer(labeled_rbm(6, 4, 3), LayerSettings(labels=True, generative=generative, discriminative=1.0))
         before = [x.detach().clone() for x in run.machine.parameters()]
         run.update((pixels, None, labels))
         assert any(not torch.equal(x, y) for x, y in zip(before, run.machine.parameters(), strict=True))
@@ -291,9 +292,9 @@ def test_a_generative_part_of_nothing_costs_nothing(products):
 
 
 def test_decayed_sparsity_costs_one_pass_of_one_typical_picture(products):
-    run = trainer(conv_rbm(1, 4, 3), Layer(sparsity="decayed"))
+    run = trainer(conv_rbm(1, 4, 3), LayerSettings(sparsity="decayed"))
     data = torch.rand(5, 1, 8, 8, generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
     run.update((data, None))
     assert sorted(products["up"]) == [1, 5, 5]
     assert products["down"] == [5] and products["correlate"] == [5, 5]
@@ -301,9 +302,9 @@ def test_decayed_sparsity_costs_one_pass_of_one_typical_picture(products):
 
 def test_a_contrast_alone_needs_no_autograd(monkeypatch):
     """No product is taken again, and nothing is kept for a backward pass."""
-    run = trainer(conv_rbm(1, 4, 3), Layer())
+    run = trainer(conv_rbm(1, 4, 3), LayerSettings())
     data = torch.rand(5, 1, 8, 8, generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
 
     def refused(*tensors):
         raise AssertionError("nothing is to be differentiated here")
@@ -317,9 +318,9 @@ def test_a_contrast_alone_needs_no_autograd(monkeypatch):
 @pytest.mark.parametrize("machine", MACHINES)
 def test_chains_of_pcd_go_on_from_update_to_update(machine):
     make, shape = MACHINES[machine]
-    run = trainer(make(), Layer(phase="pcd", weight_std=0.5, rate=1e-6))
+    run = trainer(make(), LayerSettings(phase="pcd", weight_std=0.5, rate=1e-6))
     data = torch.rand(*shape, generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
     seen = []
     for _ in range(3):
         run.update((data, None))
@@ -334,9 +335,11 @@ def test_a_batch_twice_as_large_and_maps_twice_as_large_take_steps_alike():
     """Rates do not depend on the number of pictures or of positions: means over both."""
 
     def step(batch, side):
-        run = trainer(conv_rbm(1, 3, 3, pool=1), Layer(rate=1.0, momentum=0.0, noise_free=True, hidden_bias=-1.0))
+        run = trainer(
+            conv_rbm(1, 3, 3, pool=1), LayerSettings(rate=1.0, momentum=0.0, noise_free=True, hidden_bias=-1.0)
+        )
         data = torch.full((batch, 1, side, side), 0.8)
-        run.initialise(torch.full((2, 1, 8, 8), 0.5))
+        run.initialize(torch.full((2, 1, 8, 8), 0.5))
         before = run.machine.links[0].weight.detach().clone()
         run._schedule()
         run.update((data, None))
@@ -368,36 +371,36 @@ class TestSparsity:
 
         Measured with three seeds: off by 20 % at most for Adam with the pull on the bias, 4 % for the others.
         """
-        settings = Layer(
+        settings = LayerSettings(
             updates=200, rate=rate, rate_end=rate / 10, optimizer=optimizer, momentum_end=0.5, bias_rate=bias_rate,
             sparsity=kind, target=target, strength=strength, weight_std=0.05, hidden_bias=hidden_bias,
         )  # fmt: skip
         run = trainer(conv_rbm(1, 4, 3), settings)
         data = batches(stripes, 200)
-        run.initialise(data[0])
-        start = activation(run.machine.units[1].mean(run.machine.field((data[0], None), 1)))
+        run.initialize(data[0])
+        start = mean_per_unit(run.machine.units[1].mean(run.machine.field((data[0], None), 1)))
         assert ((start / target - 1).abs() > 0.5).all()
         run.fit(data)
         test = stripes(seeded(7), n=200)
-        found = activation(run.machine.units[1].mean(run.machine.field((test, None), 1))).detach()
+        found = mean_per_unit(run.machine.units[1].mean(run.machine.field((test, None), 1))).detach()
         assert ((found / target - 1).abs() < 0.25).all(), found
 
     def test_without_a_pull_it_is_not(self):
-        settings = Layer(updates=200, rate=0.2, momentum_end=0.5, weight_std=0.05, hidden_bias=-1.5)
+        settings = LayerSettings(updates=200, rate=0.2, momentum_end=0.5, weight_std=0.05, hidden_bias=-1.5)
         run = trainer(conv_rbm(1, 4, 3), settings)
         data = batches(stripes, 200)
-        run.initialise(data[0])
+        run.initialize(data[0])
         run.fit(data)
-        found = activation(run.machine.units[1].mean(run.machine.field((data[0], None), 1))).detach()
+        found = mean_per_unit(run.machine.units[1].mean(run.machine.field((data[0], None), 1))).detach()
         assert ((found / 0.04 - 1).abs() > 0.5).all()
 
     def test_the_kind_on_the_bias_moves_nothing_else(self):
         """With the contrast taken away, weights stay where the pull on the bias leaves them."""
 
         def moved(kind):
-            run = trainer(conv_rbm(1, 4, 3), Layer(sparsity=kind, target=0.02, strength=3.0, weight_std=0.05))
+            run = trainer(conv_rbm(1, 4, 3), LayerSettings(sparsity=kind, target=0.02, strength=3.0, weight_std=0.05))
             data = stripes(seeded())
-            run.initialise(data)
+            run.initialize(data)
             means, _ = training.positive(run.machine, (data, None), generator=seeded())
             run.machine.zero_grad()
             run.sparsity(run.machine, means).backward()
@@ -405,18 +408,18 @@ class TestSparsity:
 
         weight, bias, hidden = moved("bias")
         assert weight is None or not weight.any()
-        torch.testing.assert_close(bias, 3.0 * (activation(hidden) - 0.02))
+        torch.testing.assert_close(bias, 3.0 * (mean_per_unit(hidden) - 0.02))
         weight, bias, hidden = moved("decayed")
         assert weight.any()
-        torch.testing.assert_close(bias, 3.0 * (activation(hidden) - 0.02))
+        torch.testing.assert_close(bias, 3.0 * (mean_per_unit(hidden) - 0.02))
 
 
 def planted(machine, biases):
     """No weights, and hidden units as the biases say."""
-    settings = Layer(updates=1, rate=1e-9, weight_std=1e-9)
+    settings = LayerSettings(updates=1, rate=1e-9, weight_std=1e-9)
     run = trainer(machine, settings)
     data = torch.rand(6, *([1, 8, 8] if len(machine.links[0].weight.shape) == 4 else [5]), generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
     with torch.no_grad():
         run.machine.units[1].bias.copy_(torch.tensor(biases))
     found = []
@@ -436,10 +439,10 @@ class TestMetrics:
         assert planted(make(), [0.0] * 8)["dead"] == planted(make(), [0.0] * 8)["always_on"] == 0
 
     def test_a_unit_that_is_on_for_one_picture_is_not_dead(self):
-        run = trainer(rbm(5, 2), Layer(updates=1, rate=1e-9))
+        run = trainer(rbm(5, 2), LayerSettings(updates=1, rate=1e-9))
         data = torch.zeros(6, 5)
         data[3] = 1.0
-        run.initialise(data)
+        run.initialize(data)
         with torch.no_grad():
             run.machine.links[0].weight.copy_(torch.tensor([[4.0] * 5, [0.0] * 5]))
             run.machine.units[1].bias.fill_(-10.0)
@@ -456,17 +459,17 @@ class TestMetrics:
 
     def test_the_reconstruction_error_of_an_empty_machine_is_the_variance(self):
         """Without weights each visible is predicted by its mean, here that of each pixel."""
-        run = trainer(rbm(5, 3), Layer(updates=1, rate=1e-9, weight_std=1e-9))
+        run = trainer(rbm(5, 3), LayerSettings(updates=1, rate=1e-9, weight_std=1e-9))
         data = torch.rand(50, 5, generator=seeded())
-        run.initialise(data)
+        run.initialize(data)
         found = []
         run.fit([data], on_metrics=found.append)
         assert found[0]["reconstruction_error"] == pytest.approx(float(data.var(0, correction=0).mean()), rel=1e-3)
 
     def test_update_to_weight_ratio_by_hand(self):
-        run = trainer(rbm(5, 3), Layer(updates=4, rate=0.1))
+        run = trainer(rbm(5, 3), LayerSettings(updates=4, rate=0.1))
         data = batches(lambda g: torch.rand(6, 5, generator=g), 4)
-        run.initialise(data[0])
+        run.initialize(data[0])
         found, weights = [], [run.machine.links[0].weight.detach().clone()]
 
         def keep(row):
@@ -479,9 +482,9 @@ class TestMetrics:
             assert row["weight_rms"] == pytest.approx(float(after.square().mean().sqrt()), rel=1e-5)
 
     def test_the_free_energy_gap_by_hand(self):
-        run = trainer(rbm(5, 3), Layer(updates=1, weight_std=0.5))
+        run = trainer(rbm(5, 3), LayerSettings(updates=1, weight_std=0.5))
         data = torch.rand(6, 5, generator=seeded())
-        run.initialise(data)
+        run.initialize(data)
         seen, unseen = (torch.rand(9, 5, generator=seeded(seed)) for seed in (1, 2))
         found = []
         run.fit([data], watched=(seen, unseen), on_metrics=found.append)
@@ -489,18 +492,18 @@ class TestMetrics:
         assert found[0]["free_energy_gap"] == pytest.approx(float(gap.detach()), rel=1e-4)
 
     def test_rows_come_when_asked_for_and_at_the_end(self):
-        run = trainer(rbm(5, 3), Layer(updates=12))
+        run = trainer(rbm(5, 3), LayerSettings(updates=12))
         data = batches(lambda g: torch.rand(6, 5, generator=g), 12)
-        run.initialise(data[0])
+        run.initialize(data[0])
         found = []
         run.fit(data, on_metrics=found.append, log_every=5)
         assert [row["step"] for row in found] == [1, 6, 11, 12]
 
     def test_watching_does_not_change_the_run(self):
         def weight(log_every):
-            run = trainer(conv_rbm(1, 3, 3), Layer(updates=9, phase="pcd"))
+            run = trainer(conv_rbm(1, 3, 3), LayerSettings(updates=9, phase="pcd"))
             data = batches(stripes, 9)
-            run.initialise(data[0])
+            run.initialize(data[0])
             run.fit(data, watched=(data[0], data[1]), log_every=log_every)
             return run.machine.links[0].weight.detach()
 
@@ -509,8 +512,8 @@ class TestMetrics:
 
 class TestDivergence:
     def run(self, data, **fields):
-        run = trainer(rbm(Gaussian(4), 3), Layer(updates=30, visible="gaussian", **fields))
-        run.initialise(torch.randn(50, 4, generator=seeded()))
+        run = trainer(rbm(Gaussian(4), 3), LayerSettings(updates=30, visible="gaussian", **fields))
+        run.initialize(torch.randn(50, 4, generator=seeded()))
         run.fit(data, log_every=1)
 
     def test_a_huge_rate(self):
@@ -532,17 +535,17 @@ class TestDivergence:
 @pytest.mark.parametrize("sparsity", ["none", "bias", "decayed"])
 @pytest.mark.parametrize("stop", [0, 1, 6])
 def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, sparsity, stop):
-    settings = Layer(updates=12, optimizer=optimizer, phase=phase, sparsity=sparsity, rate=0.05)
+    settings = LayerSettings(updates=12, optimizer=optimizer, phase=phase, sparsity=sparsity, rate=0.05)
     data = batches(stripes, 12)
 
     def fresh():
         return trainer(conv_rbm(1, 3, 3), settings)
 
     whole = fresh()
-    whole.initialise(data[0])
+    whole.initialize(data[0])
     whole.fit(data)
     first = fresh()
-    first.initialise(data[0])
+    first.initialize(data[0])
     for x in data[:stop]:
         first._schedule()
         first.update((x, None))
@@ -564,7 +567,7 @@ def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, spars
 @pytest.mark.parametrize("options", [{"phase": "pcd", "kernel": 3}, {"kernel": 0}])
 def test_a_border_without_contrastive_divergence_or_filters_is_refused(options):
     with pytest.raises(UsageError, match="border=2: needs phase: cd and a convolutional layer"):
-        trainer(conv_rbm(1, 3, 3), Layer(border=2, **options))
+        trainer(conv_rbm(1, 3, 3), LayerSettings(border=2, **options))
 
 
 @pytest.mark.parametrize(("shared", "noise"), [(False, [0.2, 0.2, 0.2, 0.6, 0.6, 0.6]), (True, [0.4] * 6)])
@@ -575,11 +578,11 @@ def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
     which = torch.randint(2, (4000,), generator=seeded(1))
     data = patterns[which] + noise * torch.randn(4000, 6, generator=seeded(2))
     machine = rbm(LearnedGaussian(6, shared=shared), 4)
-    settings = Layer(
+    settings = LayerSettings(
         updates=6000, batch=100, visible="gaussian", variance="scalar" if shared else "unit", phase="cd", rate=0.03
     )
     run = Trainer(machine, settings, generator=seeded())
-    run.initialise(data)
+    run.initialize(data)
     rows = seeded(3)
     run.fit((data[torch.randint(4000, (100,), generator=rows)] for _ in range(6000)), log_every=3000)
     torch.testing.assert_close(machine.units[0].scale.expand(6), noise, rtol=0.12, atol=0)
@@ -588,7 +591,9 @@ def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_variance_that_runs_away_ends_at_its_bound_and_comes_back(optimizer):
     machine = rbm(LearnedGaussian(6), 4)
-    settings = Layer(updates=9, visible="gaussian", variance="scalar", optimizer=optimizer, rate=1e4, momentum=0.0)
+    settings = LayerSettings(
+        updates=9, visible="gaussian", variance="scalar", optimizer=optimizer, rate=1e4, momentum=0.0
+    )
     run = Trainer(machine, settings, generator=seeded())
     narrow, wide = (scale * torch.randn(20, 6, generator=seeded(1)) for scale in (0.1, 3.0))
     run.update((wide, None))
@@ -601,17 +606,17 @@ def test_a_variance_that_runs_away_ends_at_its_bound_and_comes_back(optimizer):
 def test_visible_biases_suit_units_that_count_beyond_one():
     machine = rbm(Binomial(3, 10), 4)
     data = torch.tensor([[0.0, 5.0, 9.0]]).expand(50, 3)
-    Trainer(machine, Layer(updates=1, batch=5), generator=seeded()).initialise(data)
+    Trainer(machine, LayerSettings(updates=1, batch=5), generator=seeded()).initialize(data)
     torch.testing.assert_close(machine.units[0].mean(torch.zeros(1, 3))[0], torch.tensor([0.01, 5.0, 9.0]))
 
 
 def test_what_learns_a_variance_goes_on_as_if_it_had_not_stopped():
     data = torch.randn(20, 6, generator=seeded(1))
-    settings = Layer(updates=8, batch=20, visible="gaussian", variance="unit", rate=0.05)
+    settings = LayerSettings(updates=8, batch=20, visible="gaussian", variance="unit", rate=0.05)
 
     def run(stop):
         trainer = Trainer(rbm(LearnedGaussian(6, shared=False), 4), settings, generator=seeded())
-        trainer.initialise(data)
+        trainer.initialize(data)
         trainer.fit([data] * stop)
         again = Trainer(copy.deepcopy(trainer.machine), settings, generator=seeded(9))
         again.load_state(trainer.state())

@@ -10,7 +10,7 @@ from convdbn.images import build_transform
 from convdbn.models import classifier
 from convdbn.models.classifier import Classifier, PoolingProbability
 from convdbn.models.machines import conv_rbm, dbm, rbm
-from convdbn.models.pooling import Pooling
+from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 
 CLASSES = ["a", "b", "c"]
@@ -20,7 +20,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def randomised(stack):
+def randomized(stack):
     for machine in stack.machines:
         for parameter in machine.parameters():
             parameter.data.normal_(0, 0.5, generator=seeded())
@@ -36,13 +36,13 @@ def conv_stack():
     ]
     machines[0].units[0].set_scale(0.7)
     transform = build_transform([{"kind": "local_contrast", "size": 3, "epsilon": 0.1}])
-    return randomised(Stack(transform, machines, (1, 12, 12)))
+    return randomized(Stack(transform, machines, (1, 12, 12)))
 
 
 @pytest.mark.parametrize("layers", [(1,), (2,), (1, 2, 3)])
 def test_maps_are_the_features_of_the_stack(layers):
     stack, images = conv_stack(), torch.rand(4, 1, 12, 12, generator=seeded())
-    network = Classifier.from_stack(stack, CLASSES, Pooling(layers, (2,)))
+    network = Classifier.from_stack(stack, CLASSES, SpatialPyramid(layers, (2,)))
     maps = network.maps(network.inputs(images))
     assert len(maps) == max(layers)
     for ours, theirs in zip(maps, stack.features(images), strict=False):
@@ -61,7 +61,7 @@ def test_pooling_probability_is_one_minus_that_of_all_off():
 
 
 def test_every_weight_gets_a_finite_gradient_even_of_maps_that_are_off():
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2, 3), (2,)))
+    network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((1, 2, 3), (2,)))
     network.linear.weight.data.normal_(generator=seeded())
     network.layers[0][0].bias.data[0] = -200.0  # its probability is 0 in float32
     loss = F.cross_entropy(network(torch.rand(6, 1, 12, 12, generator=seeded())), torch.tensor([0, 1, 2, 0, 1, 2]))
@@ -72,24 +72,24 @@ def test_every_weight_gets_a_finite_gradient_even_of_maps_that_are_off():
 
 
 def test_before_training_every_class_is_as_likely():
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((2,), (2,)))
+    network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((2,), (2,)))
     assert (network(torch.rand(4, 1, 12, 12)) == 0).all()
 
 
-def test_values_are_standardised_once_and_not_by_the_batch():
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2,)))
+def test_values_are_standardized_once_and_not_by_the_batch():
+    network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((1, 2), (2,)))
     network.linear.weight.data.normal_(generator=seeded())
     images = torch.rand(40, 1, 12, 12, generator=seeded())
-    network.standardise(network.inputs(batch) for batch in images.split(7))
+    network.standardize(network.inputs(batch) for batch in images.split(7))
     values = network.values(network.inputs(images))
-    torch.testing.assert_close(values.mean(0), torch.zeros(len(network.centre)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(values.mean(0), torch.zeros(len(network.center)), atol=1e-5, rtol=0)
     assert 0.4 < values.var(0).mean() < 1 and values.var(0).max() < 1.1
     network.train()
     torch.testing.assert_close(network(images[:1]), network(images)[:1], rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
-    network = Classifier.from_stack(conv_stack(), CLASSES, Pooling((1, 2), (2, 1), 0.7))
+    network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((1, 2), (2, 1), 0.7))
     network.linear.weight.data.normal_(generator=seeded())
     classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
     loaded = classifier.load(tmp_path)
@@ -102,7 +102,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 def test_refusals(tmp_path):
     with pytest.raises(UsageError, match=r"layers=\(4,\): the model has layers 1 to 3"):
-        Classifier.from_stack(conv_stack(), CLASSES, Pooling((4,)))
+        Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((4,)))
     with pytest.raises(CheckpointError, match="no such file"):
         classifier.load(tmp_path)
 
@@ -110,9 +110,9 @@ def test_refusals(tmp_path):
 @pytest.mark.parametrize("hidden", [[6, 5], [6, 5, 4]])
 def test_an_unrolled_deep_machine_says_what_mean_field_says(hidden, tmp_path):
     """A fixed point of mean field comes out of one pass that sees it; fine-tuning leaves the machine alone."""
-    stack = randomised(Stack(build_transform([]), [dbm(Gaussian(9, 0.8), hidden)], (1, 3, 3)))
+    stack = randomized(Stack(build_transform([]), [dbm(Gaussian(9, 0.8), hidden)], (1, 3, 3)))
     images = torch.rand(7, 1, 3, 3, generator=seeded())
-    network = Classifier.from_stack(stack, CLASSES, Pooling((len(hidden),)))
+    network = Classifier.from_stack(stack, CLASSES, SpatialPyramid((len(hidden),)))
     for ours, theirs in zip(network.maps(network.inputs(images)), stack.features(images), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)  # mean field stops at 1e-4
     network.linear.weight.data.normal_(generator=seeded())
@@ -122,11 +122,11 @@ def test_an_unrolled_deep_machine_says_what_mean_field_says(hidden, tmp_path):
     classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
     assert torch.equal(classifier.load(tmp_path)(images), network.eval()(images))
     with pytest.raises(UsageError, match="taken whole"):
-        Classifier.from_stack(stack, CLASSES, Pooling((1,)))
+        Classifier.from_stack(stack, CLASSES, SpatialPyramid((1,)))
 
 
 def test_a_linear_code_is_no_layer_of_a_classifier():
-    stack = randomised(Stack(build_transform([]), [rbm(9, 6), rbm(6, Gaussian(2))], (1, 3, 3)))
+    stack = randomized(Stack(build_transform([]), [rbm(9, 6), rbm(6, Gaussian(2))], (1, 3, 3)))
     with pytest.raises(UsageError, match="is a code"):
-        Classifier.from_stack(stack, CLASSES, Pooling((2,)))
-    Classifier.from_stack(stack, CLASSES, Pooling((1,)))
+        Classifier.from_stack(stack, CLASSES, SpatialPyramid((2,)))
+    Classifier.from_stack(stack, CLASSES, SpatialPyramid((1,)))

@@ -8,21 +8,21 @@ import torch
 from convdbn.energy import BoltzmannMachine, pooled
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.models.compose import composed
-from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_rbm, doubled, rbm
 from convdbn.models.stack import Stack, load
-from convdbn.recipes import Layer, Recipe
+from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling import exact
 
-FIELDS = {"batch": 50, "momentum_end": 0.0, "centring": "data"}
+FIELDS = {"batch": 50, "momentum_end": 0.0, "centering": "data"}
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def randomised(*machines):
+def randomized(*machines):
     for index, machine in enumerate(machines):
         for parameter in machine.double().parameters():
             parameter.data.normal_(0, 0.8, generator=seeded(index))
@@ -30,7 +30,7 @@ def randomised(*machines):
 
 
 def stacked(*machines, picture):
-    return Stack(build_transform([]), randomised(*machines), picture)
+    return Stack(build_transform([]), randomized(*machines), picture)
 
 
 def bars(count=400):
@@ -42,7 +42,7 @@ def bars(count=400):
 
 
 def recipe(*filters, updates=600, rate=0.2, **general):
-    layers = tuple(Layer(filters=n, updates=updates, rate=rate, **FIELDS) for n in filters)
+    layers = tuple(LayerSettings(filters=n, updates=updates, rate=rate, **FIELDS) for n in filters)
     return Recipe(layers=layers, held_out=0, **general)
 
 
@@ -57,12 +57,12 @@ def conditional(machine, wanted, **given):
 @torch.no_grad()
 def test_conditionals_of_doubled_machines_are_those_of_the_paper():
     """Salakhutdinov and Hinton (2009), equations 17 to 20."""
-    (below,) = randomised(doubled(rbm(4, 3), below=True))
+    (below,) = randomized(doubled(rbm(4, 3), below=True))
     w, b, c = below.links[0].weight, below.units[0].bias, below.units[1].bias
     v, h = torch.tensor([1.0, 0, 1, 1]).double(), torch.tensor([0.0, 1, 1]).double()
     torch.testing.assert_close(conditional(below, 1, x0=v, x2=v), (2 * w @ v + c).sigmoid())
     torch.testing.assert_close(conditional(below, 0, x1=h), (h @ w + b).sigmoid())
-    (above,) = randomised(doubled(rbm(4, 3), below=False))
+    (above,) = randomized(doubled(rbm(4, 3), below=False))
     torch.testing.assert_close(conditional(above, 1, x0=v), (w @ v + c).sigmoid())
     torch.testing.assert_close(conditional(above, 0, x1=h, x2=h), (2 * h @ w + b).sigmoid())
 
@@ -125,7 +125,7 @@ def test_features_while_layers_are_doubled_see_the_picture_twice():
 
 
 def test_what_is_shared_comes_back_shared():
-    (machine,) = randomised(doubled(conv_rbm(1, 2, 2), below=True))
+    (machine,) = randomized(doubled(conv_rbm(1, 2, 2), below=True))
     again = BoltzmannMachine.build(machine.spec())
     assert again.units[0] is again.units[2] and again.links[0] is again.links[1]
     again.double().load_state_dict(machine.state_dict())
@@ -165,11 +165,14 @@ def test_what_is_refused():
         (recipe(4, 3, doubled=True, joint=True), "for two layers or more"),
         (recipe(4, 3, doubled=True, initial="rbm500_mnist"), "for two layers or more"),
         (
-            Recipe(layers=(Layer(kernel=2, pool=1), Layer(kernel=0)), doubled=True),
+            Recipe(layers=(LayerSettings(kernel=2, pool=1), LayerSettings(kernel=0)), doubled=True),
             "all convolutional or all connected",
         ),
-        (Recipe(layers=(Layer(), Layer(labels=True)), doubled=True), "not with labels"),
-        (Recipe(layers=(Layer(), Layer(visible="gaussian")), doubled=True), "need visible: bernoulli"),
+        (Recipe(layers=(LayerSettings(), LayerSettings(labels=True)), doubled=True), "not with labels"),
+        (
+            Recipe(layers=(LayerSettings(), LayerSettings(visible="gaussian")), doubled=True),
+            "need visible: bernoulli",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             GreedyTraining(plan, bars()).run()

@@ -7,7 +7,7 @@ from small import FALSE_ALARM, generator, p_value
 from convdbn.errors import UsageError
 from convdbn.images import build_transform
 from convdbn.models.generate import generate, one_hot
-from convdbn.models.machines import conv_rbm, dbm, labelled_rbm, rbm
+from convdbn.models.machines import conv_rbm, dbm, labeled_rbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.sampling import exact
 
@@ -102,8 +102,8 @@ def test_a_label_draws_what_the_model_draws_given_it(kind, begin):
     """A chi-square test of all pictures that there can be, for each class, in two frames; a right sampler fails one
     of the 36 tests with a probability of at most .0036 over seeds."""
     machines = {
-        "rbm": [labelled_rbm(9, 4, 3)],
-        "dbn": [rbm(9, 4), labelled_rbm(4, 4, 3)],
+        "rbm": [labeled_rbm(9, 4, 3)],
+        "dbn": [rbm(9, 4), labeled_rbm(4, 4, 3)],
         "dbm": [dbm(9, [4, 2], 3)],
     }
     stack = model(*machines[kind])
@@ -124,7 +124,7 @@ def test_a_label_draws_what_the_model_draws_given_it(kind, begin):
 
 
 def test_labels_of_every_class_stand_in_rows():
-    stack = model(labelled_rbm(9, 4, 3))
+    stack = model(labeled_rbm(9, 4, 3))
     assert torch.equal(one_hot(stack, "all", 2).argmax(1), torch.tensor([0, 0, 1, 1, 2, 2]))
     assert torch.equal(one_hot(stack, 1, 2), torch.tensor([[0.0, 1, 0]] * 2))
     for label in (-1, 3, "al"):

@@ -7,16 +7,16 @@ import torch
 
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.models.classifier import Classifier
-from convdbn.models.greedy import GreedyTraining
 from convdbn.models.machines import conv_dbm, dbm
-from convdbn.models.pooling import Pooling
+from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack, load
-from convdbn.recipes import Layer, Recipe
+from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling import exact
-from convdbn.visual import project
+from convdbn.visual import projections
 
-DENSE = {"batch": 50, "phase": "pcd", "centring": "data", "momentum_end": 0.0, "sample_input": True}
+DENSE = {"batch": 50, "phase": "pcd", "centering": "data", "momentum_end": 0.0, "sample_input": True}
 
 
 def seeded(seed=0):
@@ -33,7 +33,7 @@ def bars(count=400, side=3):
 
 
 def recipe(*layers, **general):
-    return Recipe(layers=tuple(Layer(**layer) for layer in layers), joint=True, held_out=0, **general)
+    return Recipe(layers=tuple(LayerSettings(**layer) for layer in layers), joint=True, held_out=0, **general)
 
 
 def trained(chosen, images, **options):
@@ -82,7 +82,7 @@ def test_the_top_layer_changes_what_the_lower_one_makes_of_a_picture():
     assert [info.receptive_field for info in stack.feature_info] == [4, 6]
     machine.units[2].bias.data += 3
     assert not torch.allclose(stack.features(x)[0], lower, atol=1e-3)
-    assert project.linear_combination(stack, 2).shape == (4, 1, 6, 6)
+    assert projections.linear_combination(stack, 2).shape == (4, 1, 6, 6)
 
 
 def test_a_convolutional_one_trains_and_comes_back_from_its_file(tmp_path):
@@ -113,14 +113,14 @@ def test_what_is_refused():
         trained(mixed, bars())
     stack = Stack(build_transform([]), [dbm(9, [4, 3])], (1, 3, 3))
     with pytest.raises(UsageError, match="are taken whole"):
-        Classifier.from_stack(stack, ["a", "b"], Pooling())
+        Classifier.from_stack(stack, ["a", "b"], SpatialPyramid())
 
 
 def test_a_deep_machine_begins_as_the_model_below_it(tmp_path):
     """With nothing but faint noise above, the likelihood is that of the machine that it began with."""
     images = bars()
     x = images[range(len(images))].flatten(1).round()
-    plan = Recipe(layers=(Layer(**dict(DENSE, filters=6, updates=600, rate=0.3)),), held_out=0)
+    plan = Recipe(layers=(LayerSettings(**dict(DENSE, filters=6, updates=600, rate=0.3)),), held_out=0)
     below = trained(plan, images, folder=tmp_path / "below").machines[0]
     fields = dict(DENSE, filters=6, updates=1, rate=1e-9, weight_std=1e-4)
     deep = recipe(fields, dict(fields, filters=4), initial=str(tmp_path / "below"))

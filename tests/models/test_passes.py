@@ -7,7 +7,7 @@ from convdbn.energy import Conv
 from convdbn.images import build_transform
 from convdbn.models.geometry import receptive_field
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
-from convdbn.models.passes import downward, laid_out, places, unpooled, upward
+from convdbn.models.passes import as_maps, downward, places, spread_over_blocks, upward
 from convdbn.models.stack import Stack
 from convdbn.sampling.exact import states
 from convdbn.sampling.gibbs import mode
@@ -163,7 +163,7 @@ def test_downwards_a_state_becomes_the_pixels_that_it_sees(name):
 def test_unpooled_every_unit_of_a_block_has_its_share():
     stack = STACKS["blocks of 2 and 3"]()
     x = torch.rand(2, 2, 2, 3, generator=seeded(), dtype=torch.float64)
-    spread = unpooled(stack, 2, x)
+    spread = spread_over_blocks(stack, 2, x)
     assert spread.shape == (2, 2, 6, 9)
     assert torch.equal(spread[:, :, 3:6, 6:9], (x[:, :, 1:, 2:] / 9).expand(-1, -1, 3, 3))
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(spread, 3) * 9, x)
@@ -172,9 +172,9 @@ def test_unpooled_every_unit_of_a_block_has_its_share():
 def test_vectors_are_given_back_their_height_and_width():
     stack = stack_of(conv_rbm(1, 3, 3, pool=2), rbm(3 * 2 * 4, 5), picture=(1, 6, 10))
     maps = torch.rand(2, 3, 2, 4, generator=seeded())
-    assert torch.equal(laid_out(stack, 1, maps.flatten(1)), maps)
-    assert torch.equal(laid_out(stack, 0, torch.ones(2, 60)), torch.ones(2, 1, 6, 10))
-    assert laid_out(stack, 2, torch.ones(2, 5)).shape == (2, 5)
+    assert torch.equal(as_maps(stack, 1, maps.flatten(1)), maps)
+    assert torch.equal(as_maps(stack, 0, torch.ones(2, 60)), torch.ones(2, 1, 6, 10))
+    assert as_maps(stack, 2, torch.ones(2, 5)).shape == (2, 5)
 
 
 def test_the_deep_machine_downwards_against_enumeration():

@@ -18,7 +18,7 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def randomised(stack, seed=0, scale=1.0):
+def randomized(stack, seed=0, scale=1.0):
     generator = seeded(seed)
     with torch.no_grad():
         for parameter in stack.parameters():
@@ -32,7 +32,7 @@ def conv_stack(transform=(), visible=1, picture=(1, 16, 16)):
         conv_rbm(visible, 4, 3, pool=2),
         conv_rbm(4, 5, 2, pool=3),
     ]
-    return randomised(Stack(build_transform(transform), machines, picture))
+    return randomized(Stack(build_transform(transform), machines, picture))
 
 
 def pictures(*shape, seed=1):
@@ -45,13 +45,13 @@ WHITE = [{"kind": "whiten", "cutoff": 0.4}, {"kind": "local_contrast", "size": 3
 
 def stacks_and_pictures():
     yield "plain", conv_stack(), pictures(9, 1, 16, 22)
-    yield "colour", conv_stack(visible=3), pictures(9, 3, 16, 16)
+    yield "color", conv_stack(visible=3), pictures(9, 3, 16, 16)
     yield "contrast", conv_stack(CONTRAST, visible=Gaussian(1)), pictures(9, 1, 20, 14)
     yield "white", conv_stack(WHITE, visible=Gaussian(1)), pictures(9, 1, 16, 22)
     dense = [rbm(60, 7), rbm(7, 3)]
-    yield "dense", randomised(Stack(build_transform([]), dense, (1, 6, 10))), pictures(9, 1, 6, 10)
+    yield "dense", randomized(Stack(build_transform([]), dense, (1, 6, 10))), pictures(9, 1, 6, 10)
     mixed = Stack(build_transform([]), [conv_rbm(1, 4, 3), rbm(4 * 2 * 4, 6)], (1, 6, 10))
-    yield "mixed", randomised(mixed), pictures(9, 1, 6, 10)
+    yield "mixed", randomized(mixed), pictures(9, 1, 6, 10)
 
 
 every_stack = pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_features_by_hand():
 
 
 def test_dense_features_by_hand():
-    stack = randomised(Stack(build_transform([]), [rbm(Gaussian(12), 5), rbm(5, 3)], (1, 3, 4)))
+    stack = randomized(Stack(build_transform([]), [rbm(Gaussian(12), 5), rbm(5, 3)], (1, 3, 4)))
     stack.machines[0].units[0].set_scale(0.5)
     x = pictures(4, 1, 3, 4)
     first, second = stack.machines
@@ -175,7 +175,7 @@ def test_receptive_field_and_reduction_by_touching_single_pixels(layers):
     for kernel, pool in layers:
         machines.append(conv_rbm(below, 3, kernel, pool=pool).double())
         below = 3
-    stack = randomised(Stack(build_transform([]), machines, (1, 1, 1)), scale=0.5)
+    stack = randomized(Stack(build_transform([]), machines, (1, 1, 1)), scale=0.5)
     side = next(s for s in range(20, 60) if output_side(s, [Geometry((k, k), p) for k, p in layers], 0))
     x = pictures(1, 1, side, side).double().repeat(side, 1, 1, 1)  # batches of one shape round alike
     touched = x.clone()
@@ -237,7 +237,7 @@ def test_pictures_smaller_than_the_filters(size, trim):
         conv_stack().features(pictures(1, 1, *size), trim=trim)
 
 
-def test_trim_takes_the_centre():
+def test_trim_takes_the_center():
     stack, x = conv_stack(), pictures(3, 1, 19, 23)
     trimmed = stack.features(x, trim=True)
     inner = stack.features(x[:, :, 1:17, 0:22])
@@ -265,7 +265,7 @@ def test_values_outside_the_unit_interval_with_bernoulli_visibles(value):
 
 
 def test_dense_stacks_take_one_size():
-    stack = randomised(Stack(build_transform([]), [rbm(60, 7)], (1, 6, 10)))
+    stack = randomized(Stack(build_transform([]), [rbm(60, 7)], (1, 6, 10)))
     with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 60\)"):
         stack.features(pictures(2, 1, 8, 8))
 
@@ -314,7 +314,7 @@ def test_a_layer_runs_on_the_meta_device():
 
 def test_sizes_of_non_square_filters():
     """`conv_rbm` takes them: heights and widths then divide differently."""
-    stack = randomised(Stack(build_transform([]), [conv_rbm(1, 3, (3, 4), pool=2)], (1, 8, 9)))
+    stack = randomized(Stack(build_transform([]), [conv_rbm(1, 3, (3, 4), pool=2)], (1, 8, 9)))
     assert stack.features(pictures(2, 1, 8, 9))[0].shape == (2, 3, 3, 3)
     with pytest.raises(DataError, match="heights 8, widths 9 or 11"):
         stack.features(pictures(2, 1, 8, 10))

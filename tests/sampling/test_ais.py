@@ -15,20 +15,20 @@ BETAS = torch.linspace(0, 1, 201, dtype=torch.float64)
 
 
 @torch.no_grad()
-def estimated(machine, shapes, colour=None):
+def estimated(machine, shapes, color=None):
     samples = exact.sample(machine, shapes, RUNS, generator=generator(1))
     base = base_means(machine, exact.sample(machine, shapes, 100, generator=generator(2))[0])
-    return log_z(machine, base, samples, generator=generator(3), betas=BETAS, colour=colour)
+    return log_z(machine, base, samples, generator=generator(3), betas=BETAS, color=color)
 
 
 @pytest.mark.parametrize("name", DISCRETE)
-@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize("color", [0, 1])
 @torch.no_grad()
-def test_both_directions_find_log_z_within_their_bounds(name, colour):
+def test_both_directions_find_log_z_within_their_bounds(name, color):
     """Three standard errors, by the estimate's own reckoning: false alarm 0.3 % for each direction, fixed seeds."""
     machine, shapes = make(name)
     truth = float(exact.log_z(machine, shapes))
-    found = estimated(machine, shapes, colour)
+    found = estimated(machine, shapes, color)
     assert found.forward.low < truth < found.forward.high
     assert found.reverse.low < truth < found.reverse.high
     assert found.trusted and abs(found.gap) < 0.1

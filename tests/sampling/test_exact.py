@@ -19,8 +19,8 @@ def test_log_z_of_an_rbm_by_loops():
         for h in itertools.product([0.0, 1.0], repeat=3):
             x, y = torch.tensor(v).double(), torch.tensor(h).double()
             total += math.exp(float(y @ w @ x + b @ x + c @ y))
-    for colour in (0, 1):
-        assert float(exact.log_z(machine, shapes, colour)) == pytest.approx(math.log(total), abs=1e-12)
+    for color in (0, 1):
+        assert float(exact.log_z(machine, shapes, color)) == pytest.approx(math.log(total), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", DISCRETE)
@@ -35,7 +35,7 @@ def test_likelihood_is_the_marginal_of_the_joint(name):
 
 @torch.no_grad()
 def test_exact_draws_have_exact_means():
-    machine, shapes = make("labelled_pooled_rbm")
+    machine, shapes = make("labeled_pooled_rbm")
     joint, p = exact.probabilities(machine, shapes)
     drawn = exact.sample(machine, shapes, 100_000, generator=generator())
     for x, states in zip(drawn, joint, strict=True):

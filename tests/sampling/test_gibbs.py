@@ -12,7 +12,7 @@ from small import DISCRETE, FALSE_ALARM, codes, generator, make, p_value, state_
 from torch.nn import functional as F
 
 from convdbn.energy import Bernoulli, BlockSoftmax, Conv, Gaussian, State
-from convdbn.fast.build import library
+from convdbn.ops.build import library
 from convdbn.sampling import exact
 from convdbn.sampling.gibbs import draw, gibbs, mean, mean_field, mode, start, sweep, update
 
@@ -62,7 +62,7 @@ def test_five_percent_wrong_temperature_is_caught(built, name):
 
 def test_one_temperature_for_each_chain():
     """Half the chains at beta 1, half at beta .5, in one batch: each half keeps its own exact distribution."""
-    machine, shapes = make("labelled_pooled_rbm")
+    machine, shapes = make("labeled_pooled_rbm")
     with torch.no_grad():
         joint, _ = exact.probabilities(machine, shapes)
         laws = [exact.probabilities(machine, shapes, beta)[1] for beta in (1.0, 0.5)]
@@ -110,7 +110,7 @@ def planted(machine, layer, kind):
     return machine
 
 
-@pytest.mark.parametrize("name", ["pooled_rbm", "labelled_pooled_rbm"])
+@pytest.mark.parametrize("name", ["pooled_rbm", "labeled_pooled_rbm"])
 def test_unflipped_kernel_is_caught(name):
     machine, shapes = make(name)
     wrong = Unflipped(*machine.links[0].weight.shape[1::-1], 2)
@@ -132,7 +132,7 @@ def test_bias_counted_twice_is_caught(name):
     assert drift(planted(machine, 0, BiasTwice), shapes) < FALSE_ALARM
 
 
-@pytest.mark.parametrize("name", ["rbm", "pooled_rbm", "labelled_rbm", "conv_dbm"])
+@pytest.mark.parametrize("name", ["rbm", "pooled_rbm", "labeled_rbm", "conv_dbm"])
 def test_means_passed_as_samples_are_caught(name):
     machine, shapes = make(name)
 
@@ -198,7 +198,7 @@ def test_a_wrong_gaussian_scale_is_caught():
 
 
 def test_clamped_layers_and_pixels_stay_and_the_rest_follows_the_exact_conditional():
-    machine, shapes = make("labelled_pooled_rbm")
+    machine, shapes = make("labeled_pooled_rbm")
     mask = torch.zeros(1, 3, 3, dtype=torch.bool)
     mask[0, :2] = True
     with torch.no_grad():
@@ -215,12 +215,12 @@ def test_clamped_layers_and_pixels_stay_and_the_rest_follows_the_exact_condition
     assert p_value(codes(free), codes(states), law) < FALSE_ALARM
 
 
-@pytest.mark.parametrize("name", ["rbm", "pooled_rbm", "labelled_rbm"])
-def test_mean_field_is_exact_where_the_free_layers_are_of_one_colour(name):
+@pytest.mark.parametrize("name", ["rbm", "pooled_rbm", "labeled_rbm"])
+def test_mean_field_is_exact_where_the_free_layers_are_of_one_color(name):
     machine, shapes = make(name)
     with torch.no_grad():
         joint, p = exact.probabilities(machine, shapes)
-        given = {0: True, 2: True} if name == "labelled_rbm" else {0: True}
+        given = {0: True, 2: True} if name == "labeled_rbm" else {0: True}
         index = 37 % len(p)
         fixed = tuple(x[index : index + 1] if layer in given else None for layer, x in enumerate(joint))
         means = mean_field(machine, start(machine, fixed), clamp=given)
@@ -244,8 +244,8 @@ def test_mean_field_never_lowers_the_bound():
     state = start(machine, (v, None, None))
     values = [bound(state)]
     for _ in range(10):
-        for colour in (1, 0):
-            state = update(machine, state, colour, mean, clamp={0: True})
+        for color in (1, 0):
+            state = update(machine, state, color, mean, clamp={0: True})
             values.append(bound(state))
     assert all(later >= earlier - 1e-12 for earlier, later in itertools.pairwise(values))
     assert values[0] < values[-1] <= float(exact_value)

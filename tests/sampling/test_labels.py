@@ -8,7 +8,7 @@ from convdbn.sampling import exact
 from convdbn.sampling.labels import label_logits
 
 
-@pytest.mark.parametrize("name", ["labelled_rbm"])
+@pytest.mark.parametrize("name", ["labeled_rbm"])
 def test_labels_are_inferred_exactly_and_so_is_the_gradient(name):
     machine, shapes = make(name)
     joint, _ = exact.probabilities(machine, shapes)

@@ -45,7 +45,7 @@ def test_a_swap_by_the_wrong_sign_is_caught(monkeypatch):
 
 
 @torch.no_grad()
-def test_swaps_move_whole_states_within_a_chain_and_only_between_neighbours():
+def test_swaps_move_whole_states_within_a_chain_and_only_between_neighbors():
     """Marks that the coupling does not see: replica r of chain c carries 10 r + c in a unit without weights."""
     machine, shapes = make("rbm")
     machine.links[0].weight[:, 0] = 0

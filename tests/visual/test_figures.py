@@ -11,7 +11,7 @@ from convdbn.energy import Gaussian
 from convdbn.images import build_transform
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
-from convdbn.visual import figures, project
+from convdbn.visual import figures, projections
 
 
 def seeded(seed=0):
@@ -47,16 +47,16 @@ class TestTiles:
         assert int(covered.sum()) == 5 * 6
 
     def test_scale(self):
-        """Zero is grey, the largest magnitude black or white, each picture by its own."""
+        """Zero is gray, the largest magnitude black or white, each picture by its own."""
         pictures = torch.zeros(3, 1, 1, 3)
         pictures[0, 0, 0] = torch.tensor([-2.0, 0.0, 1.0])
         pictures[1, 0, 0] = torch.tensor([0.0, 0.001, 0.0005])
         sheet = figures.tiles(pictures, columns=1, gap=1)[..., 0]
         assert sheet[0].tolist() == [0.0, 0.5, 0.75]
         assert sheet[2].tolist() == pytest.approx([0.5, 1.0, 0.75])
-        assert sheet[4].tolist() == [0.5, 0.5, 0.5]  # all zero: grey, not a division by zero
+        assert sheet[4].tolist() == [0.5, 0.5, 0.5]  # all zero: gray, not a division by zero
 
-    def test_colours_are_scaled_together(self):
+    def test_colors_are_scaled_together(self):
         picture = torch.tensor([4.0, -2.0, 0.0]).view(1, 3, 1, 1)
         assert figures.tiles(picture)[0, 0].tolist() == [1.0, 0.25, 0.5]
 
@@ -101,7 +101,7 @@ class TestFilterGrids:
         shown = torch.as_tensor(figure.axes[0].images[0].get_array())
         assert shown.tolist() == [[0, 0, 1, 0, 0], [0, 0, 1, 0, 0]]
 
-    def test_colour_filters_are_shown_in_colour_and_other_channels_as_their_mean(self):
+    def test_color_filters_are_shown_in_color_and_other_channels_as_their_mean(self):
         figure = figures.filter_grids([torch.randn(4, 3, 5, 5, generator=seeded())], ["t"])
         assert figure.axes[0].images[0].get_array().shape[-1] == 3
         pictures = torch.ones(1, 2, 1, 1)
@@ -174,13 +174,13 @@ def painted(maps, filters, block):
 class TestLinearCombination:
     def test_layer_1_is_its_filters(self):
         stack = stack_of(conv_rbm(3, 4, 5), picture=(3, 12, 12))
-        assert torch.equal(project.linear_combination(stack, 1), weights(stack, 0))
+        assert torch.equal(projections.linear_combination(stack, 1), weights(stack, 0))
 
     @pytest.mark.parametrize(("pool", "kernels", "channels"), [(2, (3, 2), 1), (1, (3, 2), 2), (3, (2, 3), 1)])
     def test_layer_2_against_a_loop(self, pool, kernels, channels):
         lower, upper = conv_rbm(channels, 3, kernels[0], pool=pool), conv_rbm(3, 4, kernels[1])
         stack = stack_of(lower, upper, picture=(channels, 20, 20))
-        found = project.linear_combination(stack, 2)
+        found = projections.linear_combination(stack, 2)
         side = kernels[1] * pool + kernels[0] - 1
         assert found.shape == (4, channels, side, side)
         torch.testing.assert_close(found, painted(weights(stack, 1), weights(stack, 0), pool), rtol=1e-4, atol=1e-5)
@@ -188,14 +188,14 @@ class TestLinearCombination:
     def test_a_picture_is_as_large_as_what_the_unit_sees(self):
         """Of one unit of the detection layer, before its own pooling."""
         stack = stack_of(conv_rbm(1, 3, 5, pool=2), conv_rbm(3, 4, 3, pool=1), picture=(1, 20, 20))
-        assert project.linear_combination(stack, 2).shape[-1] == stack.feature_info[1].receptive_field
+        assert projections.linear_combination(stack, 2).shape[-1] == stack.feature_info[1].receptive_field
 
     def test_layer_3_cuts_negative_weights_at_every_step(self):
         machines = conv_rbm(1, 3, 3, pool=2), conv_rbm(3, 4, 2, pool=2), conv_rbm(4, 5, 2, pool=1)
         stack = stack_of(*machines, picture=(1, 40, 40))
         first, second, third = (weights(stack, depth) for depth in range(3))
         expected = painted(painted(third, second, 2), first, 2)
-        torch.testing.assert_close(project.linear_combination(stack, 3), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(projections.linear_combination(stack, 3), expected, rtol=1e-4, atol=1e-5)
 
     def test_planted_weights(self):
         """One weight leads to one filter at one place, a negative one nowhere."""
@@ -209,14 +209,14 @@ class TestLinearCombination:
         expected = torch.zeros(5, 5)
         for y, x in ((2, 0), (2, 1), (3, 0), (3, 1)):
             expected[y : y + 2, x : x + 2] += weights(stack, 0)[0, 0]
-        torch.testing.assert_close(project.linear_combination(stack, 2)[0, 0], expected)
+        torch.testing.assert_close(projections.linear_combination(stack, 2)[0, 0], expected)
 
     def test_it_points_where_the_unit_is_most_sensitive(self):
         """Up to the cut of negative weights the picture is the adjoint of the two links."""
         stack = stack_of(conv_rbm(1, 3, 3, pool=2), conv_rbm(3, 4, 2), picture=(1, 20, 20))
         with torch.no_grad():
             weights(stack, 1).abs_()
-        picture = project.linear_combination(stack, 2)
+        picture = projections.linear_combination(stack, 2)
         x = torch.randn(5, 1, 6, 6, generator=seeded(3))
         through = F.conv2d(F.avg_pool2d(F.conv2d(x, weights(stack, 0)), 2), weights(stack, 1)).flatten(1)
         torch.testing.assert_close(F.conv2d(x, picture).flatten(1), through, rtol=1e-4, atol=1e-4)
@@ -225,21 +225,21 @@ class TestLinearCombination:
         stack = stack_of(conv_rbm(1, 3, 3), conv_rbm(3, 4, 2), picture=(1, 20, 20))
         before = [weights(stack, depth).clone() for depth in (0, 1)]
         for layer in (1, 2):
-            project.linear_combination(stack, layer).zero_()
+            projections.linear_combination(stack, layer).zero_()
         assert all(torch.equal(weights(stack, depth), before[depth]) for depth in (0, 1))
 
     def test_dense_layers_fill_the_picture(self):
         stack = stack_of(rbm(3 * 4 * 5, 6), rbm(6, 2), picture=(3, 4, 5))
-        first = project.linear_combination(stack, 1)
+        first = projections.linear_combination(stack, 1)
         assert torch.equal(first, weights(stack, 0).view(6, 3, 4, 5))
-        second = project.linear_combination(stack, 2)
+        second = projections.linear_combination(stack, 2)
         expected = torch.einsum("un,nchw->uchw", weights(stack, 1).clamp(min=0), first)
         torch.testing.assert_close(second, expected)
 
     def test_a_dense_layer_above_a_convolutional_one(self):
         """Its vector is the pooled maps, 3 of 2 x 4."""
         stack = stack_of(conv_rbm(1, 3, 3, pool=2), rbm(3 * 2 * 4, 5), picture=(1, 6, 10))
-        found = project.linear_combination(stack, 2)
+        found = projections.linear_combination(stack, 2)
         expected = painted(weights(stack, 1).view(5, 3, 2, 4), weights(stack, 0), 2)
         assert found.shape == (5, 1, 6, 10)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -248,12 +248,12 @@ class TestLinearCombination:
     def test_layers_that_are_not_there(self, layer):
         stack = stack_of(conv_rbm(1, 3, 3), conv_rbm(3, 4, 2), picture=(1, 20, 20))
         with pytest.raises(ValueError, match=f"layer={layer}: the model has layers 1 to 2"):
-            project.linear_combination(stack, layer)
+            projections.linear_combination(stack, layer)
 
 
 def test_whole_path_from_stack_to_file(tmp_path):
     stack = stack_of(conv_rbm(Gaussian(1), 6, 5), conv_rbm(6, 5, 3), picture=(1, 20, 20))
-    pictures = [project.linear_combination(stack, layer) for layer in (1, 2)]
+    pictures = [projections.linear_combination(stack, layer) for layer in (1, 2)]
     assert all(math.isfinite(float(x.sum())) and not x.requires_grad for x in pictures)
     path = figures.save(figures.filter_grids(pictures, ["1", "2"]), tmp_path / "a.png")
     assert torch.as_tensor(imread(path)).std() > 0.1

@@ -5,11 +5,11 @@ import torch
 
 from convdbn.energy import Gaussian
 from convdbn.images import ArrayImages, Images, build_transform
+from convdbn.models import extract
 from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.machines import conv_dbm, conv_rbm, rbm
 from convdbn.models.passes import upward
 from convdbn.models.stack import Stack
-from convdbn.readout import extract
 from convdbn.visual.patches import best_patches
 
 
@@ -39,7 +39,7 @@ def stack_of(*machines, picture, transform=()):
 
 
 def two_layers(picture=(1, 12, 14), transform=()):
-    visible = Gaussian(picture[0]) if transform else picture[0]  # what is normalised leaves [0, 1]
+    visible = Gaussian(picture[0]) if transform else picture[0]  # what is normalized leaves [0, 1]
     lower, upper = conv_rbm(visible, 3, (3, 2), pool=2), conv_rbm(3, 4, (2, 3), pool=2)
     return stack_of(lower, upper, picture=picture, transform=transform)
 
@@ -110,7 +110,7 @@ def test_a_search_of_every_position_finds_the_same(make, layer, transform):
     agree(make(transform=TRANSFORMS[transform]), layer, ArrayImages(pictures()), count=3)
 
 
-def test_colour_pictures():
+def test_color_pictures():
     agree(two_layers((3, 12, 14)), 2, ArrayImages(pictures(channels=3)), count=2)
 
 

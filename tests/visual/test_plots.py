@@ -7,7 +7,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
-from convdbn.learning.metrics import COLUMNS, read
+from convdbn.storage.metrics import COLUMNS, read
 from convdbn.visual import figures, plots
 
 
@@ -69,10 +69,10 @@ class TestPanels:
             assert (shown(axis) == 1).all()
 
 
-class TestLabelledRows:
+class TestLabeledRows:
     def test_each_row_is_its_pictures_with_its_name(self):
         rows = [torch.rand(3, 1, 4, 5, generator=seeded(seed)) for seed in range(3)]
-        figure = figures.labelled_rows(rows, ["picture", "seen", "completed"], "halves")
+        figure = figures.labeled_rows(rows, ["picture", "seen", "completed"], "halves")
         assert [axis.get_ylabel() for axis in figure.axes] == ["picture", "seen", "completed"]
         for axis, row in zip(figure.axes, rows, strict=True):
             assert axis.images[0].get_clim() == (0, 255)
@@ -82,16 +82,16 @@ class TestLabelledRows:
         assert figure.texts[0].get_text() == "halves"
         assert inside(figure)
 
-    def test_signed_rows_are_grey_at_zero_each_by_its_own(self):
+    def test_signed_rows_are_gray_at_zero_each_by_its_own(self):
         rows = [torch.tensor([-1.0, 0.0, 0.5]).view(3, 1, 1, 1), torch.tensor([-4.0, 0.0, 2.0]).view(3, 1, 1, 1)]
-        figure = figures.labelled_rows(rows, ["a", "b"])
+        figure = figures.labeled_rows(rows, ["a", "b"])
         for axis in figure.axes:
             assert shown(axis)[0, ::2].tolist() == [0, 128, 191]
 
     @pytest.mark.parametrize(("count", "height", "width"), [(1, 4, 4), (2, 30, 10), (16, 28, 28), (3, 10, 40)])
     def test_nothing_is_cut_off_or_lies_on_another(self, count, height, width):
         rows = [torch.rand(count, 1, height, width, generator=seeded())] * 3
-        figure = figures.labelled_rows(rows, ["layer 2, unit 127"] * 3, "a title")
+        figure = figures.labeled_rows(rows, ["layer 2, unit 127"] * 3, "a title")
         assert inside(figure)
         boxes = [axis.get_window_extent() for axis in figure.axes]
         assert boxes[0].y0 > boxes[1].y1 and boxes[1].y0 > boxes[2].y1
@@ -99,28 +99,28 @@ class TestLabelledRows:
         assert drawn == pytest.approx((count * (width + 1) - 1) / height, rel=0.05)  # pixels stay nearly square
 
     def test_a_large_picture_has_its_pixels(self):
-        figure = figures.labelled_rows([torch.rand(1, 1, 300, 600, generator=seeded())], ["a"])
+        figure = figures.labeled_rows([torch.rand(1, 1, 300, 600, generator=seeded())], ["a"])
         assert figure.axes[0].get_position().width * figure.get_figwidth() == pytest.approx(600 / figures.DPI)
 
-    def test_colour_pictures(self):
-        figure = figures.labelled_rows([torch.rand(2, 3, 4, 4, generator=seeded())], ["a"])
+    def test_color_pictures(self):
+        figure = figures.labeled_rows([torch.rand(2, 3, 4, 4, generator=seeded())], ["a"])
         assert shown(figure.axes[0]).shape == (4, 9, 3)
 
     def test_a_name_for_each(self):
         with pytest.raises(ValueError, match="zip"):
-            figures.labelled_rows([torch.rand(1, 1, 2, 2)], ["one", "too many"])
+            figures.labeled_rows([torch.rand(1, 1, 2, 2)], ["one", "too many"])
 
 
 class TestOverlays:
-    def test_maps_lie_over_grey_pictures(self):
+    def test_maps_lie_over_gray_pictures(self):
         pictures = torch.rand(2, 3, 4, 4, generator=seeded())
         maps = torch.rand(2, 3, 4, 4, generator=seeded(1))
         figure = figures.overlays(pictures, maps, ["unit 7", "unit 9", "unit 4"])
         rows = figure.axes[:4]
         assert [axis.get_ylabel() for axis in rows] == ["picture", "unit 7", "unit 9", "unit 4"]
-        grey = (255 * pictures.mean(1)).round().byte()
+        gray = (255 * pictures.mean(1)).round().byte()
         for axis in rows:
-            assert torch.equal(shown(axis)[:, :4], grey[0]) and torch.equal(shown(axis)[:, 5:], grey[1])
+            assert torch.equal(shown(axis)[:, :4], gray[0]) and torch.equal(shown(axis)[:, 5:], gray[1])
         assert len(rows[0].images) == 1
         for unit, axis in enumerate(rows[1:]):
             torch.testing.assert_close(shown(axis, 1)[:, 5:], maps[1, unit], check_dtype=False)
@@ -157,9 +157,9 @@ class TestCurves:
         assert inside(figure)
 
     def test_layers_are_told_apart_with_any_kind_of_sight(self):
-        """By colour (Okabe and Ito) and by the stroke of the line."""
+        """By color (Okabe and Ito) and by the stroke of the line."""
         lines = plots.curves(metrics(layers=4)).axes[0].lines
-        assert [to_hex(line.get_color()).upper() for line in lines] == list(plots.COLOURS[:4])
+        assert [to_hex(line.get_color()).upper() for line in lines] == list(plots.COLORS[:4])
         assert len({line.get_linestyle() for line in lines}) == 4
 
     def test_rows_of_a_file(self, tmp_path):

@@ -14,8 +14,8 @@ import convdbn
 from convdbn import cli, recipes
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages
-from convdbn.models.greedy import GreedyTraining
-from convdbn.visual import figures, project
+from convdbn.learning.greedy import GreedyTraining
+from convdbn.visual import figures, projections
 
 reader = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator",
@@ -80,12 +80,12 @@ def test_filters_at_the_start_every_tenth_and_the_end(tmp_path, chosen, pictures
         tenths = [updates // 10 * tenth for tenth in range(1, 11)]
         assert steps == [1, *(min(s for s in STEPS[layer - 1] if s >= tenth) for tenth in tenths)]
         last = np.asarray(Image.open(io.BytesIO(drawn[-1].encoded_image_string)).convert("L"), dtype=float) / 255
-        expected = figures.tiles(project.linear_combination(model, layer)).nan_to_num(nan=1)[..., 0]
+        expected = figures.tiles(projections.linear_combination(model, layer)).nan_to_num(nan=1)[..., 0]
         np.testing.assert_allclose(last, expected.numpy(), atol=1 / 255)
         assert drawn[0].encoded_image_string != drawn[-1].encoded_image_string
 
 
-def test_colour_and_layers_trained_together(tmp_path, chosen):
+def test_color_and_layers_trained_together(tmp_path, chosen):
     pictures = ArrayImages(torch.rand(8, 3, 12, 12, generator=torch.Generator().manual_seed(0)))
     joint = recipes.load(tmp_path / "tiny.yaml", **TINY | {"updates": 4}, joint=True)
     trained(joint, pictures, tmp_path)

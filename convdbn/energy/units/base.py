@@ -1,0 +1,129 @@
+"""The kinds of units a layer can be made of.
+
+A unit knows only the field that reaches it from its neighbors. With own energy U, a layer x in a field f has the
+density exp(<f, x> - U(x)) / exp(log_norm(f)), from which one law follows that every unit here obeys:
+
+    mean(f) = d log_norm(f) / d f        log_norm(f) = log sum_x (or integral) exp(<f, x> - U(x))
+
+Fields and states share a shape: `(B, n)` for dense layers, `(B, n, H, W)` for convolutional ones. Units hold one bias
+for each of their n units or maps and no spatial size, so what was trained on patches runs on whole images.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from convdbn.errors import DataError
+
+
+class Unit(nn.Module, ABC):
+    """A layer of `n` units (dense) or `n` maps of units (convolutional) with a bias each."""
+
+    kind: ClassVar[str]
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """Lowest and highest state of a unit."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        if n < 1:
+            raise ValueError(f"n={n}: a layer needs at least one unit")
+        self.n = n
+        self.bias = nn.Parameter(torch.zeros(n))
+
+    def spec(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON."""
+        return {"kind": self.kind, "n": self.n}
+
+    def energy(self, x: Tensor) -> Tensor:
+        """U(x), own energy without any field: `(B, ...)` to `(B,)`."""
+        return -x.flatten(2).sum(2) @ self.bias if x.ndim > 2 else -x @ self.bias
+
+    def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters that learn, each with what is compared for its numbers, `(B, numbers)`: minus the gradient of
+        own energy but for terms that hold no x. `field` gives the one that reaches the layer."""
+        bias = self.bias
+        if not bias.requires_grad:
+            return []
+        x = self.to_links(x)
+        return [(bias, x if x.ndim == 2 else x.sum((2, 3)))]
+
+    def to_links(self, x: Tensor) -> Tensor:
+        """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
+        return x
+
+    @abstractmethod
+    def log_norm(self, field: Tensor) -> Tensor:
+        """Logarithm of the normalizer, summed over the layer: `(B, ...)` to `(B,)`."""
+
+    @abstractmethod
+    def mean(self, field: Tensor) -> Tensor:
+        """Expected state, same shape as the field."""
+
+    def pooling_mean(self, field: Tensor) -> Tensor:
+        """Expected state of the layer's pooling units, which are the units themselves where nothing is pooled."""
+        return self.mean(field)
+
+    @abstractmethod
+    def field_for(self, mean: Tensor) -> Tensor:
+        """The inverse of `mean`: a field in which the expected state is this one, inside the units' range."""
+
+    @abstractmethod
+    def mode(self, field: Tensor) -> Tensor:
+        """Most probable state, same shape as the field."""
+
+    @abstractmethod
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`mean(field)` and a draw, each in the shape of the field."""
+
+    def sample(self, field: Tensor, *, generator: torch.Generator) -> Tensor:
+        """A draw, same shape as the field."""
+        return self.mean_and_sample(field, generator=generator)[1]
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        """Every state of one layer of this shape (without the batch): `(S, *shape)`."""
+        raise ValueError(f"{self.kind} units cannot be enumerated: keep them in the color that is summed exactly")
+
+    def check(self, x: Tensor, what: str) -> None:
+        """Refuse pictures or maps `x` (named `what` in the message) that this layer cannot show."""
+        if x.ndim not in (2, 4) or x.shape[1] != self.n:
+            dense = x.ndim == 2
+            taken = f"(batch, {self.n})" if dense else f"(batch, {self.n}) or (batch, {self.n}, height, width)"
+            remedy = "resize the pictures to so many values" if dense else f"convert them to {self.n} channel(s)"
+            raise DataError(
+                f"{what} has shape {tuple(x.shape)}, the model takes {taken}: {remedy}, or train a model on such "
+                "pictures"
+            )
+        low, high = (float(extreme) for extreme in x.aminmax())  # one pass, which NaN comes through
+        if not math.isfinite(low) or not math.isfinite(high):
+            bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+            raise DataError(f"{what} has a NaN or infinite pixel in picture {bad} of the batch: remove or repair it")
+        if low < self.limits[0] or high > self.limits[1]:
+            raise DataError(
+                f"{what} has values from {low:.4g} to {high:.4g}, {type(self).__name__} units take "
+                f"[{self.limits[0]:g}, {self.limits[1]:g}]: scale the pictures (divide bytes by 255), or give the "
+                "layer Gaussian visibles"
+            )
+
+    def biased(self, field: Tensor) -> Tensor:
+        """Field plus bias."""
+        return field + self.per_unit(self.bias, field)
+
+    @staticmethod
+    def per_unit(values: Tensor, like: Tensor) -> Tensor:
+        """A value per unit `(n,)`, shaped to broadcast over a state."""
+        return values.view(-1, *[1] * (like.ndim - 2))
+
+
+def uniform_like(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers in [0, 1) of this shape, on the device and in the precision of `like`."""
+    return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+
+def product(values: list[float], repeat: int) -> Tensor:
+    """Every combination of `repeat` values, one a row."""
+    grid = torch.cartesian_prod(*[torch.tensor(values)] * repeat)
+    return grid.view(-1, repeat)

@@ -1,0 +1,40 @@
+"""Binary units."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn import ops
+from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.ops.grad import without_gradients
+
+
+class Bernoulli(Unit):
+    """Binary units, x in {0, 1}: U(x) = -<b, x>."""
+
+    kind = "bernoulli"
+    limits = (0.0, 1.0)
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        return F.softplus(self.biased(field)).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        if ops.usable(field):
+            return ops.logistic(field, self.bias, None)[0]
+        return self.biased(field).sigmoid_()
+
+    def field_for(self, mean: Tensor) -> Tensor:
+        return mean.logit() - self.per_unit(self.bias, mean)
+
+    def mode(self, field: Tensor) -> Tensor:
+        return (self.biased(field) > 0).to(field.dtype)
+
+    @without_gradients
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if ops.usable(field):
+            return ops.logistic(field, self.bias, generator)
+        p = self.mean(field)
+        return p, uniform_like(p.shape, p, generator).lt_(p)
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        return product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)

@@ -1,0 +1,44 @@
+"""One unit out of many: labels."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.ops.grad import without_gradients
+
+
+class Categorical(Unit):
+    """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>."""
+
+    kind = "categorical"
+    limits = (0.0, 1.0)
+
+    def log_norm(self, field: Tensor) -> Tensor:
+        return self.biased(field).logsumexp(1, keepdim=True).flatten(1).sum(1)
+
+    def mean(self, field: Tensor) -> Tensor:
+        return self.biased(field).softmax(1)
+
+    def field_for(self, mean: Tensor) -> Tensor:
+        return mean.log() - self.per_unit(self.bias, mean)
+
+    def mode(self, field: Tensor) -> Tensor:
+        return _one_hot(self.biased(field).argmax(1), self.n, field)
+
+    @without_gradients
+    def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        p = self.mean(field)
+        uniform = uniform_like((p.shape[0], 1, *p.shape[2:]), p, generator)
+        # The last edge is left out: rounding could put it below the uniform, and the last unit takes what remains.
+        index = (uniform >= p.cumsum(1)[:, :-1]).sum(1)
+        return p, _one_hot(index, self.n, field)
+
+    def states(self, shape: tuple[int, ...]) -> Tensor:
+        positions = torch.Size(shape[1:]).numel()
+        index = product([float(i) for i in range(self.n)], positions).long()
+        return F.one_hot(index, self.n).transpose(1, 2).reshape(-1, *shape).to(self.bias)
+
+
+def _one_hot(index: Tensor, n: int, like: Tensor) -> Tensor:
+    return torch.zeros_like(like).scatter_(1, index.unsqueeze(1), 1.0)

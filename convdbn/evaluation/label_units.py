@@ -1,0 +1,32 @@
+"""Classification by a model's own label units."""
+
+import torch
+from torch import Tensor
+
+from convdbn.errors import UsageError
+from convdbn.images import Images
+from convdbn.models.extract import streamed
+from convdbn.models.stack import Stack
+from convdbn.sampling.labels import label_logits
+
+
+def label_error(stack: Stack, images: Images) -> float:
+    """Percent of the pictures whose label is not the most probable one of the top machine, given its input; by the
+    lower bound of each class where that has several hidden layers."""
+    top = stack.machines[-1]
+    if top.units[-1].kind != "categorical":
+        raise UsageError("classifier='labels': the model has no label units; train its top layer with labels: true")
+    if images.labels is None:
+        raise UsageError(
+            f"data: {images.name} has no labels; put the pictures of each class into a folder of its own"
+        )
+
+    @torch.no_grad()
+    def logits(batch: Tensor) -> Tensor:
+        x = stack.prepare(batch)
+        for index in range(len(stack.machines) - 1):
+            x = stack.infer(x, index)[-1]
+        return label_logits(top, x.flatten(1))
+
+    predicted = streamed(images, logits).argmax(1)
+    return 100 * float((predicted != images.labels.numpy()).mean())

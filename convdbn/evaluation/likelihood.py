@@ -1,0 +1,113 @@
+"""How probable pictures are under a model, in nats: exactly where that can be had, else by AIS from two sides."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import Bernoulli, BoltzmannMachine, State
+from convdbn.errors import UsageError
+from convdbn.images import Images
+from convdbn.learning.layer_inputs import prepared
+from convdbn.learning.trainer import drawn_bits
+from convdbn.models.stack import Stack
+from convdbn.sampling import ais, exact, tempering
+from convdbn.sampling.bound import pseudo_log_likelihood, unnormalized_stack
+from convdbn.sampling.gibbs import draw, start, update
+
+ENUMERABLE = 16
+"""Hidden units of a restricted machine up to which log Z is summed exactly."""
+FITTED = 10_000
+"""Training pictures whose means the base of AIS takes."""
+TEMPERATURES = 20
+MIXING = 1000
+"""Sweeps of parallel tempering, from the data, before a state counts as the machine's own."""
+CHUNK = 500
+PSEUDO_PIXELS = 10
+"""Pixels of each picture whose conditionals estimate the pseudo-likelihood."""
+
+
+@torch.no_grad()
+def likelihood(
+    stack: Stack, train: Images, test: Images, *, runs: int = ais.RUNS, betas: Tensor | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Mean log-likelihood of the test pictures, or its lower bound where the model has several hidden layers.
+
+    `test_ll` takes log Z from forward AIS, which flatters where runs miss modes; `test_ll_reverse` from reverse AIS,
+    which does not. `se` is the standard error of log Z, `ess` the effective number of `runs`, `trusted` whether the
+    two directions agree within a nat. Restricted machines with few hidden units are enumerated instead. Pixels that
+    Bernoulli units see and that are not 0 or 1 are drawn once, which `pixels` states.
+    """
+    machines = list(stack.machines)
+    generator = torch.Generator(machines[0].units[0].bias.device).manual_seed(seed)
+    if len(machines) > 1 and any(max(kernel) for kernel, _ in stack.geometry):
+        raise UsageError(
+            "likelihood: convolutional layers in a stack share pooling units; take its first layer alone"
+        )
+    data, _ = _visible(stack, train.select(range(min(len(train), FITTED))), generator)
+    unseen, pixels = _visible(stack, test, generator)
+    rows = unseen.split(CHUNK)
+    numerators = [unnormalized_stack(machines, x, generator=generator, downward=stack.generative) for x in rows]
+    for machine in machines[:-1]:
+        data = machine.units[1].sample(machine.field((data, None), 1), generator=generator)
+    bound = len(machines) > 1 or len(machines[-1].units) > 2
+    described = {"pictures": len(unseen), "pixels": pixels, "bound": bound}
+    if isinstance(machines[0].units[0], Bernoulli) and len(machines) == 1 and len(machines[0].units) == 2:
+        estimates = [pseudo_log_likelihood(machines[0], x, generator=generator, pixels=PSEUDO_PIXELS) for x in rows]
+        described["pseudo_log_likelihood"] = float(torch.cat(estimates).double().mean())
+    return described | _log_z(
+        machines[-1], data, float(torch.cat(numerators).double().mean()), runs, betas, generator
+    )
+
+
+def _log_z(
+    machine: BoltzmannMachine,
+    data: Tensor,
+    numerator: float,
+    runs: int,
+    betas: Tensor | None,
+    generator: torch.Generator,
+) -> dict[str, Any]:
+    shapes = machine.shapes(data.shape[1:])
+    if len(shapes) == 2 and isinstance(machine.units[1], Bernoulli) and shapes[1][0] <= ENUMERABLE:
+        log_z = float(exact.log_z(machine, shapes))
+        return {"test_ll": numerator - log_z, "log_z": log_z, "exact": True}
+    samples = model_samples(machine, data, runs, generator=generator)
+    found = ais.log_z(machine, ais.base_means(machine, data), samples, generator=generator, betas=betas)
+    return {
+        "test_ll": numerator - found.forward.log_z,
+        "test_ll_reverse": numerator - found.reverse.log_z,
+        "log_z": found.forward.log_z,
+        "log_z_bounds": [found.forward.low, found.forward.high],
+        "log_z_reverse": found.reverse.log_z,
+        "log_z_reverse_bounds": [found.reverse.low, found.reverse.high],
+        "se": (found.forward.high - found.forward.low) / 6,
+        "ess": found.forward.ess,
+        "ess_reverse": found.reverse.ess,
+        "runs": runs,
+        "trusted": found.trusted,
+        "exact": False,
+    }
+
+
+@torch.no_grad()
+def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, generator: torch.Generator) -> State:
+    """`count` states of the machine itself: parallel tempering for `MIXING` sweeps, from rows of `data`."""
+    index = torch.randint(len(data), (count,), generator=generator, device=data.device)
+    state = start(machine, (data[index], *[None] * (len(machine.units) - 1)))
+    state = update(machine, state, 1, draw(generator))
+    betas = tempering.ladder(TEMPERATURES, like=data)
+    state = tempering.replicas(state, TEMPERATURES)
+    for step in range(MIXING):
+        state = tempering.tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1)
+    return tuple(x[:count] for x in state)
+
+
+def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[Tensor, str]:
+    """Visible states of all pictures, and what became of their pixels."""
+    x = prepared(stack, images)
+    if not isinstance(stack.machines[0].units[0], Bernoulli):
+        return x, "real values: a density, whose nats depend on the scale"
+    if bool(((x == 0) | (x == 1)).all()):
+        return x, "bits, as the transform gives them"
+    return drawn_bits(x, generator=generator), "bits, drawn once with the pixels as probabilities"

@@ -1,0 +1,188 @@
+"""The transforms by name, and pipelines of them."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convdbn.errors import DataError
+from convdbn.images.base import Images, Indices, check_images
+from convdbn.images.transforms.base import Transform, require
+from convdbn.images.transforms.whitening import ZCA, LocalContrast, Whiten
+
+__all__ = [
+    "TRANSFORMS",
+    "ZCA",
+    "Binarize",
+    "Gray",
+    "Invert",
+    "LocalContrast",
+    "Pad",
+    "Pipeline",
+    "Resize",
+    "Transform",
+    "Whiten",
+    "build_transform",
+]
+
+
+class Gray(Transform):
+    """Color to luma, .299, .587, .114 of red, green, blue (ITU-R BT.601); one channel stays as it is."""
+
+    kind = "gray"
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] == 1:
+            return x
+        if x.shape[1] != 3:
+            raise DataError(f"pictures have {x.shape[1]} channels; gray is made from 3 or 1, so select those")
+        red, green, blue = x[:, :1], x[:, 1:2], x[:, 2:]
+        # Written so that equal channels, white above all, stay exactly what they were.
+        return green + 0.299 * (red - green) + 0.114 * (blue - green)
+
+
+class Resize(Transform):
+    """Bilinear resizing, smoothed first where it shrinks; no value leaves the range of its picture.
+
+    A `size` in pixels makes the shorter side that long and cuts out the central square; [height, width]
+    stretches to just that.
+    """
+
+    kind = "resize"
+
+    def __init__(self, size: int | list[int]) -> None:
+        super().__init__()
+        sides = [size, size] if isinstance(size, int) else list(size)
+        require(len(sides) == 2 and min(sides) >= 1, "size", size, "a side or [height, width], in pixels")
+        self.size = size if isinstance(size, int) else sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.size, list):
+            return self._resized(x, *self.size)
+        h, w = x.shape[-2:]
+        h, w = (round(side * self.size / min(h, w)) for side in (h, w))
+        top, left = (h - self.size) // 2, (w - self.size) // 2
+        return self._resized(x, h, w)[..., top : top + self.size, left : left + self.size]
+
+    @staticmethod
+    def _resized(x: Tensor, height: int, width: int) -> Tensor:
+        resized = F.interpolate(x, (height, width), mode="bilinear", antialias=True)
+        # Averages can not leave the range, but their rounding can, and 1.0000002 is no probability.
+        return resized.clamp(x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True))
+
+
+class Pad(Transform):
+    """`size` more pixels at each edge: zeros ("constant") or the picture mirrored in its edge ("reflect")."""
+
+    kind = "pad"
+
+    def __init__(self, size: int, mode: str = "constant") -> None:
+        super().__init__()
+        require(size >= 0, "size", size, "a number of pixels, at least 0")
+        require(mode in ("constant", "reflect"), "mode", mode, "'constant' or 'reflect'")
+        self.size, self.mode = size, mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        if self.mode == "reflect" and self.size >= min(h, w):
+            raise DataError(f"size={self.size}: a {h}x{w} picture mirrors at most {min(h, w) - 1} pixels; pad less")
+        return F.pad(x, [self.size] * 4, mode=self.mode)
+
+
+class Binarize(Transform):
+    """1 where a pixel is above `threshold`, else 0."""
+
+    kind = "binarize"
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > self.threshold).to(x.dtype)
+
+
+class Invert(Transform):
+    """Black for white: 1 - x."""
+
+    kind = "invert"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - x
+
+
+TRANSFORMS: dict[str, type[Transform]] = {
+    transform.kind: transform for transform in (Gray, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize, Invert)
+}
+
+
+class Pipeline(nn.Sequential):
+    """Transforms one after the other; with none, the identity."""
+
+    @torch.no_grad()
+    def prepare(self, images: Tensor, *, like: Tensor) -> Tensor:
+        """A batch of bytes or of floats in [0, 1], checked and transformed, of the device and dtype of `like`."""
+        if images.ndim != 4 or not len(images):
+            raise DataError(
+                f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
+                "picture; images[None] makes a batch of one"
+            )
+        images = images / 255 if images.dtype == torch.uint8 else images
+        return self(check_images(images.to(like), "images"))
+
+    @torch.no_grad()
+    def batch(self, images: Images, indices: Indices) -> Tensor:
+        """Pictures as one batch, brought to one size by the pipeline's own resizing where they come in several.
+
+        DataError where it has none, or one that leaves several sizes.
+        """
+        batch = images[indices]
+        if isinstance(batch, Tensor):
+            return batch
+        # Not all of `shaping`: the pipeline takes the batch again, and would pad it twice.
+        shaping = Pipeline(*[step for step in self if isinstance(step, Gray | Resize)])
+        one_size = len({picture.shape for picture in batch}) == 1
+        pictures = batch if one_size else [shaping(picture[None])[0] for picture in batch]
+        if len({picture.shape for picture in pictures}) > 1:
+            raise DataError(
+                f"images={images.name!r}: pictures of several sizes; take pictures of one size, or put "
+                "{kind: resize, size: 64} first in the transform that the layers are trained with"
+            )
+        return torch.stack(list(pictures))
+
+    @property
+    def shaping(self) -> "Pipeline":
+        """The steps that decide which pixels there are, without those that change their values."""
+        return Pipeline(*[step for step in self if isinstance(step, Gray | Resize | Pad)])
+
+    def spec(self) -> list[dict[str, Any]]:
+        """What `build_transform` makes the same pipeline from."""
+        return [cast(Transform, transform).spec() for transform in self]
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Fit each on what those before it make of `batches`, gone through once for each that learns."""
+        for i, transform in enumerate(self):
+            before = self[:i]
+            cast(Transform, transform).fit(before(batch) for batch in batches)
+
+
+def build_transform(specs: Iterable[Mapping[str, Any]]) -> Pipeline:
+    """The pipeline of `[{"kind": ..., argument: value, ...}, ...]`; ValueError names what is not known."""
+    return Pipeline(*map(_build, specs))
+
+
+def _build(spec: Mapping[str, Any]) -> Transform:
+    arguments = dict(spec)
+    kind = arguments.pop("kind", None)
+    kind = "gray" if kind == "grey" else kind  # as version 0.1.0 spelled it
+    if kind not in TRANSFORMS:
+        raise ValueError(f"kind: {kind!r} is no transform; choose from {', '.join(TRANSFORMS)}")
+    try:
+        return TRANSFORMS[kind](**arguments)
+    except TypeError as error:
+        allowed = inspect.signature(TRANSFORMS[kind])
+        raise ValueError(f"{kind} with {arguments}: {error}; the arguments are {allowed}") from error

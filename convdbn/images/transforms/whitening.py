@@ -1,0 +1,121 @@
+"""Transforms that take away what all natural pictures share, so that what is left is worth learning."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.errors import DataError
+from convdbn.images.base import check_images
+from convdbn.images.transforms.base import Transform, require
+
+
+class Whiten(Transform):
+    """Flatten the spectrum of natural pictures, whose amplitude falls as 1/f, up to a soft cutoff.
+
+    Frequencies f, in cycles a pixel, are multiplied by f exp(-(f / cutoff)^order), channel by channel, after
+    the mean is removed; each picture is then scaled to variance 1 (a constant one becomes 0). Any size.
+    Source: Olshausen and Field 1997 (Vision Research 37), where the cutoff is .4 and the order 4.
+    """
+
+    kind = "whiten"
+
+    def __init__(self, cutoff: float = 0.4, order: float = 4) -> None:
+        super().__init__()
+        require(cutoff > 0, "cutoff", cutoff, "positive, in cycles a pixel (.5 is the finest there is)")
+        require(order > 0, "order", order, "positive")
+        self.cutoff, self.order = cutoff, order
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        centered = x - x.mean((-2, -1), keepdim=True)
+        # Mirrored to an even period, the picture has no jump where the Fourier transform joins its edges.
+        mirrored = F.pad(centered, (0, max(w - 2, 0), 0, max(h - 2, 0)), mode="reflect")
+        shape = mirrored.shape[-2:]
+        down = torch.fft.fftfreq(shape[0], dtype=x.dtype, device=x.device)
+        right = torch.fft.rfftfreq(shape[1], dtype=x.dtype, device=x.device)
+        f = torch.hypot(down[:, None], right)
+        gain = f * torch.exp(-((f / self.cutoff) ** self.order))
+        whitened = torch.fft.irfft2(torch.fft.rfft2(mirrored) * gain, s=shape)[..., :h, :w]
+        scale = whitened.std((1, 2, 3), correction=0, keepdim=True)
+        # Below this a picture is constant but for rounding, which is not to be blown up.
+        floor = 10 * torch.finfo(x.dtype).eps * x.abs().amax((1, 2, 3), keepdim=True)
+        return torch.where(scale > floor, whitened / scale, 0)
+
+
+class LocalContrast(Transform):
+    """Subtract the mean of a `size` x `size` window and divide by its standard deviation + `epsilon`.
+
+    The window spans all channels, and at the edges only the pixels that exist. `epsilon` is in pixel units.
+    Source: Jarrett, Kavukcuoglu, Ranzato, LeCun 2009 (ICCV), with a flat window, and a sum for their maximum.
+    """
+
+    kind = "local_contrast"
+
+    def __init__(self, size: int = 9, epsilon: float = 0.1) -> None:
+        super().__init__()
+        require(size >= 1 and size % 2 == 1, "size", size, "odd, so that the window has a center")
+        require(epsilon > 0, "epsilon", epsilon, "positive")
+        self.size, self.epsilon = size, epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        centered = x - self._local_mean(x)
+        return centered / (self._local_mean(centered.square()).sqrt() + self.epsilon)
+
+    def _local_mean(self, x: Tensor) -> Tensor:
+        gray = x.mean(1, keepdim=True)
+        return F.avg_pool2d(gray, self.size, stride=1, padding=self.size // 2, count_include_pad=False)
+
+
+class ZCA(Transform):
+    """Make the values of a picture uncorrelated, of variance 1, and as like the picture as that allows.
+
+    Fitted on pictures of one size: y = (x - mean) E (D + epsilon)^(-1/2) E^T, with E D E^T their covariance.
+    The buffers are empty until then, or until a state dict is loaded. Source: Bell and Sejnowski 1997 (Vision
+    Research 37); Krizhevsky 2009, Learning multiple layers of features from tiny images, appendix A.
+    """
+
+    kind = "zca"
+    mean: Tensor  # (n,)
+    matrix: Tensor  # (n, n), symmetric
+
+    def __init__(self, epsilon: float = 0.01) -> None:
+        super().__init__()
+        require(epsilon > 0, "epsilon", epsilon, "positive, in units of variance")
+        self.epsilon = epsilon
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("matrix", torch.empty(0, 0))
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Mean and covariance of all pictures in `batches`, in float64; the buffers stay on their device."""
+        count, total, products = 0, torch.zeros(()), torch.zeros(())
+        for batch in batches:
+            x = check_images(batch, "batches").flatten(1).double()
+            count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
+        if count == 0:
+            raise DataError("batches: no pictures to fit on; pass a list, as an iterator is empty after a pass")
+        mean = total / count
+        variances, axes = torch.linalg.eigh(products / count - mean.outer(mean))
+        matrix = axes / (variances.clamp(min=0) + self.epsilon).sqrt() @ axes.T
+        self.matrix = matrix.to(self.mean.device, batch.dtype)
+        self.mean = mean.to(self.mean.device, batch.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(self.mean) == 0:
+            raise RuntimeError("ZCA is not fitted: call fit(batches) with training pictures, or load a state dict")
+        flat = x.flatten(1)
+        if flat.shape[1] != len(self.mean):
+            raise DataError(
+                f"pictures of {tuple(x.shape[1:])} have {flat.shape[1]} values, but ZCA was fitted on "
+                f"{len(self.mean)}; resize them to the size it was fitted on"
+            )
+        return ((flat - self.mean) @ self.matrix).reshape(x.shape)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        for name in ("mean", "matrix"):
+            if (stored := state_dict.get(prefix + name)) is not None:
+                setattr(self, name, getattr(self, name).new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)

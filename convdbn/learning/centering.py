@@ -1,0 +1,89 @@
+"""Centering: learning as if every unit were its difference from an offset (Montavon and Müller 2012).
+
+A machine whose links see x - o has the energy of an ordinary one with other biases,
+
+    b_above = b'_above - W o_below        b_below = b'_below - W^T o_above
+
+so centering needs no other machine, only other coordinates for the gradient: the step is taken in (W, b') and carried
+over to (W, b) (Melchior, Fischer and Wiskott 2016, section 3). For convolutional links an offset is one number for
+each map. W o then sums over the filter, and W^T o over the part of it that reaches a unit, on average: all of it
+within large maps, one weight where filter and map are of one size.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, Conv, Link, State, mean_per_unit
+from convdbn.learning.optimizer import Optimizer
+from convdbn.ops.grad import without_gradients
+
+SLIDE = 0.01
+"""Share of the latest means in the offsets, which are moving averages."""
+
+
+class Centering:
+    """Offsets from the positive states (`data`), the negative (`model`), or the mean of the two (`both`)."""
+
+    def __init__(self, source: Literal["data", "model", "both"]) -> None:
+        self.source = source
+        self.offsets: list[Tensor] | None = None
+
+    @without_gradients
+    def step(self, machine: BoltzmannMachine, optimizer: Optimizer, positive: State, negative: State) -> None:
+        """The optimizer's step in centered coordinates; gradients are those of the ordinary ones, and stay so."""
+        self._slide(positive, negative)
+        assert self.offsets is not None
+        offsets = [unit.to_links(o[None])[0] for unit, o in zip(machine.units, self.offsets, strict=True)]
+        edges = list(zip(machine.edges, machine.links, strict=True))
+        before = [link.weight.clone() for link in machine.links]
+        ordinary = [link.weight.grad for link in machine.links]
+        for (a, b), link in edges:
+            link.weight.grad = self._centered(machine, link, a, b, offsets, _reach(link, positive[a], positive[b]))
+        optimizer.step()
+        for link, grad in zip(machine.links, ordinary, strict=True):
+            link.weight.grad = grad
+        for ((a, b), link), old in zip(edges, before, strict=True):
+            moved = torch.sub(link.weight, old, out=old)
+            moved = moved.flatten(2).sum(2) if isinstance(link, Conv) else moved
+            if machine.units[b].bias.requires_grad and machine.owner[b] == b:
+                machine.units[b].bias.addmv_(moved, offsets[a], alpha=-_copies(link))
+            if machine.units[a].bias.requires_grad and machine.owner[a] == a:
+                machine.units[a].bias.addmv_(moved.T, offsets[b], alpha=-_reach(link, positive[a], positive[b]))
+
+    def _slide(self, positive: State, negative: State) -> None:
+        if self.offsets is None:
+            self.offsets = [mean_per_unit(x) for x in positive]
+        seen = {"data": [positive], "model": [negative], "both": [positive, negative]}[self.source]
+        for layer, offset in enumerate(self.offsets):
+            means = [mean_per_unit(state[layer]) for state in seen]
+            offset.lerp_(sum(means[1:], means[0]) / len(means), SLIDE)
+
+    @staticmethod
+    def _centered(
+        machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor], reach: float
+    ) -> Tensor:
+        """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
+        learn, or that another layer's took already, takes nothing."""
+        below, above = (machine.units[layer].bias.grad if machine.owner[layer] == layer else None for layer in (a, b))
+        carried = [] if above is None else [(above * _copies(link), offsets[a])]
+        carried += [] if below is None else [(offsets[b] * reach, below)]
+        gradient = link.weight.grad
+        assert gradient is not None
+        if not carried:
+            return gradient
+        rows, columns = (torch.stack(vectors) for vectors in zip(*carried, strict=True))
+        if gradient.ndim == 2:
+            return torch.addmm(gradient, rows.T, columns, alpha=-1)  # one pass over it
+        return gradient - (rows.T @ columns)[:, :, None, None]
+
+
+def _copies(link: Link) -> int:
+    """Units of the lower layer in the sum that one weight sees."""
+    return link.pool**2 if isinstance(link, Conv) else 1
+
+
+def _reach(link: Link, below: Tensor, above: Tensor) -> float:
+    """Share of the filter that reaches a unit of the lower layer, on average."""
+    return above[0, 0].numel() * _copies(link) / below[0, 0].numel()

@@ -1,0 +1,92 @@
+"""What the weights are before the first update."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy import BoltzmannMachine, Conv, Link
+from convdbn.errors import UsageError
+from convdbn.recipes import LayerSettings
+
+PATCHES = 50_000
+"""Patches that the centroids are sought among."""
+
+
+@torch.no_grad()
+def initialize(
+    machine: BoltzmannMachine, settings: LayerSettings, data: Tensor, *, generator: torch.Generator
+) -> None:
+    """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
+    be centroids of its patches."""
+    for below, _, link in machine.unique_links:
+        if settings.init in ("kmeans", "spherical") and below == 0:
+            found = centroids(link, data, spherical=settings.init == "spherical", generator=generator)
+            scale = settings.weight_std / found.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)
+            link.weight.copy_((scale * found).view_as(link.weight))
+        else:
+            link.weight.normal_(0, settings.weight_std, generator=generator)
+    for unit in machine.units[1:]:  # those of labels come from the data
+        unit.bias.fill_(settings.hidden_bias)
+
+
+@torch.no_grad()
+def transposed_below(
+    machine: BoltzmannMachine, settings: LayerSettings, below: BoltzmannMachine | None, *, generator: torch.Generator
+) -> None:
+    """Begin as `below` turned upside down (Hinton, Osindero and Teh 2006, section 4).
+
+    What the two then say of the data is what `below` alone said of it, but for hidden units in excess, which begin as
+    noise. UsageError unless both are fully connected and the layers fit.
+    """
+    old = below.links[0].weight if below is not None else None
+    new, (_, hidden, *_) = machine.links[0].weight, machine.units
+    if below is None or old is None or old.ndim > 2 or new.ndim > 2 or hidden.n < old.shape[1]:
+        raise UsageError(
+            "init='transposed': for a fully connected layer on another, with at least as many hidden units as the "
+            "one below has visible ones"
+        )
+    if hidden.kind != below.units[0].kind:
+        raise UsageError(
+            f"init='transposed': hidden={hidden.kind!r}, the layer below has {below.units[0].kind} units"
+        )
+    initialize(machine, settings, new, generator=generator)
+    new[: old.shape[1]] = old.T
+    hidden.bias[: old.shape[1]] = below.units[0].bias
+    machine.units[0].bias.copy_(below.units[1].bias)
+
+
+def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: torch.Generator) -> Tensor:
+    """K-means centroids of what the link's units see of `data`, less their mean, `(above, inputs)`.
+
+    Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Patches of more than
+    the mean norm alone are used: most pictures are empty in most places. With `spherical` that mean is each picture's
+    own, and patches have one length, so that pictures rich in contrast do not take all centroids. UsageError where
+    there are too few.
+    """
+    from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
+
+    count = link.weight.shape[0]
+    mean = torch.stack([_patches(link, x).mean(0) for x in data]).mean(0)
+    norms = torch.stack([(_patches(link, x) - mean).square().sum(1) for x in data])  # (pictures, positions)
+    typical = norms.mean(1, keepdim=True) if spherical else norms.mean()
+    strong = (norms >= typical).flatten().nonzero()[:, 0]
+    if len(strong) < count:
+        name = "spherical" if spherical else "kmeans"
+        raise UsageError(f"init={name!r}: {len(strong)} patches for {count} filters; take more pictures or fewer")
+    order = torch.randperm(len(strong), generator=generator, device=generator.device)[:PATCHES]
+    chosen = strong[order.to(strong.device)]
+    picture, position = chosen // norms.shape[1], chosen % norms.shape[1]
+    patches = data.new_empty(len(chosen), len(mean))
+    for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
+        here = picture == index
+        patches[here] = _patches(link, x)[position[here]] - mean
+    patches = F.normalize(patches) if spherical else patches
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
+    means = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=5000)
+    means.fit(patches.cpu().numpy())
+    return torch.from_numpy(means.cluster_centers_).to(data)
+
+
+def _patches(link: Link, x: Tensor) -> Tensor:
+    """All patches of one picture or its maps, or the one vector, `(positions, inputs)`."""
+    return F.unfold(x[None], link.weight.shape[2:])[0].T if isinstance(link, Conv) else x[None]

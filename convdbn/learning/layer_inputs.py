@@ -1,0 +1,213 @@
+"""What a layer is trained on: batches of pictures carried through the transform and the frozen layers below."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy import Bernoulli
+from convdbn.errors import DataError
+from convdbn.images import Images, random_crops
+from convdbn.images.labeled import labeled
+from convdbn.models.geometry import Geometry, seen, trimmed
+from convdbn.models.stack import Stack
+from convdbn.recipes import LayerSettings
+
+log = logging.getLogger(__name__)
+
+CACHE_BYTES = 2**30
+CHUNK = 100
+"""Pictures carried through the frozen layers at once."""
+
+Maps = Tensor | list[Tensor]
+
+
+class LayerInput:
+    """Batches for layer `depth` of a stack, a function of the seed and the step alone, so that a run can resume.
+
+    With `sample_input` the layers below are drawn anew for each batch, from the pictures up; the trainer draws the
+    last of them. The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than
+    once; else each batch is computed anew from the pictures, and memory does not grow with their number. Where crops
+    are taken, here or (`trim`) in another layer, whole pictures lose the border that the blocks do not divide.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        images: Images,
+        settings: LayerSettings,
+        depth: int,
+        *,
+        seed: int,
+        trim: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
+        # The layers that see whole pictures now; the one in training does unless it takes crops.
+        own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
+        self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
+        self.drawn = settings.sample_input and depth > 0
+        self.order = (-1, torch.empty(0, dtype=torch.long))
+        self.cache: Maps | None = None
+        if cache_bytes and self.settings.updates * self.settings.batch > len(images):
+            self._fill_cache(cache_bytes)
+
+    def maps(self, indices: Tensor) -> Maps:
+        """Input maps of whole pictures: one tensor, or a list where their sizes differ.
+
+        Where the layers below are drawn anew for each batch, these are the pictures as layer 1 sees them.
+        """
+        if isinstance(self.cache, Tensor):
+            return self.cache.index_select(0, indices)
+        if self.cache is not None:
+            return [self.cache[i] for i in indices.tolist()]
+        prepared = self._prepared(indices)
+        if self.drawn:
+            return prepared
+        if isinstance(prepared, Tensor):
+            return self._carried(prepared)
+        return _stacked([self._carried(picture[None])[0] for picture in prepared])
+
+    def batch(self, step: int) -> Tensor:
+        """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
+        indices, generator = self._indices(step), partial(_seeded, self.seed, self.depth, step)
+        if self.settings.crop and (self.cache is None or self.drawn):
+            # Only what a crop sees of its picture is carried through the layers below.
+            side, stride = seen(self.settings.crop, self.stack.geometry[: self.depth])
+            pictures = self._prepared(indices) if self.cache is None else self.maps(indices)
+            once = generator()
+            return self._carried(random_crops(pictures, side, stride=stride, generator=once), once)
+        maps = self.maps(indices)
+        if self.settings.crop:
+            return random_crops(maps, self.settings.crop, generator=generator())
+        if not isinstance(maps, Tensor):
+            raise DataError(
+                f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
+                "random crops, or add {kind: resize, size: 64} to its transform"
+            )
+        maps = self._carried(maps, generator()) if self.drawn else maps
+        maps = maps.flatten(1) if self.settings.kernel == 0 else maps
+        return torch.cat([maps, self.one_hot_labels[indices].to(maps)], 1) if self.settings.labels else maps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the cache lies, and what is looked up beside it."""
+        return self.cache.device if isinstance(self.cache, Tensor) else torch.device("cpu")
+
+    @cached_property
+    def one_hot_labels(self) -> Tensor:
+        """One-hot labels of all pictures, `(N, classes)`, which the trainer takes beside their pixels; zeros where
+        they are not known."""
+        if self.images.labels is None:
+            raise DataError(f"labels=True: {self.images.name} has no classes; put the pictures of each into a folder")
+        told = F.one_hot(self.images.labels, len(self.images.classes))
+        if self.settings.labeled:
+            known = torch.zeros(len(told), 1, dtype=torch.long)
+            chosen = labeled(self.images.labels.numpy(), self.settings.labeled, seed=self.seed)
+            known[torch.from_numpy(chosen)] = 1
+            told = told * known
+        return told.to(self.device)
+
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """The batches of updates `start` and on."""
+        steps = range(start, self.settings.updates)
+        # On a CPU the two would fight for the same cores.
+        on_gpu = any(x.is_cuda for x in self.stack.parameters())
+        return ahead(self.batch, steps) if on_gpu and self.cache is None else map(self.batch, steps)
+
+    def sample(self, count: int) -> Tensor:
+        """`count` states of the visible layer, or a few more."""
+        return torch.cat([self.batch(step) for step in range(math.ceil(count / self.settings.batch))])
+
+    def _prepared(self, indices: Tensor) -> Maps:
+        """Pictures as layer 1 sees them: one tensor, or a list where their sizes differ."""
+        batch = self.images[indices]
+        if isinstance(batch, Tensor):
+            return trimmed(self.stack.prepare(batch), self.trim)
+        return _stacked([trimmed(self.stack.prepare(picture[None]), self.trim)[0] for picture in batch])
+
+    def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
+        for depth in range(self.depth):
+            if self.drawn and isinstance(self.stack.machines[depth].units[0], Bernoulli):
+                # One generator for each batch, on the CPU, whatever the device.
+                x = torch.rand(x.shape, generator=generator).to(x).lt(x).to(x.dtype)
+            x = self.stack.infer(x, depth)[-1]
+        return x
+
+    def _indices(self, step: int) -> Tensor:
+        """Pictures of one update: the next ones of an endless sequence of shuffled epochs. They lie where the cache
+        does, so that a batch costs a GPU no copy."""
+        count, chosen = len(self.images), []
+        position, end = step * self.settings.batch, (step + 1) * self.settings.batch
+        while position < end:
+            epoch, offset = divmod(position, count)
+            if self.order[0] != epoch:
+                self.order = (epoch, torch.randperm(count, generator=_seeded(self.seed, epoch)).to(self.device))
+            chosen.append(self.order[1][offset : offset + end - position])
+            position += len(chosen[-1])
+        return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
+
+    def _fill_cache(self, cache_bytes: int) -> None:
+        """Keep all maps, unless the first chunk shows that they would not fit."""
+        chunks: list[Maps] = []
+        used = 0
+        for first in range(0, len(self.images), CHUNK):
+            chunk = self.maps(torch.arange(first, min(first + CHUNK, len(self.images))))
+            used += sum(x.nbytes for x in chunk)
+            expected = used * len(self.images) // min(first + CHUNK, len(self.images))
+            if expected > cache_bytes:
+                log.info("layer %d: input streamed (all of it: %s)", self.depth + 1, _size(expected))
+                return
+            chunks.append(chunk)
+        whole = [chunk for chunk in chunks if isinstance(chunk, Tensor)]
+        one_size = len(whole) == len(chunks) and len({chunk.shape[1:] for chunk in whole}) == 1
+        self.cache = torch.cat(whole) if one_size else [x for chunk in chunks for x in chunk]
+        log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
+
+
+def prepared(stack: Stack, images: Images) -> Tensor:
+    """All pictures as layer 1 sees them, vectors where it is fully connected."""
+    parts: list[Tensor] = []
+    for indices in torch.arange(len(images)).split(CHUNK):
+        batch = images[indices]
+        parts += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
+    if len({x.shape[1:] for x in parts}) > 1:
+        raise DataError(f"images={images.name!r}: pictures of several sizes; resize them in the model's transform")
+    x = torch.cat(parts)
+    x = x.flatten(1) if stack.geometry[0].kernel == (0, 0) else x
+    stack.machines[0].units[0].check(x, "images")
+    return x
+
+
+def ahead(batch: Callable[[int], Tensor], steps: range) -> Iterator[Tensor]:
+    """`map(batch, steps)`, with the next one made in another thread meanwhile: reading files and copying to a device
+    overlap with the updates."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = [worker.submit(batch, step) for step in steps[:1]]
+        for step in steps[1:]:
+            ready = coming.pop().result()
+            coming.append(worker.submit(batch, step))
+            yield ready
+        for last in coming:
+            yield last.result()
+
+
+def _seeded(*numbers: int) -> torch.Generator:
+    """A generator of its own for every combination of numbers."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))
+
+
+def _stacked(maps: list[Tensor]) -> Maps:
+    """One tensor where all have one size."""
+    return torch.stack(maps) if len({x.shape for x in maps}) == 1 else maps
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"

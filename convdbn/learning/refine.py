@@ -1,0 +1,184 @@
+"""Fully connected stacks trained further as a whole, without a classifier: up-down learning, and autoencoders."""
+
+import copy
+import logging
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from convdbn.energy import BoltzmannMachine, Given
+from convdbn.errors import DataError, UsageError
+from convdbn.images import Images
+from convdbn.images.augment import distorted
+from convdbn.learning.backprop import Descent, shuffled
+from convdbn.learning.layer_inputs import prepared
+from convdbn.learning.phases import ContrastiveDivergence, positive
+from convdbn.learning.trainer import drawn_bits
+from convdbn.models.stack import Stack
+from convdbn.sampling.bound import log_density
+from convdbn.storage.resumable import NOT_SAVED, Checkpointing
+
+log = logging.getLogger(__name__)
+
+Method = Literal["autoencoder", "up-down"]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How a stack is trained further."""
+
+    method: Method
+    """Reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006), or learn to generate it and to
+    recognize what is generated (Hinton, Osindero and Teh 2006)."""
+    epochs: int = 30
+    """Passes over the pictures."""
+    batch: int = 100
+    """Pictures in an update."""
+    rate: float = 1e-3
+    """Highest learning rate, with Adam."""
+    distort: float = 0.0
+    """Strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures."""
+    k: int = 3
+    """Gibbs sweeps in the top machine at the start of up-down learning; they rise to `k_end`."""
+    k_end: int = 10
+    seed: int = 0
+    """Seed of everything random in the training."""
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise UsageError(f"method={self.method!r}: choose from {', '.join(get_args(Method))}")
+        for name in ("epochs", "batch", "rate", "k", "k_end"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}={getattr(self, name)}: must be positive")
+        if self.distort < 0:
+            raise UsageError(f"distort={self.distort}: a strength of at least 0")
+
+
+def refine(
+    stack: Stack,
+    x: Tensor,
+    settings: Refinement,
+    *,
+    labels: Tensor | None = None,
+    checkpointing: Checkpointing = NOT_SAVED,
+) -> Stack:
+    """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
+
+    Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
+    learning leaves the top machine as it is, an undirected one. A run that was saved goes on from its stack.
+    """
+    encoder = settings.method == "autoencoder"
+    check(stack, labels=not encoder)
+    if not len(stack.generative):
+        lower = stack.machines if encoder else stack.machines[:-1]
+        stack.generative = nn.ModuleList(copy.deepcopy(list(lower)))  # type: ignore[assignment]
+    generator = torch.Generator(x.device).manual_seed(settings.seed)
+    batch = min(settings.batch, len(x))
+    per_epoch = len(x) // batch
+    updates, groups = settings.epochs * per_epoch, [{"params": list(stack.parameters()), "lr": settings.rate}]
+    descent = Descent(groups, updates=updates, weight_decay=0, generator=generator)
+    if checkpointing.saved:
+        descent.load_state(checkpointing.saved)
+
+    def sweeps() -> int:
+        return round(settings.k + (settings.k_end - settings.k) * descent.step / max(1, updates - 1))
+
+    def loss(index: Tensor) -> Tensor:
+        if encoder:
+            seen = x[index]
+            if settings.distort:
+                pictures = seen.view(-1, *stack.picture)
+                seen = distorted(pictures, settings.distort, generator=generator).flatten(1)
+            return reconstruction_loss(stack, seen)
+        told = None if labels is None else labels[index]
+        return up_down_loss(stack, x[index], told, k=sweeps(), generator=generator)
+
+    batches = shuffled(len(x), batch, seed=settings.seed, start=descent.step)
+    guarded = checkpointing.with_checkpoints(batches, descent.state, lambda: f"step {descent.step}")
+    for value in descent.steps(guarded, loss, recorded=True, key=sweeps):
+        if descent.step % per_epoch == 0:
+            log.info("epoch %d: loss %.4f", descent.step // per_epoch, value)
+    return stack.eval()
+
+
+def refine_on(stack: Stack, images: Images, settings: Refinement, checkpointing: Checkpointing = NOT_SAVED) -> Stack:
+    """`refine` on all pictures of a set, with their labels where the top machine has label units."""
+    x, told = prepared(stack, images), None
+    if stack.machines[-1].units[-1].kind == "categorical":
+        if images.labels is None:
+            raise DataError(f"data: {images.name} has no classes; put the pictures of each into a folder")
+        told = F.one_hot(images.labels, len(images.classes)).to(x)
+    return refine(stack, x, settings, labels=told, checkpointing=checkpointing)
+
+
+def check(stack: Stack, *, labels: bool = False) -> None:
+    """Refuse stacks that have no single pass upwards and downwards, or label units where there may be none."""
+    if not labels and stack.machines[-1].units[-1].kind == "categorical":
+        raise UsageError("checkpoint: has label units, which nothing gives back; train its top layer without labels")
+    if any(max(kernel) for kernel, _ in stack.geometry) or len(stack.layers) > len(stack.machines):
+        raise UsageError("checkpoint: needs fully connected layers that were trained one after the other")
+
+
+def reconstruction_loss(stack: Stack, x: Tensor) -> Tensor:
+    """Mean of -log p(x | layer 1 as decoded from the code): cross-entropy for Bernoulli pixels."""
+    bottom = stack.downward(0)
+    return -log_density(bottom.units[0], bottom.field((None, decoded(stack, encoded(stack, x), 1)), 0), x).mean()
+
+
+def encoded(stack: Stack, x: Tensor) -> Tensor:
+    """Means of the highest layer, `(B, n)`; differentiable."""
+    for machine in stack.machines:
+        x = machine.units[1].mean(machine.field((x, *[None] * (len(machine.units) - 1)), 1))
+    return x
+
+
+def decoded(stack: Stack, code: Tensor, layer: int = 0) -> Tensor:
+    """Means of a layer, 0 being the pixels, from means of the highest; differentiable."""
+    for index in range(len(stack.machines) - 1, layer - 1, -1):
+        machine = stack.downward(index)
+        code = machine.units[0].mean(machine.field((None, code), 0))
+    return code
+
+
+def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, generator: torch.Generator) -> Tensor:
+    """A scalar whose gradient is the up-down rule (Hinton, Osindero and Teh 2006, appendix B).
+
+    Awake, the generative weights learn each state that recognition drew from the one above it; the top machine takes
+    a step of CD-k; asleep, the recognition weights learn each state that it then dreams from the one below.
+    """
+    x, top = drawn_bits(x, generator=generator), stack.machines[-1]
+    loss = x.new_zeros(())
+    for index in range(len(stack.machines) - 1):
+        above = _drawn(stack.machines[index], x, up=True, generator=generator)
+        loss = loss - _explained(stack.downward(index), x, above, up=False)
+        x = above
+    given: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
+    means, samples = positive(top, given, generator=generator)
+    dreamt = ContrastiveDivergence(k)(top, samples, generator=generator)
+    for parameter, gradient in top.contrast(means, dreamt).items():
+        loss = loss + (parameter * gradient).sum()  # which has this gradient
+    x = dreamt[0]
+    for index in range(len(stack.machines) - 2, -1, -1):
+        below = _drawn(stack.downward(index), x, up=False, generator=generator)
+        loss = loss - _explained(stack.machines[index], x, below, up=True)
+        x = below
+    return loss
+
+
+@torch.no_grad()
+def _drawn(machine: BoltzmannMachine, x: Tensor, *, up: bool, generator: torch.Generator) -> Tensor:
+    layer = 1 if up else 0
+    return machine.units[layer].sample(machine.field(_other(x, up), layer), generator=generator)
+
+
+def _explained(machine: BoltzmannMachine, x: Tensor, cause: Tensor, *, up: bool) -> Tensor:
+    """Mean log probability of x in one layer given the other."""
+    layer = 1 if up else 0
+    return log_density(machine.units[layer], machine.field(_other(cause, up), layer), x).mean()
+
+
+def _other(x: Tensor, up: bool) -> Given:
+    return (x, None) if up else (None, x)

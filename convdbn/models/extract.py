@@ -1,0 +1,70 @@
+"""Features of a whole set of pictures, batch by batch."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from convdbn.errors import DataError
+from convdbn.images import Images
+from convdbn.models.pyramid import SpatialPyramid
+from convdbn.models.stack import Stack
+from convdbn.ops.memory import keep_freed_memory
+
+BATCH = 100
+
+
+class Network(Protocol):
+    """What maps pictures `(B, c, H, W)` to the maps of its lowest `depth` layers, such as a `Stack`."""
+
+    def features(self, images: Tensor, *, depth: int) -> list[Tensor]: ...
+
+
+def extract(stack: Stack, images: Images, layer: int, *, trim: bool = False) -> NDArray[np.float32]:
+    """Pooled maps of one layer for every picture, `(N, channels, h, w)`, or `(N, n)` for a fully connected layer.
+
+    Layers count from 1. Only the result grows with the number of pictures.
+    """
+    if not 1 <= layer <= len(stack.layers):
+        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
+    return streamed(images, lambda batch: stack.features(batch, depth=layer, trim=trim)[-1])
+
+
+def describe(network: Network, images: Images, pooling: SpatialPyramid) -> NDArray[np.float32]:
+    """One row of numbers for every picture, `(N, d)`: the maps of the layers of `pooling`, averaged over its grids.
+
+    Only the rows grow with the number of pictures: the maps themselves are never held.
+    """
+    return streamed(images, lambda batch: pooling(network.features(batch, depth=max(pooling.layers))))
+
+
+def streamed(images: Images, function: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+    """`function` of every picture, by batches, or picture by picture where their sizes differ."""
+    result: NDArray[np.float32] | None = None
+    for first, piece in pieces(images):
+        maps = function(piece)
+        if result is None:
+            result = np.empty((len(images), *maps.shape[1:]), np.float32)
+        if maps.shape[1:] != result.shape[1:]:
+            raise DataError(
+                f"images={images.name!r}: pictures of several sizes give feature maps of several sizes; put "
+                "{kind: resize, size: 64} first in the recipe's transform, or take the pictures one by one"
+            )
+        result[first : first + len(piece)] = maps.cpu().numpy()
+    assert result is not None
+    return result
+
+
+def pieces(images: Images) -> Iterator[tuple[int, Tensor]]:
+    """All pictures in order, as batches `(B, c, h, w)`, or one by one where sizes differ, after the first's index."""
+    keep_freed_memory()
+    for first in tqdm(range(0, len(images), BATCH), desc="features", unit="batch", disable=None):
+        batch = images[torch.arange(first, min(first + BATCH, len(images)))]
+        if isinstance(batch, Tensor):
+            yield first, batch
+        else:
+            yield from ((first + index, picture[None]) for index, picture in enumerate(batch))

@@ -1,0 +1,93 @@
+"""Probability of data under a machine or a stack: the variational lower bound, which is exact where inference is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy import BoltzmannMachine, Given, Unit
+from convdbn.sampling.gibbs import mean_field, start
+
+
+@torch.no_grad()
+def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) -> Tensor:
+    """Lower bound of log sum exp(-E) over the layers that are None, `(B,)`; less log Z, of the log-likelihood.
+
+    The bound of Salakhutdinov and Hinton (2009, section 2.2) at the fixed point of mean field. With q independent
+    units in fields f and means m the energies of their own cancel, and what remains holds for every kind of unit:
+
+        sum_links <m, W m> - sum_hidden <f, m> + sum_hidden log_norm(f) - sum_given U(x)
+
+    Exact for restricted machines, whose hidden layers are independent of each other.
+    """
+    layers = [layer for layer, x in enumerate(given) if x is None]
+    deep = any(machine.colors[layer] == 0 for layer in layers)
+    clamp = {layer: True for layer, x in enumerate(given) if x is not None}
+    state = start(machine, given)
+    if deep:
+        state = mean_field(machine, state, sweeps=sweeps, clamp=clamp)
+    total: Any = sum(-unit.energy(x) for unit, x in zip(machine.units, given, strict=True) if x is not None)
+    # Fields and the means that they make, once more for one color after the other, so that q is what f says.
+    for color in (0, 1):
+        fields = {layer: machine.field(state, layer) for layer in layers if machine.colors[layer] == color}
+        state = tuple(
+            machine.units[layer].mean(fields[layer]) if layer in fields else x for layer, x in enumerate(state)
+        )
+        for layer, field in fields.items():
+            total = total + machine.units[layer].log_norm(field) - (field * state[layer]).flatten(1).sum(1)
+    return total - machine.coupling(state)
+
+
+@torch.no_grad()
+def unnormalized_stack(
+    machines: Sequence[BoltzmannMachine],
+    visible: Tensor,
+    *,
+    generator: torch.Generator,
+    downward: Sequence[BoltzmannMachine] = (),
+) -> Tensor:
+    """`unnormalized` for a deep belief network, whose layers below the top machine are generated downwards, `(B,)`.
+
+    One draw x_l from each q(x_l | x_{l-1}), the recognition that the stack uses: an unbiased estimate of the bound
+
+        E_q [sum_l log p(x_{l-1} | x_l) - log q(x_l | x_{l-1}) + log p*(x_top)]
+
+    of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v). `downward`
+    are the machines that generate the lowest layers, where they are not those that infer.
+    """
+    total: Any = 0.0
+    x = visible
+    for machine, generative in zip(machines[:-1], [*downward, *machines[len(downward) :]], strict=False):
+        above = machine.units[1]
+        up = machine.field((x, None), 1)
+        hidden = above.sample(up, generator=generator)
+        down = generative.field((None, hidden), 0)
+        total = total + log_density(generative.units[0], down, x) - log_density(above, up, hidden)
+        x = hidden
+    return total + unnormalized(machines[-1], (x, *[None] * (len(machines[-1].units) - 1)))
+
+
+@torch.no_grad()
+def pseudo_log_likelihood(
+    machine: BoltzmannMachine, visible: Tensor, *, generator: torch.Generator, pixels: int = 0
+) -> Tensor:
+    """Sum over the pixels of log p(v_i | all others), `(B,)` (Besag 1975), for restricted machines with binary ones.
+
+    log Z cancels, so it costs one free energy for a pixel. With `pixels` so many are drawn for each picture, and the
+    sum is estimated from them.
+    """
+    flat = visible.flatten(1)
+    energy, count = machine.free_energy((visible, None)), flat.shape[1]
+    chosen = torch.rand(flat.shape, generator=generator, device=flat.device).argsort(1)[:, : pixels or count]
+    total = torch.zeros_like(energy)
+    for index in chosen.T[:, :, None]:
+        flipped = flat.scatter(1, index, 1 - flat.gather(1, index)).view_as(visible)
+        total = total - F.softplus(energy - machine.free_energy((flipped, None)))
+    return total * count / chosen.shape[1]
+
+
+def log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:
+    """log p(x) of a layer in a field, `(B,)`."""
+    return (field * x).flatten(1).sum(1) - unit.energy(x) - unit.log_norm(field)

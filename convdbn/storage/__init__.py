@@ -1,0 +1,1 @@
+"""What is on disk: checkpoints, metrics, and runs that can be stopped and resumed."""

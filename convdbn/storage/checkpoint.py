@@ -1,0 +1,134 @@
+"""Tensors and JSON in one safetensors file, written so that a reader never sees half of one."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from convdbn.errors import CheckpointError
+
+FORMAT = 1
+FORMER_NAMES = {"centre": "center"}
+"""Names of tensors that files of version 0.1.0 have, and what they are called now."""
+TRAINER = "trainer."
+"""How the names of tensors begin that are there for going on with the training alone."""
+
+Kind = Literal["model", "classifier"]
+FILES: dict[Kind, str] = {"model": "model.safetensors", "classifier": "classifier.safetensors"}
+"""What the checkpoint of a folder is called."""
+WRONG_KIND: dict[Kind, str] = {
+    "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
+    "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
+}
+"""What is wrong with a file of the other kind where this one is wanted."""
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write to a temporary name beside `path`, sync, and rename over it: a crash leaves the old file or the new."""
+    described = {"convdbn": json.dumps({"format": FORMAT, **metadata})}
+    # Copies, because the format refuses tensors that share memory, as a link in two places does.
+    whole = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
+    data = save(whole, described)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors (on the CPU) and metadata of a checkpoint."""
+    with _open(path) as file:
+        # Copies begin where every tensor begins: on memory aligned like the file's, products may round otherwise.
+        tensors = {FORMER_NAMES.get(name, name): file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no dictionary
+        return tensors, _metadata(path, file)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Metadata alone, without reading the tensors."""
+    with _open(path) as file:
+        return _metadata(path, file)
+
+
+def with_trainer(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a model, and beside them those that going on with its training needs."""
+    return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
+
+
+def without_trainer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The inverse of `with_trainer`; the trainer's are none once training has finished."""
+    trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
+    return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
+
+
+def file_in(path: Path, kind: Kind) -> Path:
+    """The file itself, where a folder is given: that of the kind, or else of the other one."""
+    if not path.is_dir():
+        return path
+    return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
+
+
+def restore(
+    path: Path, kind: Kind, build: Callable[[Mapping[str, Any]], Module]
+) -> tuple[Module, dict[str, Any], dict[str, Tensor]]:
+    """What `build` makes of the architecture in a file, with its parameters; the metadata, and the trainer's tensors.
+
+    CheckpointError for a file of the other kind, and for parameters that do not fit the architecture.
+    """
+    tensors, metadata = read(path)
+    if kind not in metadata and not metadata.keys().isdisjoint(FILES):
+        raise CheckpointError(f"checkpoint={str(path)!r}: {WRONG_KIND[kind]}")
+    parameters, trainer = without_trainer(tensors)
+    try:
+        module = build(metadata[kind])
+        module.load_state_dict(parameters)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
+            "that wrote it, or train again"
+        ) from error
+    return module.eval(), metadata, trainer
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a "
+            "model of the package"
+        )
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: truncated, or not a safetensors file ({error}); copy it again or retrain"
+        ) from error
+
+
+def _metadata(path: Path, file: Any) -> dict[str, Any]:
+    try:
+        metadata = json.loads((file.metadata() or {})["convdbn"])
+        newer = int(metadata["format"]) > FORMAT
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
+    if newer:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
+        )
+    return metadata

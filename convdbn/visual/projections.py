@@ -1,0 +1,244 @@
+"""What a unit means in the space of pictures: computing only, drawing is in `figures`.
+
+Every method takes a stack, a layer (1 is the lowest) and some of its units, all of them by default, and gives a
+picture of each, `(U, c, h, w)`: of the unit's receptive field, or of a whole picture for fully connected layers. They
+are pictures as layer 1 sees them, after the transform: whitened where it whitens, and 0 is gray where it takes the
+mean away.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy import Conv, State, spread
+from convdbn.models.generate import independent
+from convdbn.models.geometry import receptive_field, trimmed_size
+from convdbn.models.passes import alone, as_maps, downward, places, spread_over_blocks, upward, visible
+from convdbn.models.stack import Stack
+from convdbn.sampling.gibbs import Clamp, gibbs, start
+
+Units = Sequence[int] | None
+
+CHUNK = 1000
+"""Chains that are run at once."""
+SHARE = 0.1
+"""Pixels in [0, 1] are bounded to a norm that this share of white ones has."""
+NOISE = 0.01
+"""Gradient ascent begins at pixels of up to this."""
+STEP = 0.2
+"""First step of the gradient ascent, as a share of the norm; it falls linearly to nothing."""
+
+
+@torch.no_grad()
+def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
+    """Filters, painted with the filters below them (Lee et al. 2009, section 4.2).
+
+    Each weight of an upper layer scales the picture of the unit below that it leads to, at the place it leads to:
+    negative weights are cut, maps enlarged by the pooling ratio.
+    """
+    index = chosen(stack, layer, units)
+    x = stack.layers[layer - 1][0].weight[index]
+    for depth in range(layer - 1, 0, -1):
+        x = _painted(stack, depth, spread_over_blocks(stack, depth, x.clamp(min=0)))
+    return as_maps(stack, 0, x)
+
+
+@torch.no_grad()
+def top_down(stack: Stack, layer: int, units: Units = None) -> Tensor:
+    """What one unit that is on adds to the mean picture: all others of its layer are off, and the layers below take
+    their means given the one above."""
+    index = chosen(stack, layer, units)
+    on = index.new_zeros(len(index), stack.layers[layer - 1][1].n).scatter(1, index[:, None], 1)
+    state = on.to(next(stack.parameters()))
+    state = state[..., None, None] if isinstance(stack.layers[layer - 1][0], Conv) else state
+    return downward(stack, layer, state) - downward(stack, layer, torch.zeros_like(state[:1]))
+
+
+@torch.no_grad()
+def clamped_samples(
+    stack: Stack, layer: int, units: Units = None, *, generator: torch.Generator, chains: int = 20, sweeps: int = 50
+) -> Tensor:
+    """E[picture | unit on] - E[picture | unit off], by Gibbs sampling with that unit alone clamped (Erhan, Courville
+    and Bengio 2010, section 3.2).
+
+    The layer's machine is sampled, what is below it takes its means; averages over the second half of the sweeps.
+    """
+    index = chosen(stack, layer, units)
+    differences = []
+    for part in index.split(max(1, CHUNK // chains)):
+        rows = part.repeat_interleave(chains)
+        on, off = (
+            _clamped_mean(stack, layer, rows, value, sweeps=sweeps, generator=generator) for value in (1.0, 0.0)
+        )
+        differences.append((on - off).unflatten(0, (len(part), chains)).mean(1))
+    return torch.cat(differences)
+
+
+def maximize(
+    stack: Stack, layer: int, units: Units = None, *, generator: torch.Generator, steps: int = 60, jitter: int = 1
+) -> Tensor:
+    """The picture of bounded norm that a unit's input is largest for, by gradient ascent (Erhan et al. 2010, 3.1).
+
+    Before every step the picture moves by up to `jitter` pixels, so that no detail counts that a shift would undo.
+    In a deep Boltzmann machine input from below alone is climbed.
+    """
+    index = chosen(stack, layer, units)
+    low, high = stack.machines[0].units[0].limits
+    channels, height, width = stack.channels, *_size(stack, layer)
+    norm = math.sqrt(channels * height * width * (SHARE if high < math.inf else 1))
+    like = next(stack.parameters())
+    shape = (len(index), channels, height + 2 * jitter, width + 2 * jitter)
+    x = NOISE * torch.rand(shape, generator=generator, device=like.device).to(like)
+    for step in range(steps):
+        top, left = torch.randint(2 * jitter + 1, (2,), generator=generator, device=like.device).tolist()
+        x.requires_grad_()
+        with torch.enable_grad():
+            reached = upward(stack, x[..., top : top + height, left : left + width], layer)[-1]
+            (gradient,) = torch.autograd.grad(reached.flatten(1).gather(1, index[:, None]).sum(), x)
+        gradient = gradient / gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
+        x = (x.detach() + STEP * norm * (1 - step / steps) * gradient).clamp(low, high)
+        x = x * (norm / x.flatten(1).norm(dim=1)).clamp(max=1).view(-1, 1, 1, 1)
+    return x[..., jitter : jitter + height, jitter : jitter + width]
+
+
+@torch.no_grad()
+def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Tensor:
+    """Which pixels of each picture switch the units on: the way down from where a unit responds most, through the
+    choices that the blocks made, `(B, U, c, H, W)` for pictures `(B, c, H, W)`.
+
+    At every layer the signal goes on through the units that are on, those of a block being the most probable one of
+    it alone, in proportion to their probability; negative weights are cut above layer 1.
+    """
+    index = chosen(stack, layer, units)
+    x = visible(stack, images, layer)
+    fields = upward(stack, x, layer)
+    top = fields[-1].flatten(2) if fields[-1].ndim == 4 else fields[-1][..., None]
+    peak = top.argmax(2)[:, index]  # (B, U)
+    signal = torch.zeros_like(top)[:, None].repeat(1, len(index), 1, 1)
+    unit = torch.arange(len(index), device=index.device).expand_as(peak)
+    signal[torch.arange(len(x), device=index.device)[:, None], unit, index.expand_as(peak), peak] = 1
+    signal = signal.flatten(0, 1).view(-1, *fields[-1].shape[1:])
+    for depth in range(layer, 1, -1):
+        signal = _painted(stack, depth, signal).clamp(min=0)
+        block = stack.geometry[depth - 2].pool
+        gate = _switches(stack.layers[depth - 2][1].mean(fields[depth - 2]), block)
+        signal = spread(as_maps(stack, depth - 1, signal), block) * gate.repeat_interleave(len(index), 0)
+    return as_maps(stack, 0, _painted(stack, 1, signal)).unflatten(0, (len(x), len(index)))
+
+
+@torch.no_grad()
+def reconstruction(
+    stack: Stack, layer: int, *, images: Tensor, generator: torch.Generator, chains: int = 10, sweeps: int = 200
+) -> Tensor:
+    """Pictures `(B, c, h, w)` as they come back from the features of one layer alone.
+
+    What is below takes its means, one layer after the other. Between a higher layer of a deep Boltzmann machine and
+    what the machine sees there are layers that want input from both sides: there the expectation is an average over
+    Gibbs chains in which the layer is held at its features, and over the second half of the sweeps.
+    """
+    x = spread_over_blocks(stack, layer, stack.features(images, depth=layer, trim=True)[-1])
+    index, place = places(stack)[layer - 1]
+    if place == 1:
+        return downward(stack, layer, x)
+    machine, found = stack.machines[index], []
+    for part in x.split(max(1, CHUNK // chains)):
+        state = start(machine, alone(machine, place, part.repeat_interleave(chains, 0)))
+        pictures = _mean_pictures(stack, index, state, {place: True}, sweeps=sweeps, generator=generator)
+        found.append(pictures.unflatten(0, (len(part), chains)).mean(1))
+    return torch.cat(found)
+
+
+def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
+    """Indices of units of a layer, all of them where `units` is None; ValueError for what the model has not."""
+    if not 1 <= layer <= len(stack.layers):
+        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
+    n, device = stack.layers[layer - 1][1].n, next(stack.parameters()).device
+    index = torch.arange(n) if units is None else torch.as_tensor(units, dtype=torch.long)
+    if not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
+        raise ValueError(f"units={units}: layer {layer} has units 0 to {n - 1}")
+    return index.to(device)
+
+
+def _size(stack: Stack, layer: int) -> tuple[int, int]:
+    """Height and width of what a unit sees."""
+    below = stack.geometry[:layer]
+    if below[-1].kernel == (0, 0):
+        return trimmed_size(stack.picture[1:], below)
+    return receptive_field(below, 0)[0], receptive_field(below, 1)[0]
+
+
+def _painted(stack: Stack, layer: int, x: Tensor) -> Tensor:
+    """Units of a layer, painted with their weights onto what they see: pooling units, or pixels."""
+    weight = stack.layers[layer - 1][0].weight
+    return x @ weight if weight.ndim == 2 else F.conv_transpose2d(x, weight)
+
+
+def _switches(means: Tensor, block: int) -> Tensor:
+    """Means of the most probable unit of each block, 0 for the others."""
+    if block == 1:
+        return means
+    highest = F.max_pool2d(means, block)
+    return means * (means == spread(highest, block))
+
+
+def _clamped_mean(
+    stack: Stack, layer: int, rows: Tensor, value: float, *, sweeps: int, generator: torch.Generator
+) -> Tensor:
+    """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
+    index, place = places(stack)[layer - 1]
+    machine = stack.machines[index]
+    state = list(independent(machine, _smallest(stack, index), len(rows), generator))
+    held, corner = _held(state[place], rows, stack.geometry[layer - 1].pool)
+    state[place] = state[place].masked_fill(held, 0)
+    chain = torch.arange(len(rows))
+    state[place][(chain, rows, *corner) if corner else (chain, rows)] = value
+    pictures = _mean_pictures(stack, index, tuple(state), {place: held}, sweeps=sweeps, generator=generator)
+    if corner is None:
+        return pictures
+    (height, down), (width, right) = (receptive_field(stack.geometry[:layer], axis) for axis in (0, 1))
+    top, left = corner[0] * down, corner[1] * right
+    return pictures[..., top : top + height, left : left + width]
+
+
+def _mean_pictures(
+    stack: Stack, index: int, state: State, clamp: Clamp, *, sweeps: int, generator: torch.Generator
+) -> Tensor:
+    """Mean picture of each chain of machine `index`, over the second half of the sweeps."""
+    machine, below = stack.machines[index], [found.machine for found in places(stack)].index(index)
+    total = torch.zeros(())
+    for step in range(sweeps):
+        state = gibbs(machine, state, 1, generator=generator, clamp=clamp)
+        if 2 * step + 1 < sweeps:
+            continue
+        if below:
+            total = total + downward(stack, below, spread_over_blocks(stack, below, state[0]))
+        else:
+            total = total + machine.units[0].mean(machine.field(state, 0))
+    return as_maps(stack, 0, total / ((sweeps + 1) // 2))
+
+
+def _smallest(stack: Stack, index: int) -> tuple[int, ...]:
+    """Shape of the visible layer of a machine that gives its highest layer a single block."""
+    machine = stack.machines[index]
+    if not isinstance(machine.links[0], Conv):
+        return (machine.units[0].n,)
+    block = getattr(machine.units[-1], "block", 1)
+    shape: tuple[int, ...] = (machine.units[-1].n, block, block)
+    for link in reversed(machine.links):
+        shape = link.down_shape(shape)
+    return shape
+
+
+def _held(layer: Tensor, rows: Tensor, block: int) -> tuple[Tensor, tuple[int, int] | None]:
+    """True at unit `rows[chain]` of each chain of a layer, and at the others of its block, which it decides; and the
+    unit's place in the map, in the middle of it, None where there are no maps."""
+    mask, chain = torch.zeros_like(layer, dtype=torch.bool), torch.arange(len(rows))
+    if layer.ndim == 2:
+        mask[chain, rows] = True
+        return mask, None
+    top, left = (side // block // 2 * block for side in layer.shape[2:])
+    mask[chain, rows, top : top + block, left : left + block] = True
+    return mask, (top, left)

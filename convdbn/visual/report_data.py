@@ -1,0 +1,101 @@
+"""What a report shows of every unit: computing only, `report` lays it out."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from convdbn.evaluation.selectivity import lifetime_sparseness, mutual_information
+from convdbn.images import Images
+from convdbn.models.extract import pieces
+from convdbn.models.passes import upward, visible
+from convdbn.models.stack import Stack
+from convdbn.visual.patches import Best, cut, strongest
+from convdbn.visual.projections import linear_combination, maximize, top_down
+
+PATCHES = 9
+"""Best patches of each unit."""
+BINS = 20
+"""Bins of a unit's histogram."""
+CHUNK = 16
+"""Units projected at once."""
+
+Projections = dict[str, Tensor]
+"""Pictures `(U, c, h, w)` of all units of a layer, by the name of the method."""
+
+
+class Responses(NamedTuple):
+    """What the U units of a layer did on N pictures; a unit's activity on one is its highest there, that of its
+    pooling units in a convolutional layer."""
+
+    best: Best
+    mean: Tensor  # (U,)
+    edges: Tensor  # (BINS + 1,), of the bins of activity, the same for all units of the layer
+    histogram: Tensor  # (U, BINS), pictures in each
+    sparseness: Tensor  # (U,), how selective a unit is: lifetime sparseness
+    information: Tensor | None  # (U,), bits about the class
+    class_means: Tensor | None  # (U, C), mean activity by class, NaN for classes of which there is no picture
+
+
+def projections(stack: Stack, *, generator: torch.Generator) -> list[Projections]:
+    """Every unit of every layer, the lowest first, by each method."""
+    methods: dict[str, Callable[[Stack, int, range], Tensor]] = {
+        "linear combination": linear_combination,
+        "top-down": top_down,
+        "maximized input": partial(maximize, generator=generator),
+    }
+    found: list[Projections] = []
+    with tqdm(total=sum(unit.n for _, unit in stack.layers), desc="projections", unit="unit", disable=None) as bar:
+        for layer, (_, unit) in enumerate(stack.layers, start=1):
+            parts: dict[str, list[Tensor]] = {name: [] for name in methods}
+            for first in range(0, unit.n, CHUNK):
+                units = range(first, min(first + CHUNK, unit.n))
+                for name, method in methods.items():
+                    parts[name].append(method(stack, layer, units).cpu())
+                bar.update(len(units))
+            found.append({name: torch.cat(pictures) for name, pictures in parts.items()})
+    return found
+
+
+@torch.no_grad()
+def responses(stack: Stack, images: Images) -> list[Responses]:
+    """What every layer, the lowest first, did on the pictures, which are gone through once."""
+    depth, deep = len(stack.layers), any(len(machine.units) > 2 for machine in stack.machines)
+    places = [torch.empty(unit.n, 0, 4, dtype=torch.float64) for _, unit in stack.layers]
+    rows: list[list[Tensor]] = [[] for _ in stack.layers]
+    for first, batch in pieces(images):
+        fields = upward(stack, visible(stack, batch, depth), depth)
+        # The features again: where a layer is sampled with the one above it, they are more than the field from below.
+        maps = stack.features(batch, trim=True) if deep else None
+        for index, ((_, unit), field) in enumerate(zip(stack.layers, fields, strict=True)):
+            places[index] = strongest(places[index], unit.biased(field), first, PATCHES)
+            pooled = maps[index] if maps else unit.pooling_mean(field)
+            rows[index].append((pooled.amax((2, 3)) if pooled.ndim == 4 else pooled).cpu())
+    found = []
+    for layer, (place, row) in enumerate(zip(places, rows, strict=True), start=1):
+        best = cut(stack, layer, images, place, stack.geometry)
+        found.append(_measured(best, torch.cat(row), stack.layers[layer - 1][1].limits, images))
+    return found
+
+
+def _measured(best: Best, activity: Tensor, limits: tuple[float, float], images: Images) -> Responses:
+    """Measures of `(N, U)` activities, which are in `limits`."""
+    low, high = (
+        limit if np.isfinite(limit) else float(extreme)
+        for limit, extreme in zip(limits, activity.aminmax(), strict=True)
+    )
+    edges = torch.linspace(low, high if high > low else low + 1, BINS + 1)
+    places = torch.bucketize(activity, edges[1:-1], right=True)
+    histogram = torch.stack([(places == place).sum(0) for place in range(BINS)], 1)
+    information = class_means = None
+    if images.labels is not None:
+        information = torch.from_numpy(mutual_information(activity.numpy(), images.labels.numpy()))
+        means = [activity[images.labels == number].mean(0) for number in range(len(images.classes))]
+        class_means = torch.stack(means, 1)
+    return Responses(
+        best, activity.mean(0), edges, histogram, lifetime_sparseness(activity), information, class_means
+    )

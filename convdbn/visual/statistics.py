@@ -1,0 +1,94 @@
+"""What plots of a model show: computing only, drawing is in `figures` and `plots`."""
+
+import copy
+import dataclasses
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from convdbn.energy import spread
+from convdbn.errors import UsageError
+from convdbn.images import Images
+from convdbn.learning.layer_inputs import LayerInput
+from convdbn.learning.trainer import Trainer
+from convdbn.models.extract import pieces
+from convdbn.models.geometry import trimmed
+from convdbn.models.stack import Stack
+from convdbn.recipes import Recipe
+from convdbn.visual.projections import Units, chosen
+
+SETTLED = 20
+"""Updates after which one is like those of a long training."""
+
+
+def weights(stack: Stack) -> list[Tensor]:
+    """The weights of every layer, the lowest first."""
+    return [link.weight.detach().cpu() for link, _ in stack.layers]
+
+
+def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
+    """What an update adds to the weights of every layer, in the shape of its weights, where training by `recipe` goes
+    on with these pictures at its first rate: the last of 20, by when momentum and Adam's scales have settled.
+
+    UsageError for models that were put together or changed after their training.
+    """
+    if len(recipe.machines) != len(stack.machines) or len(stack.generative):
+        raise UsageError("checkpoint: the model is not the one that its recipe trained; take that of `convdbn train`")
+    trained, trim = copy.deepcopy(stack), any(layer.crop for layer in recipe.layers)
+    trainers, batches = [], []
+    for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
+        on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
+        inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, cache_bytes=0)
+        like = machine.units[0].bias
+        trainers.append(Trainer(machine, on, generator=torch.Generator(like.device).manual_seed(recipe.seed)))
+        batches.append([batch.to(like) for batch in inputs.batches(0)])
+        trainers[-1].fit(batches[-1][:-1])
+    before = [weight.clone() for weight in weights(trained)]
+    for trainer, data in zip(trainers, batches, strict=True):
+        trainer.fit(data[-1:])
+    return [new - old for new, old in zip(weights(trained), before, strict=True)]
+
+
+def activities(stack: Stack, layer: int, *, images: Images) -> Tensor:
+    """Highest probability of every unit over each picture, `(cases, units)`: of a map that is its strongest pooling
+    unit."""
+    return torch.cat([x.amax((2, 3)) if x.ndim == 4 else x for x in _features(stack, layer, images)])
+
+
+def probabilities(stack: Stack, layer: int, *, images: Images) -> Tensor:
+    """The probabilities of all pooling units of a layer over all pictures, one after the other, `(n,)`."""
+    return torch.cat([x.flatten() for x in _features(stack, layer, images)])
+
+
+@torch.no_grad()
+def most_active(stack: Stack, layer: int, count: int, *, images: Tensor) -> list[int]:
+    """The `count` units whose strongest responses to the pictures are highest on average, the highest first."""
+    x = stack.features(images, depth=layer, trim=True)[-1]
+    highest = x.flatten(2).amax(2) if x.ndim == 4 else x
+    return highest.mean(0).argsort(descending=True)[:count].tolist()
+
+
+@torch.no_grad()
+def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The pictures `(B, c, H, W)` without their trimmed border, and the maps `(B, U, H, W)` of their pooling units.
+
+    A pooling unit covers the pixels that it moves by, in the middle of what it sees; pixels at the edge that no unit
+    is above have 0.
+    """
+    index = chosen(stack, layer, units)
+    below = stack.geometry[:layer]
+    if below[-1].kernel == (0, 0):
+        raise UsageError(f"layer={layer}: a fully connected layer has no maps; take a convolutional one, or cases")
+    maps = stack.features(images, depth=layer, trim=True)[-1][:, index]
+    shown = trimmed(stack.transform.shaping(images), below)
+    stride = stack.feature_info[layer - 1].reduction
+    maps = spread(maps, stride)
+    down, right = (shown.shape[axis] - maps.shape[axis] for axis in (2, 3))
+    return shown.cpu(), F.pad(maps, [right // 2, right - right // 2, down // 2, down - down // 2]).cpu()
+
+
+def _features(stack: Stack, layer: int, images: Images) -> list[Tensor]:
+    """Of each batch, or of each picture where sizes differ."""
+    chosen(stack, layer, None)
+    return [stack.features(batch, depth=layer, trim=True)[-1].cpu() for _, batch in pieces(images)]
