@@ -4,5 +4,7 @@ import importlib
 import sys
 import warnings
 
-warnings.warn("convdbn.learning.checkpoint is convdbn.storage.checkpoint now; import that", DeprecationWarning, stacklevel=2)
+warnings.warn(
+    "convdbn.learning.checkpoint is convdbn.storage.checkpoint now; import that", DeprecationWarning, stacklevel=2
+)
 sys.modules[__name__] = importlib.import_module("convdbn.storage.checkpoint")

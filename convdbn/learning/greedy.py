@@ -33,6 +33,38 @@ FIT_SAMPLE = 5000
 """Pictures that a transform with parameters is fitted to."""
 
 
+def train_greedily(
+    recipe: Recipe,
+    images: Images,
+    *,
+    held_out: Images | None = None,
+    folder: Path | None = None,
+    data: dict[str, Any] | None = None,
+    resume: bool = False,
+    device: torch.device | str = "cpu",
+    stop: Callable[[], bool] = lambda: False,
+    callbacks: Sequence[Callable[[Stack, int, Metrics], Any]] = (),
+    verbose: bool = True,
+) -> Stack:
+    """Train the layers of `recipe` on `images` one after the other; the finished stack.
+
+    `folder` is saved into as the run goes, with `data` in the metadata; with `resume` the run in it goes on. `stop` is
+    asked before each update; once it says so, the run saves itself and raises `Interrupted`. `callbacks` see the stack
+    so far, the number of the layer in training and each row of metrics.
+    """
+
+    def watch(stack: Stack, layer: int, row: Metrics) -> None:
+        for callback in callbacks:
+            callback(stack, layer, row)
+
+    run = GreedyTraining(
+        recipe, images, held_out=held_out, folder=folder, data=data, device=device, stop=stop, watch=watch
+    )
+    if resume and folder is not None:
+        run.resume(folder)
+    return run.run()
+
+
 class GreedyTraining:
     """A run: trains the layers of `recipe` on `images` one after the other, and saves into `folder` as it goes.
 
