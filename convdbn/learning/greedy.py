@@ -48,9 +48,9 @@ def train_greedily(
 ) -> Stack:
     """Train the layers of `recipe` on `images` one after the other; the finished stack.
 
-    `folder` is saved into as the run goes, with `data` in the metadata; with `resume` the run in it goes on. `stop` is
-    asked before each update; once it says so, the run saves itself and raises `Interrupted`. `callbacks` see the stack
-    so far, the number of the layer in training and each row of metrics.
+    The run is saved into `folder`, with `data` in the metadata; with `resume` the run in there goes on. `stop` is
+    asked before each update; once it says so, the run saves itself and raises `Interrupted`. `callbacks` see the
+    stack so far, the number of the layer in training and each row of metrics.
     """
 
     def watch(stack: Stack, layer: int, row: Metrics) -> None:
