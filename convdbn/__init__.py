@@ -6,7 +6,24 @@ maps = model.features(images)       # a list, one tensor per layer
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convdbn.commands.complete import complete as complete
+    from convdbn.commands.demo import demo as demo
+    from convdbn.commands.evaluate import evaluate as evaluate
+    from convdbn.commands.features import features as features
+    from convdbn.commands.finetune import finetune as finetune
+    from convdbn.commands.inspect import inspect as inspect
+    from convdbn.commands.load import create_model as create_model
+    from convdbn.commands.load import load as load
+    from convdbn.commands.load import load_classifier as load_classifier
+    from convdbn.commands.plot import plot as plot
+    from convdbn.commands.refine import refine as refine
+    from convdbn.commands.report import report as report
+    from convdbn.commands.sample import sample as sample
+    from convdbn.commands.train import train as train
+    from convdbn.commands.visualize import visualize as visualize
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,15 +43,16 @@ __all__ = [
     "train",
     "visualize",
 ]
-_ELSEWHERE = (
-    {"demo": "demonstration", "report": "shown"}
-    | dict.fromkeys(("complete", "finetune", "load_classifier", "refine"), "further")
-    | dict.fromkeys(("plot", "visualize"), "plotting")
-)
+_MODULES = {"create_model": "commands.load", "load_classifier": "commands.load"}
+"""Where a public name lives that is not the command of its own module."""
 
 
 def __getattr__(name: str) -> Any:
-    """The verbs, loaded when first used, so that the command line answers at once."""
+    """The public names, loaded when first used, so that the command line answers at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"convdbn.{_ELSEWHERE.get(name, 'api')}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, f'commands.{name}')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

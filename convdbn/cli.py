@@ -6,29 +6,34 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
 
-from convdbn import __version__, api, demonstration, further, plotting, recipes, shown
+from convdbn import __version__, recipes
+from convdbn.commands.inspect import inspect as inspect_model
 from convdbn.errors import Diverged, Interrupted, UsageError
 
 log = logging.getLogger("convdbn")
 
+COMMANDS = (
+    "demo",
+    "train",
+    "features",
+    "evaluate",
+    "finetune",
+    "refine",
+    "visualize",
+    "plot",
+    "report",
+    "sample",
+    "complete",
+    "inspect",
+)
 VERBS: dict[str, Callable[..., Any]] = {
-    "demo": demonstration.demo,
-    "train": api.train,
-    "features": api.features,
-    "evaluate": api.evaluate,
-    "finetune": further.finetune,
-    "refine": further.refine,
-    "visualize": plotting.visualize,
-    "plot": plotting.plot,
-    "report": shown.report,
-    "sample": api.sample,
-    "complete": further.complete,
-    "inspect": api.inspect,
+    name: getattr(import_module(f"convdbn.commands.{name}"), name) for name in COMMANDS
 }
 # What a Python caller may leave out, but a command without it would lose its result.
 REQUIRED = {
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
     """What a command prints of what its function returns."""
     if verb in ("train", "refine"):
-        return api.inspect(chosen["output_dir"])
+        return inspect_model(chosen["output_dir"])
     if verb == "features":
         return {"output": str(chosen["output"]), "shape": list(result.shape)}
     return {"output": str(result)} if verb in ("visualize", "plot", "sample") else result

@@ -14,7 +14,7 @@ from reporting import write
 from sklearn.model_selection import train_test_split
 
 from convdbn import recipes
-from convdbn.demonstration import accuracy, flat_features, shifted_digits
+from convdbn.commands.demo import accuracy, flat_features, shifted_digits
 from convdbn.images import ArrayImages
 from convdbn.learning.greedy import GreedyTraining
 

@@ -20,7 +20,8 @@ from PIL import Image
 from running import stop_after
 
 import convdbn
-from convdbn import api, recipes
+from convdbn import recipes
+from convdbn.commands.options import stop_on_signal
 from convdbn.errors import CheckpointError, DataError, Interrupted, UsageError
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
@@ -284,7 +285,7 @@ class TestInspect:
 
     def test_a_run_in_progress(self, tmp_path, pictures, recipe, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr(api, "stop_on_signal", stop_after(0))
+            patch.setattr("convdbn.commands.train.stop_on_signal", stop_after(0))
             with pytest.raises(Interrupted, match="layer 1, step 0"):
                 convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run")
         found = convdbn.inspect(tmp_path / "run")
@@ -322,7 +323,7 @@ class TestInspect:
 class TestSignals:
     def test_handlers_are_put_back(self):
         before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        with api.stop_on_signal() as stop:
+        with stop_on_signal() as stop:
             assert not stop()
             signal.raise_signal(signal.SIGTERM)
             assert stop()
@@ -396,13 +397,13 @@ class TestDemo:
 
     def test_pictures_and_summary_are_written(self, tmp_path, monkeypatch, demonstration):
         """With four filters and four updates a layer, and without the baselines."""
-        train, model = api.train, {}
+        train, model = convdbn.train, {}
 
         def briefly(**options):
             model["photos"] = train(**options, filters=[4, 4], updates=4, log_every=1)
             return model["photos"]
 
-        monkeypatch.setattr(demonstration.api, "train", briefly)
+        monkeypatch.setattr(demonstration, "train", briefly)
         monkeypatch.setattr(demonstration, "_digits", lambda: ({"features": 0.98765}, model["photos"]))
         summary = demonstration.demo(output_dir=str(tmp_path / "demo"))
         assert json.loads((tmp_path / "demo" / "summary.json").read_text()) == summary

@@ -11,7 +11,7 @@ from running import interrupted, stop_after
 from safetensors.torch import load_file
 
 import convdbn
-from convdbn import cli, further
+from convdbn import cli
 from convdbn.errors import Interrupted, UsageError
 
 TINY = {"recipe": "rbm", "data": "digits", "updates": 30, "held_out": 0, "device": "cpu"}
@@ -34,7 +34,8 @@ def trained(tmp_path_factory):
 
 def stopping(monkeypatch, updates):
     """A signal comes before update `updates`."""
-    monkeypatch.setattr(further, "stop_on_signal", stop_after(updates))
+    for command in ("finetune", "refine"):
+        monkeypatch.setattr(f"convdbn.commands.{command}.stop_on_signal", stop_after(updates))
 
 
 def contents(folder):

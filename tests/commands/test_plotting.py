@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 import convdbn
-from convdbn import plotting
+from convdbn.commands import plot, visualize
 from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.images import open_images
 from convdbn.visual import figures
@@ -54,7 +54,7 @@ def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
     path = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
-    assert drawn[0]._suptitle.get_text() == f"{plotting.NAMES[method]}, in the pixels of pictures"
+    assert drawn[0]._suptitle.get_text() == f"{visualize.NAMES[method]}, in the pixels of pictures"
     boxes = [axis.get_position() for axis in drawn[0].axes]
     assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
     convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
@@ -78,8 +78,8 @@ def test_the_title_names_the_steps_of_the_transform(run):
     model = convdbn.load(run, device="cpu")
     steps = [{"kind": "pad", "size": 1}, {"kind": "local_contrast", "size": 3}]
     model.transform = convdbn.images.build_transform(steps)
-    assert plotting._title(model, "linear").endswith("in the space of pictures after pad, local_contrast")
-    assert plotting._title(model, "patches") == "best patches, in the pixels of pictures"
+    assert visualize._title(model, "linear").endswith("in the space of pictures after pad, local_contrast")
+    assert visualize._title(model, "patches") == "best patches, in the pixels of pictures"
 
 
 def test_a_seed_fixes_the_samples(run, tmp_path):
@@ -198,13 +198,13 @@ UNUSED = {
 
 
 def test_every_method_and_figure_says_what_it_uses():
-    assert (*plotting.METHODS, *plotting.FIGURES) == (*get_args(plotting.Method), *get_args(plotting.Plot))
+    assert (*visualize.METHODS, *plot.FIGURES) == (*get_args(visualize.Method), *get_args(plot.Plot))
 
 
-@pytest.mark.parametrize("kind", [*plotting.METHODS, *plotting.FIGURES])
+@pytest.mark.parametrize("kind", [*visualize.METHODS, *plot.FIGURES])
 def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
     """With values of their own; every other option is taken, and then the checkpoint is missed."""
-    verb, name = ("visualize", "method") if kind in plotting.METHODS else ("plot", "figure")
+    verb, name = ("visualize", "method") if kind in visualize.METHODS else ("plot", "figure")
     options = {name: kind, "checkpoint": "nowhere", "output": tmp_path / "a.png"}
     known = inspect.signature(getattr(convdbn, verb)).parameters
     for option in UNUSED[kind]:

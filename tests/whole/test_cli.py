@@ -18,7 +18,7 @@ from running import interrupted, stop_after
 from safetensors.torch import save_file
 
 import convdbn
-from convdbn import api, cli
+from convdbn import cli
 from convdbn.images import open_images
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
@@ -482,7 +482,7 @@ def test_interrupted_but_saved(place, convdbn_, monkeypatch, number):
     assert before["layer"] == 0 and before["step"] >= 1
     code, _, err = convdbn_(*command)
     assert code == 2 and "holds a run already" in err
-    monkeypatch.setattr(api, "stop_on_signal", stop_after(3))
+    monkeypatch.setattr("convdbn.commands.train.stop_on_signal", stop_after(3))
     assert convdbn_(*command, "--resume")[0] == 75
     assert convdbn.inspect("run")["progress"] == {"layer": 0, "step": before["step"] + 3}
 

@@ -1,4 +1,4 @@
-"""What the verbs share: checks before any work, run folders, signals, devices, and pictures for a model."""
+"""What the commands share: checks before any work, run folders, signals, devices."""
 
 import contextlib
 import inspect
@@ -8,21 +8,22 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from convdbn.images import Images
-    from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
-TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
-"""Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
+
 FIGURE = (".png", ".pdf", ".svg")
 """Formats of figures."""
+PICTURES = {"data", "split", "count", "data_root", "download"}
+"""Options about pictures that are given."""
+FEW = 8
+"""Units, and pictures, that are shown where none are named and there is no room for all."""
 
 
 def check_output(output: str | Path, *suffixes: str) -> None:
@@ -42,6 +43,11 @@ def check_counts(**counts: int) -> None:
             raise UsageError(f"{name}={value}: must be at least 1")
 
 
+def check_choice(name: str, value: Any, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
+
+
 def refuse_ignored(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
     """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
 
@@ -52,6 +58,16 @@ def refuse_ignored(verb: Callable[..., Any], given: Mapping[str, Any], unused: C
     if idle:
         named = ", ".join(f"{name}={given[name]!r}" for name in idle)
         raise UsageError(f"{named}: of no use with {what}; leave out")
+
+
+def others(uses: Mapping[str, set[str]], chosen: str) -> set[str]:
+    """The options that are used, but not by this one."""
+    return set().union(*uses.values()) - uses[chosen]
+
+
+def require_data(data: str | Path | None, what: str) -> None:
+    if data is None:
+        raise UsageError(f"data=None: {what} needs pictures; give a data set or a folder")
 
 
 @contextlib.contextmanager
@@ -111,46 +127,6 @@ def saved_run(
             f"output_dir={folder!r}: holds a run already; choose another folder, --overwrite or --resume"
         )
     return False
-
-
-def pictures_for(
-    model: "Stack | Classifier",
-    data: str | Path,
-    data_root: str | Path | None,
-    download: bool,
-    split: Literal["train", "test"] = "train",
-) -> "Images":
-    """The pictures, in as many channels as the model takes."""
-    from convdbn.images import open_images
-
-    return open_images(data, data_root=data_root, split=split, download=download, gray=model.channels == 1)
-
-
-def labeled_data(
-    model: "Stack | Classifier", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures with labels."""
-    train = pictures_for(model, data, data_root, download)
-    if str(data) in TEST_SPLIT:
-        return train, pictures_for(model, data, data_root, download, "test")
-    from convdbn.images import stratified
-
-    return stratified(train, "train"), stratified(train, "test")
-
-
-def parted_data(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
-    if str(data) in TEST_SPLIT:
-        return labeled_data(model, data, data_root, download)
-    from convdbn.learning.greedy import hold_out
-
-    whole = pictures_for(model, data, data_root, download)
-    train, test = hold_out(whole, len(whole), seed=0)
-    if test is None:
-        raise UsageError(f"data={str(data)!r}: {len(whole)} pictures, of which a tenth are tested; take at least 10")
-    return train, test
 
 
 def seeded(model: "Stack", seed: int) -> "torch.Generator":

@@ -1,24 +1,13 @@
-"""The verbs that go on from a trained model: fine-tuning, refining all layers together, and completing pictures."""
+"""`finetune`: the layers trained further as a classifier."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from convdbn.api import load
-from convdbn.runs import (
-    FIGURE,
-    as_tuple,
-    check_counts,
-    check_output,
-    checked_device,
-    labeled_data,
-    parted_data,
-    refuse_ignored,
-    saved_run,
-    seeded,
-    stop_on_signal,
-)
+from convdbn.commands.inputs import labeled_data
+from convdbn.commands.load import load
+from convdbn.commands.options import as_tuple, checked_device, saved_run, stop_on_signal
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +16,6 @@ if TYPE_CHECKING:
     from convdbn.learning.finetune import FineTuning
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
-
-SHOWN = 16
 
 
 def finetune(
@@ -176,131 +163,3 @@ def _trained(
     if file is not None:
         save({})
     return network
-
-
-def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
-    """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
-    from convdbn.models import classifier
-
-    return classifier.load(path).to(checked_device(device))
-
-
-def refine(
-    *,
-    checkpoint: str | Path,
-    data: str | Path,
-    method: Literal["autoencoder", "up-down"],
-    output_dir: str | Path | None = None,
-    epochs: int = 30,
-    batch: int = 100,
-    rate: float = 1e-3,
-    distort: float = 0.0,
-    k: int = 3,
-    k_end: int = 10,
-    overwrite: bool = False,
-    resume: bool = False,
-    data_root: str | Path | None = None,
-    download: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-) -> "Stack":
-    """Train all layers of a fully connected stack together, upward and downward weights parting; the refined stack.
-
-    As an autoencoder the layers learn to give the picture back from the highest one (Hinton and Salakhutdinov 2006);
-    up-down learning makes a better generator (Hinton, Osindero and Teh 2006), with label units where the top machine
-    has them. What is written is a run like that of `train`.
-
-    Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`.
-        method: autoencoder or up-down.
-        output_dir: folder for the refined model; None writes nothing.
-        epochs: passes over the training pictures.
-        batch: pictures in an update.
-        rate: highest learning rate; it rises over the first tenth of the updates and falls to nothing.
-        distort: strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures.
-        k: Gibbs sweeps of the top machine in up-down learning, at the start.
-        k_end: ... and at the end.
-        overwrite: replace a model that the folder holds already.
-        resume: go on with the run in the folder; the other options must be the same.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of everything random.
-        device: auto, cpu, cuda, ...
-    """
-    unused = {"autoencoder": ("k", "k_end"), "up-down": ("distort",)}
-    refuse_ignored(refine, locals(), unused.get(method, ()), f"method={method!r}")
-    from convdbn.learning import refine as refining
-    from convdbn.models import stack
-    from convdbn.storage.resumable import Checkpointing
-
-    file = None if output_dir is None else Path(output_dir, stack.MODEL_FILE)
-    settings = refining.Refinement(method, epochs, batch, rate, distort, k, k_end, seed)
-    options = {**vars(settings), "checkpoint": str(checkpoint), "data": str(data)}
-    saved = saved_run(file, options, lambda run: run.get("refined", {}), overwrite=overwrite, resume=resume)
-    model, metadata, trainer = stack.load_run(file if file is not None and saved else checkpoint)
-    model.to(checked_device(device))
-    if saved and not trainer:
-        return model
-    labeled = model.machines[-1].units[-1].kind == "categorical"
-    train, _ = (labeled_data if labeled else parted_data)(model, data, data_root, download)
-    save = None if file is None else partial(stack.save, file, model, {**metadata, "refined": options})
-    with stop_on_signal() as stop:
-        refined = refining.refine_on(model, train, settings, Checkpointing(save, stop, trainer if saved else {}))
-    if save is not None:
-        save({})
-    return refined
-
-
-def complete(
-    *,
-    checkpoint: str | Path,
-    data: str | Path,
-    output: str | Path,
-    cover: Literal["left", "right", "top", "bottom"] = "left",
-    count: int = 100,
-    sweeps: int = 300,
-    data_root: str | Path | None = None,
-    download: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Cover one half of test pictures and infer it from the other through all layers; a picture of some of them.
-
-    Its rows are the pictures, what the model saw, and what it made of it: expectations given the half that was seen.
-    The squared errors of a covered pixel are beside those of the mean training picture, and of the training picture
-    that is nearest in what was seen.
-
-    Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`.
-        output: picture to write, .png, .pdf or .svg.
-        cover: left, right, top or bottom half.
-        count: test pictures to complete, of which the first 16 are shown.
-        sweeps: sweeps of Gibbs sampling in ten chains for each picture, the second half of which is averaged.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of the chains.
-        device: auto, cpu, cuda, ...
-    """
-    check_output(output, *FIGURE)
-    check_counts(count=count, sweeps=sweeps)
-    model = load(checkpoint, device=device)
-    import torch
-
-    from convdbn.evaluation.completion_error import completed
-    from convdbn.visual import figures
-
-    train, test = parted_data(model, data, data_root, download)
-    chosen = test.select(range(min(count, len(test))))
-    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=seeded(model, seed))
-    blank = torch.where(found.kept, found.pictures, found.pictures.mean())
-    rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
-    written = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
-    return {
-        "output": str(written),
-        "pictures": len(chosen),
-        "squared_error": found.error,
-        "squared_error_of_mean": found.mean_error,
-        "squared_error_of_nearest": found.nearest_error,
-    }

@@ -1,11 +1,13 @@
-"""The verb that shows all of a model at once: a report to open in a browser."""
+"""`report`: all of a model at once, in a page to open in a browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.api import inspect, load
+from convdbn.commands.inputs import pictures_for
+from convdbn.commands.inspect import inspect
+from convdbn.commands.load import load
+from convdbn.commands.options import check_counts, check_output, seeded
 from convdbn.errors import DataError
-from convdbn.runs import check_counts, check_output, pictures_for, seeded
 
 if TYPE_CHECKING:
     from convdbn.images import Images

@@ -1,4 +1,4 @@
-"""The demonstration: everything at once, on pictures that come with scikit-learn, with no network."""
+"""`demo`: everything at once, on pictures that come with scikit-learn, with no network."""
 
 import json
 import logging
@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn import api, recipes
+from convdbn import recipes
+from convdbn.commands.train import train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from convdbn.models.stack import Stack
 
-log = logging.getLogger(__name__)
 
+log = logging.getLogger(__name__)
 RANDOM_DRAWS = 3
 """The network with random filters is drawn this often, and its mean accuracy printed."""
 
@@ -31,7 +32,7 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     start, folder = time.monotonic(), Path(output_dir)
     log.info("1/2  photographs: two layers, without labels")
     run = folder / "photos"
-    model = api.train(recipe="photos", data="photos", output_dir=run, overwrite=True, device="cpu")
+    model = train(recipe="photos", data="photos", output_dir=run, overwrite=True, device="cpu")
     filters = [projections.linear_combination(model, layer) for layer in (1, 2)]
     titles = [
         "layer 1 of the photographs: its filters",
