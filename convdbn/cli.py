@@ -106,14 +106,11 @@ def _add_arguments(command: ArgumentParser, function: Callable[..., Any], requir
 
 def _add_recipe_fields(command: ArgumentParser) -> None:
     """Every field of a recipe as an option that overrides it."""
-    explained = recipes.explanations()
-    for field in recipes.COLUMNS:
-        one: Any = field.type
-        help_ = explained[field.name] + " One value, or a list with one for each layer."
-        command.add_argument(_flag(field.name), type=one | list[one] | None, default=None, help=help_)
-    for field in recipes.GENERAL:
-        one = list[dict[str, Any]] if field.name == "transform" else field.type
-        command.add_argument(_flag(field.name), type=one | None, default=None, help=explained[field.name])
+    groups = {}
+    for option in recipes.options():
+        if option.group not in groups:
+            groups[option.group] = command.add_argument_group(f"recipe, {option.group}")
+        groups[option.group].add_argument(_flag(option.name), type=option.type | None, default=None, help=option.help)
 
 
 def _flag(name: str) -> str:

@@ -17,6 +17,7 @@ from convdbn.images.augment import distorted
 from convdbn.learning.backprop import Descent, shuffled
 from convdbn.learning.trainer import drawn_bits
 from convdbn.models.classifier import Classifier
+from convdbn.recipes import Settings, setting
 from convdbn.storage.resumable import NOT_SAVED, Checkpointing
 
 log = logging.getLogger(__name__)
@@ -28,45 +29,45 @@ LINEAR_RATE = 100.0
 
 
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Settings):
     """How a classifier is trained."""
 
-    epochs: int = 60
-    """Passes over the labeled pictures."""
-    batch: int = 50
-    """Pictures in an update."""
-    rate: float = 1e-3
-    """Highest learning rate of the layers, with Adam."""
-    dropout: float = 0.5
-    """Share of the values that the linear map, and a fully connected layer of the one below, does not see, drawn anew
-    for each picture."""
-    distort: float = 1.0
-    """Strength of the random shifts, turns, stretches and smooth distortions; 0 leaves the pictures as they are."""
-    sample_input: bool = False
-    """Draw bits from what the lowest layer sees, anew in every update, where all of it is in [0, 1]."""
-    mirror: bool = False
-    """Mirror pictures at random; not for letters and digits."""
-    adversarial: float = 0.0
-    """How far every value that the lowest layer sees is moved in a second presentation of the batch, up or down as
-    raises the loss, which is then the mean of both (Goodfellow, Shlens and Szegedy 2015); 0 presents it once."""
-    weight_decay: float = 1e-4
-    """Share of the weights, times the rate, that every update takes off."""
-    held_out: float = 0.1
-    """Share of the labeled pictures that judges the epochs; 0 trains on all of them to the end."""
-    seed: int = 0
-    """Seed of everything random in the training."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)}: must be positive")
-        if not 0 <= self.held_out <= 0.5:
-            raise UsageError(f"held_out={self.held_out}: a share of at most .5; 0 holds nothing out")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout={self.dropout}: a share below 1")
-        for name in ("distort", "adversarial", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name}={getattr(self, name)}: must be at least 0")
+    epochs: int = setting(60, low=1, help="Passes over the labeled pictures.")
+    batch: int = setting(50, low=1, help="Pictures in one update.")
+    rate: float = setting(1e-3, above=0, help="Highest learning rate of the layers, with Adam.")
+    dropout: float = setting(
+        0.5,
+        low=0,
+        below=1,
+        help="Share of their inputs that the linear map and fully connected layers above others do not see, drawn "
+        "anew for each picture.",
+    )
+    distort: float = setting(
+        1.0,
+        low=0,
+        help="Strength of random shifts, rotations, stretches and smooth distortions; 0 leaves the pictures as they "
+        "are.",
+    )
+    sample_input: bool = setting(
+        False, help="Take the input of the lowest layer as probabilities and draw bits from it in every update."
+    )
+    mirror: bool = setting(False, help="Mirror pictures at random; not for letters and digits.")
+    adversarial: float = setting(
+        0.0,
+        low=0,
+        help="Present each batch twice, the second time with every input value moved this far in the direction that "
+        "raises the loss (Goodfellow, Shlens and Szegedy 2015); 0 presents it once.",
+    )
+    weight_decay: float = setting(
+        1e-4, low=0, help="Share of the weights, times the learning rate, that every update subtracts."
+    )
+    held_out: float = setting(
+        0.1,
+        low=0,
+        high=0.5,
+        help="Share of the labeled pictures that select the best epoch; 0 trains on all of them to the end.",
+    )
+    seed: int = setting(0, low=0, help="Seed of everything random in the training.")
 
 
 def finetune(

@@ -3,7 +3,7 @@
 import copy
 import logging
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from convdbn.learning.layer_inputs import prepared
 from convdbn.learning.phases import ContrastiveDivergence, positive
 from convdbn.learning.trainer import drawn_bits
 from convdbn.models.stack import Stack
+from convdbn.recipes import Settings, setting
 from convdbn.sampling.bound import log_density
 from convdbn.storage.resumable import NOT_SAVED, Checkpointing
 
@@ -27,34 +28,32 @@ Method = Literal["autoencoder", "up-down"]
 
 
 @dataclass(frozen=True)
-class Refinement:
+class Refinement(Settings):
     """How a stack is trained further."""
 
-    method: Method
-    """Reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006), or learn to generate it and to
-    recognize what is generated (Hinton, Osindero and Teh 2006)."""
-    epochs: int = 30
-    """Passes over the pictures."""
-    batch: int = 100
-    """Pictures in an update."""
-    rate: float = 1e-3
-    """Highest learning rate, with Adam."""
-    distort: float = 0.0
-    """Strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures."""
-    k: int = 3
-    """Gibbs sweeps in the top machine at the start of up-down learning; they rise to `k_end`."""
-    k_end: int = 10
-    seed: int = 0
-    """Seed of everything random in the training."""
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise UsageError(f"method={self.method!r}: choose from {', '.join(get_args(Method))}")
-        for name in ("epochs", "batch", "rate", "k", "k_end"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name}={getattr(self, name)}: must be positive")
-        if self.distort < 0:
-            raise UsageError(f"distort={self.distort}: a strength of at least 0")
+    method: Method = setting(
+        help="autoencoder learns to reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006). "
+        "up-down learns to generate the input and to recognize it (Hinton, Osindero and Teh 2006)."
+    )
+    epochs: int = setting(30, low=1, help="Passes over the pictures.")
+    batch: int = setting(100, low=1, help="Pictures in one update.")
+    rate: float = setting(
+        1e-3,
+        above=0,
+        help="Highest learning rate, with Adam; it rises over the first tenth of the updates, then falls to 0.",
+    )
+    distort: float = setting(
+        0.0,
+        low=0,
+        help="Strength of random shifts, rotations, stretches and smooth distortions of an autoencoder's pictures.",
+    )
+    k: int = setting(
+        3,
+        low=1,
+        help="Gibbs sweeps of the top machine at the first update of up-down learning, which rise to `k_end`.",
+    )
+    k_end: int = setting(10, low=1, help="Gibbs sweeps of the top machine at the last update.")
+    seed: int = setting(0, low=0, help="Seed of everything random in the training.")
 
 
 def refine(

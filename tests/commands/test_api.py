@@ -104,8 +104,8 @@ def test_the_default_recipe_and_data_are_there():
 def test_python_and_the_recipe_file_have_the_same_options(tmp_path, pictures, recipe):
     model = convdbn.train(recipe=recipe, data=pictures, filters=[3], kernel=5, updates=2, seed=4)
     assert [info.channels for info in model.feature_info] == [3]
-    with pytest.raises(UsageError, match=r"unknown field\(s\) epochs"):
-        convdbn.train(recipe=recipe, data=pictures, epochs=3)
+    with pytest.raises(UsageError, match="passes=3: no such setting"):
+        convdbn.train(recipe=recipe, data=pictures, passes=3)
 
 
 def test_without_an_output_folder_nothing_is_written(tmp_path, pictures, recipe, monkeypatch):

@@ -137,7 +137,7 @@ def test_stacks_without_a_single_pass_are_refused():
         refine(stack_of(labeled_rbm(6, 4, 3)), patterns(), Refinement("autoencoder"))
     with pytest.raises(UsageError, match="method='sideways': choose from autoencoder, up-down"):
         Refinement("sideways")
-    with pytest.raises(UsageError, match="epochs=0: must be positive"):
+    with pytest.raises(UsageError, match="epochs=0: must be at least 1"):
         Refinement("autoencoder", epochs=0)
 
 

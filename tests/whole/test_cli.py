@@ -139,8 +139,8 @@ class TestVerbs:
         from convdbn import recipes
 
         _, out, _ = convdbn_("train", "--help")
-        for field in (*recipes.GENERAL, *recipes.COLUMNS):
-            assert f"--{field.name.replace('_', '-')} " in out
+        for option in recipes.options():
+            assert f"--{option.name.replace('_', '-')} " in out
 
     def test_features(self, place, convdbn_):
         arguments = ["--checkpoint", "finished", "--data", "pictures", "--layer", "2", "--output", "deep/maps.npz"]
@@ -271,7 +271,7 @@ WRONG_TRAINING = {
     "unknown recipe": (2, "recipe='nowhere'.*mnist", train(recipe="nowhere")),
     "recipe that is not YAML": (2, "broken.yaml': not YAML", train(recipe="broken.yaml")),
     "recipe that is a folder": (2, "recipe='empty'", train(recipe="empty")),
-    "value out of range": (2, "batch=0: must be above 0", [*train(), "--batch", "0"]),
+    "value out of range": (2, "batch=0: must be at least 1", [*train(), "--batch", "0"]),
     "list of the wrong length": (2, r"rate=\[1.*: needs one value, or 2", [*train(), "--rate", "[1, 2, 3]"]),
     "value of the wrong type": (2, "batch", [*train(), "--batch", "many"]),
     "unknown choice": (2, "optimizer", [*train(), "--optimizer", "lbfgs"]),
@@ -568,8 +568,8 @@ class TestFinetune:
         [
             (["--labels", "33"], "labels=33: must be between 2 .* and 32"),
             (["--layers", "3"], "the model has layers 1 to 2"),
-            (["--epochs", "0"], "epochs=0: must be positive"),
-            (["--held-out", "0.9"], "held_out=0.9: a share of at most .5"),
+            (["--epochs", "0"], "epochs=0: must be at least 1"),
+            (["--held-out", "0.9"], "held_out=0.9: must be at least 0 and at most 0.5"),
             (
                 ["--labels", "4", "--held-out", "0.1"],
                 "held_out=0.1: 1 of 4 labeled pictures cannot judge every class",
