@@ -115,7 +115,7 @@ def _labeled(
     model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, labels: int | None, seed: int
 ) -> tuple["Images", "Images"]:
     """Training pictures, so many of which are labeled and taken where that is said, and test pictures."""
-    from convdbn.images.labeled import labeled
+    from convdbn.images.splits import labeled
 
     train, test = labeled_data(model, data, data_root, download)
     if labels is not None and train.labels is not None:

@@ -50,7 +50,7 @@ def parted_data(
     """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
     if str(data) in TEST_SPLIT:
         return labeled_data(model, data, data_root, download)
-    from convdbn.learning.greedy import hold_out
+    from convdbn.images.splits import hold_out
 
     whole = pictures_for(model, data, data_root, download)
     train, test = hold_out(whole, len(whole), seed=0)

@@ -90,7 +90,7 @@ def _to_learn(
 ) -> tuple["Images", "Images | None"]:
     """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
     from convdbn.images import open_images
-    from convdbn.learning.greedy import hold_out
+    from convdbn.images.splits import hold_out
 
     images = open_images(data, data_root=data_root, download=download, gray=not recipe.color)
     if str(data) not in TEST_SPLIT:

@@ -13,7 +13,7 @@ from convdbn.errors import UsageError
 from convdbn.evaluation.baselines import KMeansPatches, Pixels, with_random_filters
 from convdbn.evaluation.classifiers import Kind, Labels, Rows, predict
 from convdbn.images import Images, Pipeline
-from convdbn.images.labeled import labeled
+from convdbn.images.splits import labeled
 from convdbn.models.extract import Network, describe
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack

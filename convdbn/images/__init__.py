@@ -1,8 +1,13 @@
 """What goes in: sets of pictures, crops of them, and the transforms that travel in the checkpoint."""
 
+from convdbn.images.arrays import ArrayImages
+from convdbn.images.augment import Mirrored, random_crops
 from convdbn.images.base import Batch, Images, Indices, Subset, check_images
-from convdbn.images.datasets import ArrayImages, Mirrored, open_images, random_crops, stratified
+from convdbn.images.channels import in_channels
+from convdbn.images.datasets import open_images
 from convdbn.images.folder import FolderImages
+from convdbn.images.opening import as_images
+from convdbn.images.splits import hold_out, labeled, stratified
 from convdbn.images.transforms.pipeline import (
     TRANSFORMS,
     ZCA,
@@ -35,8 +40,12 @@ __all__ = [
     "Subset",
     "Transform",
     "Whiten",
+    "as_images",
     "build_transform",
     "check_images",
+    "hold_out",
+    "in_channels",
+    "labeled",
     "open_images",
     "random_crops",
     "stratified",

@@ -1,10 +1,14 @@
-"""Random distortions, under which a labeled picture keeps its label."""
+"""Crops, mirror images and random distortions: more pictures from those that there are."""
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from convdbn.errors import DataError
+from convdbn.images.base import Batch, View
 
 SHIFT, ROTATION, STRETCH, SHEAR, ELASTIC = 0.07, 12.0, 0.1, 0.15, 0.05
 """Ranges at strength 1: shift in sides of the picture, turn in degrees, stretch and shear as ratios, and local
@@ -42,3 +46,46 @@ def distorted(pictures: Tensor, strength: float, *, mirror: bool = False, genera
     grid = F.affine_grid(maps, list(pictures.shape), align_corners=False)
     local = F.interpolate(2 * ELASTIC * uniform(count, 2, KNOTS, KNOTS), pictures.shape[2:], mode="bicubic")
     return F.grid_sample(pictures, grid + local.permute(0, 2, 3, 1), align_corners=False)
+
+
+def random_crops(batch: Batch, size: int | tuple[int, int], *, stride: int = 1, generator: torch.Generator) -> Tensor:
+    """One crop of each picture, `(B, c, height, width)`, all positions, multiples of `stride`, equally likely.
+
+    `batch` is what `Images` hands out; `size` is a side or (height, width), in pixels. DataError when a
+    picture is smaller.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    draws = torch.rand(len(batch), 2, dtype=torch.float64, device=generator.device, generator=generator).tolist()
+    crops = []
+    for i, (picture, (down, right)) in enumerate(zip(batch, draws, strict=True)):
+        h, w = picture.shape[-2:]
+        if h < height or w < width:
+            raise DataError(
+                f"size: a crop of {height}x{width} does not fit picture {i} of the batch, which is {h}x{w}; "
+                "crop less, leave the picture out, or enlarge it with Resize"
+            )
+        top, left = (
+            stride * int(drawn * (room // stride + 1)) for drawn, room in ((down, h - height), (right, w - width))
+        )
+        crops.append(picture[:, top : top + height, left : left + width])
+    return torch.stack(crops)
+
+
+class Mirrored(View):
+    """Twice the pictures: the second half is the first flipped left to right."""
+
+    @cached_property
+    def labels(self) -> Tensor | None:  # type: ignore[override]
+        return None if self.images.labels is None else self.images.labels.repeat(2)
+
+    def __len__(self) -> int:
+        return 2 * len(self.images)
+
+    def _source(self, indices: Tensor) -> Tensor:
+        return indices % len(self.images)
+
+    def _look(self, batch: Batch, indices: Tensor) -> Batch:
+        flipped = indices >= len(self.images)
+        if isinstance(batch, Tensor):
+            return torch.where(flipped.to(batch.device)[:, None, None, None], batch.flip(-1), batch)
+        return [picture.flip(-1) if flip else picture for picture, flip in zip(batch, flipped, strict=True)]

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from convdbn.errors import UsageError
-from convdbn.images.base import Batch, Images, Indices
+from convdbn.images.base import Batch, Images, View
 
 
-class Corrupted(Images):
+class Corrupted(View):
     """The same pictures, each with its own noise, whatever the batch.
 
     A share `noise` of the pixels is replaced by values uniform in [0, 1], and a square that covers a share
@@ -19,15 +19,11 @@ class Corrupted(Images):
         for name, share in (("noise", noise), ("occlusion", occlusion)):
             if not 0 <= share <= 1:
                 raise UsageError(f"{name}={share}: a share between 0 and 1")
-        self.images, self.noise, self.occlusion, self.seed = images, noise, occlusion, seed
-        self.name, self.labels, self.classes = images.name, images.labels, images.classes
+        super().__init__(images)
+        self.noise, self.occlusion, self.seed = noise, occlusion, seed
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, indices: Indices) -> Batch:
-        chosen = self._chosen(indices)
-        pictures = [self._worse(*pair) for pair in zip(self.images[chosen], chosen.tolist(), strict=True)]
+    def _look(self, batch: Batch, indices: Tensor) -> Batch:
+        pictures = [self._worse(*pair) for pair in zip(batch, indices.tolist(), strict=True)]
         return torch.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
 
     def _worse(self, picture: Tensor, index: int) -> Tensor:

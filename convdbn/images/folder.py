@@ -2,17 +2,13 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from convdbn.errors import DataError
 from convdbn.images.base import Images, Indices
-
-if TYPE_CHECKING:
-    from PIL import Image
+from convdbn.images.formats import read_picture
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -36,7 +32,7 @@ class FolderImages(Images):
         if not self.paths:
             raise DataError(f"folder: no pictures in '{folder}'; expected files ending in {' '.join(EXTENSIONS)}")
         self.root, self.name = root, root.resolve().name
-        self.gray = gray
+        self.gray, self.channels = gray, 1 if gray else 3
         tops = [part[0] for part in parts if part[0] not in skip]
         classes = sorted(set(tops))
         labeled = len(classes) > 1 and all(len(part) > 1 for part in parts)
@@ -51,27 +47,3 @@ class FolderImages(Images):
 
     def title(self, index: int) -> str:
         return str(self.paths[index].relative_to(self.root))
-
-
-def read_picture(path: Path, *, gray: bool) -> Tensor:
-    """The picture at `path`, upright, `(1 or 3, h, w)` float32 in [0, 1]; DataError when it is not whole."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            return to_pixels(upright, gray).float() / 255
-    except Exception as error:  # Pillow raises many kinds, depending on the format and on where the file breaks
-        raise DataError(f"'{path}' cannot be read as a picture ({error}); repair or remove the file") from error
-
-
-def to_pixels(picture: "Image.Image", gray: bool) -> Tensor:
-    """`(1 or 3, h, w)` uint8; 16 bits a pixel become 8, where Pillow alone would cut off all above 255."""
-    from PIL import Image
-
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise ValueError(f"mode {picture.mode} has no fixed white; save it with 8 or 16 bits a pixel")
-    pixels = torch.from_numpy(np.array(picture.convert("L" if gray else "RGB")))
-    return pixels[None] if gray else pixels.permute(2, 0, 1).contiguous()

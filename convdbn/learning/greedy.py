@@ -334,12 +334,3 @@ def _begin_with(machine: BoltzmannMachine, model: Stack) -> None:
     if machine.units[-1].kind == top.units[-1].kind == "categorical" and len(machine.units) == len(model.layers) + 2:
         machine.links[-1].load_state_dict(top.links[-1].state_dict())
         machine.units[-1].load_state_dict(top.units[-1].state_dict())
-
-
-def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:
-    """Training pictures, and `count` others that are only watched, at most a tenth; None where that is none."""
-    count = min(count, len(images) // 10)
-    if not count:
-        return images, None
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    return images.select(order[count:].sort().values), images.select(order[:count])

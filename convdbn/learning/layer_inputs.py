@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
-from convdbn.images.labeled import labeled
+from convdbn.images.splits import labeled
 from convdbn.models.geometry import Geometry, seen, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings

@@ -91,16 +91,19 @@ def test_wrong_indices(indices, error, message):
 def test_floats_outside_the_unit_interval(value, shown):
     pixels = torch.full((4, 1, 3, 3), 0.5)
     pixels[2, 0, 1, 1] = value
-    with pytest.raises(DataError, match=rf"pixels: picture 2 holds {shown}, .*rescale the pictures, pass bytes"):
+    with pytest.raises(DataError, match=rf"data=float32\(4, 1, 3, 3\): picture 2 holds {shown}, .*bytes as uint8"):
         ArrayImages(pixels)
 
 
 @pytest.mark.parametrize(
     ("pixels", "message"),
     [
-        (torch.zeros(6, 28, 28), r"pixels: shape \(6, 28, 28\) is not \(N, c, h, w\).*pixels\[:, None\]"),
-        (torch.zeros(0, 1, 8, 8), r"pixels: shape \(0, 1, 8, 8\) .* at least one picture"),
-        (torch.zeros(2, 1, 8, 8, dtype=torch.int64), "pixels: torch.int64 is neither uint8 .*convert"),
+        (torch.zeros(6, 28, 28), r"data=float32\(6, 28, 28\): is not \(N, c, h, w\).*data\[:, None\]"),
+        (torch.zeros(0, 1, 8, 8), r"data=float32\(0, 1, 8, 8\): .* at least one picture"),
+        (
+            torch.zeros(2, 1, 8, 8, dtype=torch.int64),
+            r"data=int64\(2, 1, 8, 8\): .*bytes .*value_range=\(0, 255\)",
+        ),
     ],
 )
 def test_pixels_that_are_no_pictures(pixels, message):
@@ -111,10 +114,10 @@ def test_pixels_that_are_no_pictures(pixels, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 1], r"labels: \(2,\) of torch.int64 for 3 pictures; give each one integer"),
-        ([0.0, 1.0, 2.0], r"labels: \(3,\) of torch.float32 for 3 pictures"),
-        ([0, 1, 2], "labels: 2 is not in 0 to 1; number the classes from 0"),
-        ([0, -1, 1], "labels: -1 is not in 0 to 1"),
+        ([0, 1], r"labels=int64\(2,\): is not one for each of 3 pictures; give the shape \(3,\)"),
+        ([0.0, 1.0, 2.0], "labels=0.0: is no class; give each picture an integer or a name"),
+        ([0, 1, 2], "labels=2: is not in 0 to 1; number the classes from 0"),
+        ([0, -1, 1], "labels=-1: is not in 0 to 1"),
     ],
 )
 def test_wrong_labels(labels, message):

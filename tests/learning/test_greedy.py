@@ -11,7 +11,7 @@ from PIL import Image
 from convdbn import recipes
 from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
-from convdbn.learning.greedy import GreedyTraining, hold_out
+from convdbn.learning.greedy import GreedyTraining
 from convdbn.models import stack as stacks
 from convdbn.storage import metrics
 from convdbn.storage import resumable as checkpointing
@@ -438,29 +438,6 @@ def test_a_new_run_replaces_the_metrics_of_the_old_one(tmp_path):
         GreedyTraining(recipe(tmp_path), images(), folder=folder).run()
         assert len(rows(folder)) == 2 * 5
         assert sorted(file.name for file in folder.iterdir()) == ["metrics.csv", "model.safetensors"]
-
-
-def test_hold_out():
-    pictures = images(50)
-    seen, unseen = hold_out(pictures, 5, seed=3)
-    assert (len(seen), len(unseen)) == (45, 5)
-    both = torch.cat([seen[range(45)], unseen[range(5)]]).flatten(1)
-    assert torch.equal(both.sort(0).values, pictures[range(50)].flatten(1).sort(0).values)
-    again = hold_out(pictures, 5, seed=3)[1]
-    assert torch.equal(again[range(5)], unseen[range(5)])
-    assert not torch.equal(hold_out(pictures, 5, seed=4)[1][range(5)], unseen[range(5)])
-
-
-@pytest.mark.parametrize("count", [6, 50])
-def test_at_most_a_tenth_is_held_out(count):
-    seen, unseen = hold_out(images(50), count, seed=0)
-    assert (len(seen), len(unseen)) == (45, 5)
-
-
-@pytest.mark.parametrize(("pictures", "count"), [(50, 0), (9, 5)])
-def test_too_few_pictures_to_hold_out_any(pictures, count):
-    pictures = images(pictures)
-    assert hold_out(pictures, count, seed=0) == (pictures, None)
 
 
 def test_picture_is_what_layer_1_was_trained_on(tmp_path):

@@ -1,0 +1,101 @@
+"""Whatever people hold in their hands becomes a set of pictures."""
+
+import copy
+from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convdbn.errors import DataError, UsageError
+from convdbn.images.arrays import ArrayImages, batch_first
+from convdbn.images.base import Images
+from convdbn.images.datasets import Split, open_images
+from convdbn.images.formats import ValueRange
+from convdbn.images.labels import class_indices
+
+
+def as_images(
+    data: Any,
+    labels: Tensor | NDArray[Any] | Iterable[Hashable] | None = None,
+    *,
+    classes: Sequence[Hashable] = (),
+    name: str | None = None,
+    value_range: ValueRange = None,
+    split: Split = "train",
+    data_root: str | Path | None = None,
+    download: bool = False,
+    color: bool = False,
+) -> Images:
+    """The set of pictures that `data` holds or names.
+
+    `data` is one of these:
+
+    - the name of a known data set (see `known_datasets`), read from `data_root` and fetched into it only with
+      `download`, of which `split` is the training or the test part;
+    - the path of a folder of pictures, or of an `.npy` file, which stays on disk;
+    - a numpy array or a tensor of pictures, `(N, h, w)`, `(N, h, w, c)` or `(N, c, h, w)` with 1 to 4 channels:
+      bytes (uint8), 16 bits (uint16), bool, or floats in [0, 1]; it is not copied. A shape that can be read in two
+      ways is refused; `ArrayImages` takes `(N, c, h, w)` of any numbers;
+    - an `Images`;
+    - a tuple `(pictures, labels)` of one of these and its labels.
+
+    `value_range` says what other numbers mean: the values (low, high) of black and white, or "raw" for data that is
+    whitened or z-scored already and taken as it is. `labels`, one for each picture, are integers from 0 or any
+    other names, of which `classes` gives the order; without `classes`, names are sorted. `name` is what messages
+    and reports call the set. `color` reads names and folders as three channels, else as one; arrays keep the
+    channels that they have, which `in_channels` changes.
+
+    DataError for data that is none of these, UsageError for options that do not fit it.
+    """
+    if isinstance(data, tuple):
+        data, labels = _pair(data, labels)
+    if isinstance(data, str | Path) and Path(data).suffix == ".npy":
+        data, name = _mapped(Path(data)), Path(data).stem if name is None else name
+    if isinstance(data, Tensor | np.ndarray):
+        images: Images = ArrayImages(batch_first(data), value_range=value_range)
+    else:
+        if value_range is not None:
+            raise UsageError(f"value_range={value_range!r}: pictures in files and sets say their own; leave it out")
+        images = _opened(data, split, data_root, download, color)
+    return _described(images, labels, classes, name)
+
+
+def _pair(data: tuple[Any, ...], labels: Any) -> tuple[Any, Any]:
+    if len(data) != 2:
+        raise DataError(f"data=tuple of {len(data)}: is not (pictures, labels); give a list for several pictures")
+    if labels is not None:
+        raise UsageError("labels: stand in data=(pictures, labels) already; leave one of them out")
+    return data
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """The array in the file, which is read when it is asked for."""
+    try:
+        return np.load(path.expanduser(), mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"data='{path}': is no array that can be read ({error}); save it with numpy.save") from error
+
+
+def _opened(data: Any, split: Split, data_root: str | Path | None, download: bool, color: bool) -> Images:
+    if isinstance(data, Images):
+        return data
+    if isinstance(data, str | Path):
+        return open_images(data, data_root=data_root, split=split, download=download, gray=not color)
+    raise DataError(
+        f"data={type(data).__name__}: holds no pictures; give a known name, a path, an array, a tensor or an Images"
+    )
+
+
+def _described(images: Images, labels: Any, classes: Sequence[Hashable], name: str | None) -> Images:
+    """The set with other labels, names of classes, or name, where these are said."""
+    if labels is None and not classes and name is None:
+        return images
+    images = copy.copy(images)
+    if labels is not None or classes:
+        labels = images.labels if labels is None else labels
+        images.labels, images.classes = class_indices(labels, classes, len(images))
+    images.name = images.name if name is None else name
+    return images

@@ -1,0 +1,51 @@
+"""Which pictures a model is trained on, tested on, watched on, and which of them are labeled."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from convdbn.errors import DataError, UsageError
+from convdbn.images.base import Images, Subset
+
+Split = Literal["train", "test"]
+
+
+def stratified(images: Images, split: Split) -> Subset:
+    """A fifth of every class, always the same, as the test pictures, or the rest; DataError without labels."""
+    if images.labels is None:
+        raise DataError(f"images={images.name!r}: no classes; put the pictures of each into a sub-folder of its own")
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(range(len(images)), test_size=0.2, stratify=images.labels, random_state=0)
+    return images.select(sorted(train if split == "train" else test))
+
+
+def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:
+    """Training pictures, and `count` others that are only watched, at most a tenth; None where that is none."""
+    count = min(count, len(images) // 10)
+    if not count:
+        return images, None
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images.select(order[count:].sort().values), images.select(order[:count])
+
+
+def labeled(labels: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.int64]:
+    """Indices of `count` pictures drawn without replacement, as many of each class as of any other, give or take 1.
+
+    Where a class has fewer, all of it is taken, and the count is missed.
+    """
+    classes = np.unique(labels)
+    if not len(classes) <= count <= len(labels):
+        raise UsageError(f"labels={count}: must be between {len(classes)} (classes) and {len(labels)} (pictures)")
+    random = np.random.default_rng(seed)
+    if count == len(labels):
+        return np.arange(count)
+    shares = np.full(len(classes), count // len(classes))
+    shares[random.permutation(len(classes))[: count % len(classes)]] += 1
+    drawn = [
+        random.permutation(np.flatnonzero(labels == name))[:share]
+        for name, share in zip(classes, shares, strict=True)
+    ]
+    return np.concatenate(drawn)
