@@ -4,9 +4,10 @@
 learning compares between data and model, computed once and outside autograd.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 from convdbn import ops
+from convdbn.energy.kinds import enter
 
 COLUMNS = 2**22
 """Numbers in the intermediate of a down pass: more would be mapped and unmapped by the system at every call."""
@@ -24,6 +26,10 @@ class Link(nn.Module, ABC):
 
     kind: ClassVar[str]
     weight: nn.Parameter
+    kernel: tuple[int, int] = (0, 0)
+    """Height and width of the filters; (0, 0) where there are none, and every unit sees every unit."""
+    pool: int = 1
+    """Side of the blocks of the lower layer that are summed into its pooling units first."""
     products: torch.dtype | None = None
     """Precision of the products' operands, such as bfloat16; fields and statistics keep that of the states."""
 
@@ -43,6 +49,20 @@ class Link(nn.Module, ABC):
     def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
         """Add `scale` times d <y, up(x)> / d weight, summed over the batch, to `keep` times `onto`, in place."""
 
+    @abstractmethod
+    def patches(self, x: Tensor) -> Tensor:
+        """All that one unit of the upper layer sees of the lower: `(B, ...)` to `(B, positions, inputs)`."""
+
+    @property
+    def copies(self) -> int:
+        """Units of the lower layer in the sum that one weight sees."""
+        return self.pool**2
+
+    def reach(self, below: tuple[int, ...]) -> float:
+        """Share of the filter that reaches a unit of a lower layer of this shape, on average over its positions."""
+        above = self.up_shape(below)
+        return math.prod(above[1:]) * self.copies / math.prod(below[1:])
+
     def _product(self, operation: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
         """The operation on operands in the precision of `products`, in that of x."""
         if self.products is None:
@@ -58,6 +78,21 @@ class Link(nn.Module, ABC):
         """Shape of the lower layer, without the batch, under an upper layer of this shape."""
 
 
+LINKS: dict[str, type[Link]] = {}
+
+Kind = TypeVar("Kind", bound=type[Link])
+
+
+def register_link(link: Kind) -> Kind:
+    """Make a kind of link known under its `kind`, so that a saved machine can name it; a class decorator.
+
+    UsageError where the class lacks a method that every link has, or where its name is taken.
+    """
+    enter(link, LINKS)
+    return link
+
+
+@register_link
 class Dense(Link):
     """Every unit to every unit: up(x) = W x, with W of shape `(above, below)`."""
 
@@ -82,6 +117,9 @@ class Dense(Link):
             return onto.addmm_(y.T, x, beta=keep, alpha=scale)
         return _added(self._product(torch.matmul, y.T, x), onto, scale, keep)
 
+    def patches(self, x: Tensor) -> Tensor:
+        return x[:, None]
+
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.weight.shape[0],)
 
@@ -89,6 +127,7 @@ class Dense(Link):
         return (self.weight.shape[1],)
 
 
+@register_link
 class Conv(Link):
     """ "Valid" correlation with filters of shape `(above, below, height, width)`, stride 1 (Lee et al. 2009).
 
@@ -100,13 +139,13 @@ class Conv(Link):
 
     def __init__(self, below: int, above: int, kernel: int | tuple[int, int], pool: int = 1) -> None:
         super().__init__()
-        height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+        self.kernel = (kernel, kernel) if isinstance(kernel, int) else (kernel[0], kernel[1])
         self.pool = pool
-        self.weight = nn.Parameter(torch.zeros(above, below, height, width))
+        self.weight = nn.Parameter(torch.zeros(above, below, *self.kernel))
 
     def spec(self) -> dict[str, Any]:
-        above, below, *kernel = self.weight.shape
-        return {"kind": self.kind, "below": below, "above": above, "kernel": kernel, "pool": self.pool}
+        above, below = self.weight.shape[:2]
+        return {"kind": self.kind, "below": below, "above": above, "kernel": [*self.kernel], "pool": self.pool}
 
     def up(self, x: Tensor) -> Tensor:
         return self._product(F.conv2d, pooled(x, self.pool), self.weight)
@@ -117,6 +156,9 @@ class Conv(Link):
     def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
         gradient = self._product(lambda x, y: conv2d_weight(x, self.weight.shape, y), pooled(x, self.pool), y)
         return _added(gradient, onto, scale, keep)
+
+    def patches(self, x: Tensor) -> Tensor:
+        return F.unfold(pooled(x, self.pool), self.kernel).transpose(1, 2)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape
@@ -132,9 +174,6 @@ class Conv(Link):
         _, below, kernel_height, kernel_width = self.weight.shape
         height, width = shape[-2] + kernel_height - 1, shape[-1] + kernel_width - 1
         return below, height * self.pool, width * self.pool
-
-
-LINKS: dict[str, type[Link]] = {link.kind: link for link in (Dense, Conv)}
 
 
 def pooled(x: Tensor, block: int) -> Tensor:

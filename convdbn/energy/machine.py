@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convdbn.energy.kinds import make
 from convdbn.energy.links import LINKS, Link
 from convdbn.energy.units.base import Unit
 from convdbn.energy.units.registry import UNITS
@@ -65,6 +66,20 @@ class BoltzmannMachine(nn.Module):
     def clamped_visible(self, visible: Tensor) -> Given:
         """The state of which the visible layer alone is known, and with it the layers of the same unit."""
         return tuple(visible if layer == 0 else None for layer in self.owner)
+
+    def only(self, layer: int, x: Tensor) -> Given:
+        """The state of which this one layer alone is known."""
+        return tuple(x if index == layer else None for index in range(len(self.units)))
+
+    @property
+    def label_layer(self) -> int | None:
+        """The layer of the labels, whose units are categorical; None where there is none."""
+        return next((layer for layer, unit in enumerate(self.units) if layer and unit.kind == "categorical"), None)
+
+    @property
+    def deep(self) -> bool:
+        """Whether there is more than one hidden layer, without the labels and the copies of a layer."""
+        return len({*self.owner} - {0, self.label_layer}) > 1
 
     def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
         """Shape of every layer, without the batch, over a visible layer of this shape."""
@@ -186,15 +201,8 @@ def _made(kinds: dict[str, Any], specs: Sequence[Any]) -> list[Any]:
     """The inverse of `_described`."""
     made: list[Any] = []
     for spec in specs:
-        made.append(made[spec] if isinstance(spec, int) else _make(kinds, spec))
+        made.append(made[spec] if isinstance(spec, int) else make(spec, kinds))
     return made
-
-
-def _make(kinds: dict[str, Any], spec: dict[str, Any]) -> Any:
-    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items() if key != "kind"}
-    if spec["kind"] not in kinds:
-        raise ValueError(f"kind={spec['kind']!r}: known are {', '.join(kinds)}")
-    return kinds[spec["kind"]](**arguments)
 
 
 def _two_colors(layers: int, edges: list[tuple[int, int]]) -> list[int]:

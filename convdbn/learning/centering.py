@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Conv, Link, State, mean_per_unit
+from convdbn.energy import BoltzmannMachine, Link, State, mean_per_unit
 from convdbn.learning.optimizer import Optimizer
 from convdbn.ops.grad import without_gradients
 
@@ -40,17 +40,17 @@ class Centering:
         before = [link.weight.clone() for link in machine.links]
         ordinary = [link.weight.grad for link in machine.links]
         for (a, b), link in edges:
-            link.weight.grad = self._centered(machine, link, a, b, offsets, _reach(link, positive[a], positive[b]))
+            link.weight.grad = self._centered(machine, link, a, b, offsets, link.reach(positive[a].shape[1:]))
         optimizer.step()
         for link, grad in zip(machine.links, ordinary, strict=True):
             link.weight.grad = grad
         for ((a, b), link), old in zip(edges, before, strict=True):
             moved = torch.sub(link.weight, old, out=old)
-            moved = moved.flatten(2).sum(2) if isinstance(link, Conv) else moved
+            moved = moved if moved.ndim == 2 else moved.flatten(2).sum(2)
             if machine.units[b].bias.requires_grad and machine.owner[b] == b:
-                machine.units[b].bias.addmv_(moved, offsets[a], alpha=-_copies(link))
+                machine.units[b].bias.addmv_(moved, offsets[a], alpha=-link.copies)
             if machine.units[a].bias.requires_grad and machine.owner[a] == a:
-                machine.units[a].bias.addmv_(moved.T, offsets[b], alpha=-_reach(link, positive[a], positive[b]))
+                machine.units[a].bias.addmv_(moved.T, offsets[b], alpha=-link.reach(positive[a].shape[1:]))
 
     def _slide(self, positive: State, negative: State) -> None:
         if self.offsets is None:
@@ -67,7 +67,7 @@ class Centering:
         """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
         learn, or that another layer's took already, takes nothing."""
         below, above = (machine.units[layer].bias.grad if machine.owner[layer] == layer else None for layer in (a, b))
-        carried = [] if above is None else [(above * _copies(link), offsets[a])]
+        carried = [] if above is None else [(above * link.copies, offsets[a])]
         carried += [] if below is None else [(offsets[b] * reach, below)]
         gradient = link.weight.grad
         assert gradient is not None
@@ -77,13 +77,3 @@ class Centering:
         if gradient.ndim == 2:
             return torch.addmm(gradient, rows.T, columns, alpha=-1)  # one pass over it
         return gradient - (rows.T @ columns)[:, :, None, None]
-
-
-def _copies(link: Link) -> int:
-    """Units of the lower layer in the sum that one weight sees."""
-    return link.pool**2 if isinstance(link, Conv) else 1
-
-
-def _reach(link: Link, below: Tensor, above: Tensor) -> float:
-    """Share of the filter that reaches a unit of the lower layer, on average."""
-    return above[0, 0].numel() * _copies(link) / below[0, 0].numel()

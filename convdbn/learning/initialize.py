@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import BoltzmannMachine, Conv, Link
+from convdbn.energy import BoltzmannMachine, Link
 from convdbn.errors import UsageError
 from convdbn.recipes import LayerSettings
 
@@ -66,8 +66,8 @@ def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: t
     from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
 
     count = link.weight.shape[0]
-    mean = torch.stack([_patches(link, x).mean(0) for x in data]).mean(0)
-    norms = torch.stack([(_patches(link, x) - mean).square().sum(1) for x in data])  # (pictures, positions)
+    mean = torch.stack([link.patches(x[None])[0].mean(0) for x in data]).mean(0)
+    norms = torch.stack([(link.patches(x[None])[0] - mean).square().sum(1) for x in data])  # (pictures, positions)
     typical = norms.mean(1, keepdim=True) if spherical else norms.mean()
     strong = (norms >= typical).flatten().nonzero()[:, 0]
     if len(strong) < count:
@@ -79,14 +79,9 @@ def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: t
     patches = data.new_empty(len(chosen), len(mean))
     for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
         here = picture == index
-        patches[here] = _patches(link, x)[position[here]] - mean
+        patches[here] = link.patches(x[None])[0][position[here]] - mean
     patches = F.normalize(patches) if spherical else patches
     seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
     means = MiniBatchKMeans(count, random_state=seed, n_init=1, batch_size=5000)
     means.fit(patches.cpu().numpy())
     return torch.from_numpy(means.cluster_centers_).to(data)
-
-
-def _patches(link: Link, x: Tensor) -> Tensor:
-    """All patches of one picture or its maps, or the one vector, `(positions, inputs)`."""
-    return F.unfold(x[None], link.weight.shape[2:])[0].T if isinstance(link, Conv) else x[None]

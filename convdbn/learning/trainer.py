@@ -76,12 +76,7 @@ class Trainer:
         with torch.no_grad():
             for unit, x in zip(self.machine.units, self._given(data), strict=True):
                 if x is not None:
-                    unit.bias.zero_()
-                    typical = mean_per_unit(x)
-                    if not isinstance(unit, Gaussian):
-                        low, high = unit.limits
-                        typical = unit.field_for(typical.clamp(low + 0.01, high - 0.01)[None])[0]
-                    unit.bias.copy_(typical)
+                    unit.bias.copy_(unit.data_bias(mean_per_unit(x)))
 
     def fit(
         self,
@@ -232,7 +227,7 @@ class Trainer:
         """What the practical guide says to watch; two passes on the pictures of this batch."""
         data, hidden = states[0], states[1]
         reconstruction = update(self.machine, start(self.machine, self.machine.clamped_visible(data)), 0, mean)[0]
-        on = pooled(hidden, getattr(self.machine.units[1], "block", 1))
+        on = pooled(hidden, self.machine.units[1].pool)
         typical, highest = mean_per_unit(on), on.amax([0, *range(2, on.ndim)])
         weight = torch.cat([link.weight.flatten() for link in self.machine.links])
         step = weight - torch.cat([w.flatten() for w in before])

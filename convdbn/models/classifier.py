@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit, pooled, spread
+from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit
+from convdbn.energy.units.block_softmax import PoolingProbability
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.models.geometry import Geometry, trimmed
@@ -44,36 +45,6 @@ class Shape(NamedTuple):
     @property
     def geometry(self) -> Geometry:
         return Geometry(self.kernel, self.pool)
-
-
-class _PoolingProbability(torch.autograd.Function):
-    """Its derivative is written out, because autograd's own passes over the maps would take most of the time."""
-
-    @staticmethod
-    def forward(ctx: Any, field: Tensor, block: int) -> Tensor:
-        weights = field.clamp(max=30).exp_()  # beyond, the probability is 1 in float32
-        total = pooled(weights, block)
-        off = 1 / (1 + total)
-        ctx.save_for_backward(weights, off)
-        return total * off
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        weights, off = ctx.saved_tensors
-        part = gradients[0] * off.square()
-        block = weights.shape[-1] // off.shape[-1]
-        return weights * spread(part, block), None
-
-
-class PoolingProbability(nn.Module):
-    """Probability that a unit of the block is on, S / (1 + S) with S the sum of exp(field) (Lee et al. 2009, 3.3)."""
-
-    def __init__(self, block: int) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, field: Tensor) -> Tensor:
-        return _PoolingProbability.apply(field, self.block)
 
 
 class Classifier(nn.Module):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from convdbn.energy import BlockSoftmax, Conv, Link, Unit
+from convdbn.energy import Link, Unit
 from convdbn.errors import DataError
 
 
@@ -19,10 +19,7 @@ class Geometry(NamedTuple):
 
 def geometry(link: Link, hidden: Unit) -> Geometry:
     """Filters and blocks of a hidden layer and the link below it."""
-    if not isinstance(link, Conv):
-        return Geometry((0, 0), 1)
-    height, width = link.weight.shape[2:]
-    return Geometry((height, width), hidden.block if isinstance(hidden, BlockSoftmax) else 1)
+    return Geometry(link.kernel, hidden.pool)
 
 
 def output_side(side: int, layers: Sequence[Geometry], axis: int) -> int:

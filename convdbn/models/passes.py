@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Conv, Given, spread
+from convdbn.energy import Conv, spread
 from convdbn.models.geometry import check_size, output_side, trimmed, trimmed_size
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Rule, mean
@@ -52,7 +52,7 @@ def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
     for depth, (index, layer) in enumerate(found):
         machine = stack.machines[index]
         x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
-        fields.append(machine.field(alone(machine, layer - 1, x), layer))
+        fields.append(machine.field(machine.only(layer - 1, x), layer))
         if depth + 1 < len(found):
             unit, inside = machine.units[layer], found[depth + 1].machine == index
             x = unit.mean(fields[-1]) if inside else unit.pooling_mean(fields[-1])
@@ -66,7 +66,7 @@ def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
     for depth in range(layer - 1, -1, -1):
         index, above = places(stack)[depth]
         machine = stack.downward(index)
-        unit, field = machine.units[above - 1], machine.field(alone(machine, above, x), above - 1)
+        unit, field = machine.units[above - 1], machine.field(machine.only(above, x), above - 1)
         x = rule(unit, field) if depth else unit.mean(field)
         if depth and above == 1:
             x = spread_over_blocks(stack, depth, x)
@@ -93,8 +93,3 @@ def as_maps(stack: Stack, layer: int, x: Tensor) -> Tensor:
     size = trimmed_size(stack.picture[1:], stack.geometry)
     sides = [output_side(side, below, axis) for axis, side in enumerate(size)]
     return x.view(len(x), stack.layers[layer - 1][1].n, *sides)
-
-
-def alone(machine: BoltzmannMachine, layer: int, x: Tensor) -> Given:
-    """The state of which one layer of the machine is known."""
-    return tuple(x if index == layer else None for index in range(len(machine.units)))

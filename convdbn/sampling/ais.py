@@ -18,7 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Gaussian, State
+from convdbn.energy import BoltzmannMachine, State, Unit
 from convdbn.sampling.gibbs import mean_field, start
 
 log = logging.getLogger(__name__)
@@ -75,13 +75,12 @@ class LogZ:
 @torch.no_grad()
 def base_means(machine: BoltzmannMachine, data: Tensor) -> State:
     """Mean of every layer over the data, `(1, ...)`: visible pixels, and hidden units by mean field given them."""
-    given = (data, *[None] * (len(machine.units) - 1))
-    state = mean_field(machine, start(machine, given), clamp={0: True})
+    state = mean_field(machine, start(machine, machine.only(0, data)), clamp={0: True})
     means = []
     for unit, x in zip(machine.units, state, strict=True):
         typical = x.mean(0, keepdim=True)
         even = unit.mean(torch.zeros_like(typical) - unit.per_unit(unit.bias, typical))
-        means.append(typical if isinstance(unit, Gaussian) else torch.lerp(typical, even, EDGE))
+        means.append(typical if _real(unit) else torch.lerp(typical, even, EDGE))
     return tuple(means)
 
 
@@ -179,10 +178,15 @@ def _estimate(base_log_z: float, weights: Tensor, sign: int) -> Estimate:
     return Estimate(base_log_z + sign * (math.log(mean) + center), low, high, ess, runs)
 
 
+def _real(unit: Unit) -> bool:
+    """Whether the states are any real numbers."""
+    return unit.limits == (-math.inf, math.inf)
+
+
 def _smaller_color(machine: BoltzmannMachine, base: State) -> int:
     sizes = [sum(x.numel() for x, c in zip(base, machine.colors, strict=True) if c == color) for color in (0, 1)]
     gaussian = [
-        any(isinstance(unit, Gaussian) and c == color for unit, c in zip(machine.units, machine.colors, strict=True))
+        any(_real(unit) and c == color for unit, c in zip(machine.units, machine.colors, strict=True))
         for color in (0, 1)
     ]
     return min((0, 1), key=lambda color: (gaussian[color], sizes[color]))

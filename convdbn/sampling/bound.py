@@ -66,7 +66,7 @@ def unnormalized_stack(
         down = generative.field((None, hidden), 0)
         total = total + log_density(generative.units[0], down, x) - log_density(above, up, hidden)
         x = hidden
-    return total + unnormalized(machines[-1], (x, *[None] * (len(machines[-1].units) - 1)))
+    return total + unnormalized(machines[-1], machines[-1].only(0, x))
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
     """
     others = [layer for layer, c in enumerate(machine.colors) if c == 0 and layer != 0]
     if not others:
-        unnormalized = -machine.free_energy((visible, *[None] * (len(machine.units) - 1)))
+        unnormalized = -machine.free_energy(machine.only(0, visible))
     else:
         rest = states(machine, shapes, others)
         count = next(len(x) for x in rest if x is not None)

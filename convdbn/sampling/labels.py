@@ -16,7 +16,7 @@ def label_logits(machine: BoltzmannMachine, visible: Tensor) -> Tensor:
     """
     _, hidden, *_, labels = machine.units
     every = torch.eye(labels.n, device=visible.device, dtype=visible.dtype)
-    if len(machine.units) > 3:
+    if machine.deep:
         others = machine.clamped_visible(visible)[:-1]
         classes = (label.expand(len(visible), -1) for label in every)
         return torch.stack([unnormalized(machine, (*others, y)) for y in classes], 1)

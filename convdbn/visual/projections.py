@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from convdbn.energy import Conv, State, spread
 from convdbn.models.generate import independent
 from convdbn.models.geometry import receptive_field, trimmed_size
-from convdbn.models.passes import alone, as_maps, downward, places, spread_over_blocks, upward, visible
+from convdbn.models.passes import as_maps, downward, places, spread_over_blocks, upward, visible
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, gibbs, start
 
@@ -145,7 +145,7 @@ def reconstruction(
         return downward(stack, layer, x)
     machine, found = stack.machines[index], []
     for part in x.split(max(1, CHUNK // chains)):
-        state = start(machine, alone(machine, place, part.repeat_interleave(chains, 0)))
+        state = start(machine, machine.only(place, part.repeat_interleave(chains, 0)))
         pictures = _mean_pictures(stack, index, state, {place: True}, sweeps=sweeps, generator=generator)
         found.append(pictures.unflatten(0, (len(part), chains)).mean(1))
     return torch.cat(found)
@@ -225,7 +225,7 @@ def _smallest(stack: Stack, index: int) -> tuple[int, ...]:
     machine = stack.machines[index]
     if not isinstance(machine.links[0], Conv):
         return (machine.units[0].n,)
-    block = getattr(machine.units[-1], "block", 1)
+    block = machine.units[-1].pool
     shape: tuple[int, ...] = (machine.units[-1].n, block, block)
     for link in reversed(machine.links):
         shape = link.down_shape(shape)

@@ -8,7 +8,7 @@ from convdbn.energy import BlockSoftmax, Gaussian
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import build_transform
 from convdbn.models import classifier
-from convdbn.models.classifier import Classifier, PoolingProbability
+from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
@@ -56,8 +56,8 @@ def test_pooling_probability_is_one_minus_that_of_all_off():
     blocks = field.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     weights = (blocks @ states.T).exp()
     on = (weights * states.sum(1)).sum(-1) / weights.sum(-1)
-    torch.testing.assert_close(PoolingProbability(2)(field), on)
-    assert torch.autograd.gradcheck(PoolingProbability(2), field.requires_grad_())
+    torch.testing.assert_close(BlockSoftmax(1, 2).as_module()(field), on)
+    assert torch.autograd.gradcheck(BlockSoftmax(1, 2).as_module(), field.requires_grad_())
 
 
 def test_every_weight_gets_a_finite_gradient_even_of_maps_that_are_off():

@@ -83,7 +83,7 @@ def test_draws_are_states_and_average_to_the_mean(name, device):
     mean, drawn = unit.mean_and_sample(many, generator=generator(3, device))
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
     if isinstance(unit, BlockSoftmax):
-        assert F.avg_pool2d(drawn, unit.block, divisor_override=1).max() <= 1
+        assert F.avg_pool2d(drawn, unit.pool, divisor_override=1).max() <= 1
     z = float((drawn - mean).double().sum() / (mean * (1 - mean)).double().sum().sqrt())
     # Members of a block are negatively correlated, so the true spread is at most this one.
     assert 2 * norm.sf(abs(z)) > FALSE_ALARM

@@ -104,7 +104,7 @@ class BiasTwice(Bernoulli):
 
 def planted(machine, layer, kind):
     unit = machine.units[layer]
-    wrong = kind(unit.n) if kind is BiasTwice else kind(unit.n, unit.block)
+    wrong = kind(unit.n) if kind is BiasTwice else kind(unit.n, unit.pool)
     wrong.bias = unit.bias
     machine.units[layer] = wrong
     return machine

@@ -6,7 +6,7 @@ from convdbn.energy.units.block_softmax import BlockSoftmax
 from convdbn.energy.units.categorical import Categorical
 from convdbn.energy.units.counts import Binomial, NoisyReLU
 from convdbn.energy.units.gaussian import Gaussian, LearnedGaussian
-from convdbn.energy.units.registry import UNITS
+from convdbn.energy.units.registry import UNITS, register_unit
 
 __all__ = [
     "UNITS",
@@ -19,4 +19,5 @@ __all__ = [
     "NoisyReLU",
     "Unit",
     "product",
+    "register_unit",
 ]

@@ -17,7 +17,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from convdbn.errors import DataError
+from convdbn.errors import DataError, UsageError
+
+MARGIN = 0.01
+"""Means stay this far from the limits of their units, where the bias would be infinite."""
 
 
 class Unit(nn.Module, ABC):
@@ -26,6 +29,8 @@ class Unit(nn.Module, ABC):
     kind: ClassVar[str]
     limits: tuple[float, float] = (-math.inf, math.inf)
     """Lowest and highest state of a unit."""
+    pool: int = 1
+    """Side of the blocks of units that one pooling unit sums."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -68,8 +73,24 @@ class Unit(nn.Module, ABC):
         return self.mean(field)
 
     @abstractmethod
+    def bias_for(self, mean: Tensor) -> Tensor:
+        """The bias with which the expected state in no field is this one, inside the units' limits; same shape."""
+
     def field_for(self, mean: Tensor) -> Tensor:
-        """The inverse of `mean`: a field in which the expected state is this one, inside the units' range."""
+        """The inverse of `mean`: a field in which the expected state is this one, inside the units' limits."""
+        return self.bias_for(mean) - self.per_unit(self.bias, mean)
+
+    def data_bias(self, mean: Tensor) -> Tensor:
+        """The bias with which the expected state in no field is the mean of the data `(n,)`, for each unit or map."""
+        low, high = self.limits
+        return self.bias_for(mean.clamp(low + MARGIN, high - MARGIN))
+
+    def as_module(self) -> nn.Module:
+        """What a network puts after a linear map: a field with the bias in it becomes the means of the pooling units.
+
+        UsageError for kinds of units that have no such module.
+        """
+        raise UsageError(f"kind={self.kind!r}: these units have no activation for a network; take other layers")
 
     @abstractmethod
     def mode(self, field: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """Binary units."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn import ops
 from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
 
 
+@register_unit
 class Bernoulli(Unit):
     """Binary units, x in {0, 1}: U(x) = -<b, x>."""
 
@@ -23,8 +25,11 @@ class Bernoulli(Unit):
             return ops.logistic(field, self.bias, None)[0]
         return self.biased(field).sigmoid_()
 
-    def field_for(self, mean: Tensor) -> Tensor:
-        return mean.logit() - self.per_unit(self.bias, mean)
+    def bias_for(self, mean: Tensor) -> Tensor:
+        return mean.logit()
+
+    def as_module(self) -> nn.Module:
+        return nn.Sigmoid()
 
     def mode(self, field: Tensor) -> Tensor:
         return (self.biased(field) > 0).to(field.dtype)

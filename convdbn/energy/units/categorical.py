@@ -1,13 +1,15 @@
 """One unit out of many: labels."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
 
 
+@register_unit
 class Categorical(Unit):
     """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>."""
 
@@ -20,8 +22,11 @@ class Categorical(Unit):
     def mean(self, field: Tensor) -> Tensor:
         return self.biased(field).softmax(1)
 
-    def field_for(self, mean: Tensor) -> Tensor:
-        return mean.log() - self.per_unit(self.bias, mean)
+    def bias_for(self, mean: Tensor) -> Tensor:
+        return mean.log()
+
+    def as_module(self) -> nn.Module:
+        return nn.Softmax(1)
 
     def mode(self, field: Tensor) -> Tensor:
         return _one_hot(self.biased(field).argmax(1), self.n, field)

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.energy.units.base import Unit, product
+from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
 
 
+@register_unit
 class Binomial(Unit):
     """How many of `trials` Bernoulli copies are on, x in 0..N (Teh and Hinton 2001, RBM-rate).
 
@@ -40,8 +42,11 @@ class Binomial(Unit):
     def mean(self, field: Tensor) -> Tensor:
         return self.trials * self.biased(field).sigmoid()
 
-    def field_for(self, mean: Tensor) -> Tensor:
-        return (mean / self.trials).logit() - self.per_unit(self.bias, mean)
+    def bias_for(self, mean: Tensor) -> Tensor:
+        return (mean / self.trials).logit()
+
+    def as_module(self) -> nn.Module:
+        return ScaledSigmoid(self.trials)
 
     def mode(self, field: Tensor) -> Tensor:
         return ((self.trials + 1) * self.biased(field).sigmoid()).floor().clamp(max=self.trials)
@@ -56,6 +61,18 @@ class Binomial(Unit):
         return product(counts, torch.Size(shape).numel()).view(-1, *shape).to(self.bias)
 
 
+class ScaledSigmoid(nn.Module):
+    """N sigmoid(field), the mean of N Bernoulli copies."""
+
+    def __init__(self, trials: int) -> None:
+        super().__init__()
+        self.trials = trials
+
+    def forward(self, field: Tensor) -> Tensor:
+        return self.trials * field.sigmoid()
+
+
+@register_unit
 class NoisyReLU(Unit):
     """An approximation: infinitely many Bernoulli copies with biases falling by 1 (Nair and Hinton 2010).
 
@@ -78,8 +95,11 @@ class NoisyReLU(Unit):
     def mean(self, field: Tensor) -> Tensor:
         return F.softplus(self.biased(field))
 
-    def field_for(self, mean: Tensor) -> Tensor:
-        return _inverse_softplus(mean) - self.per_unit(self.bias, mean)
+    def bias_for(self, mean: Tensor) -> Tensor:
+        return _inverse_softplus(mean)
+
+    def as_module(self) -> nn.Module:
+        return nn.Softplus()
 
     def mode(self, field: Tensor) -> Tensor:
         return self.biased(field).clamp(min=0)

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy.units.base import Unit
+from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
 
 
+@register_unit
 class Gaussian(Unit):
     """Real units: U(x) = |x - b|^2 / (2 s^2), with an explicit scale s, the sigma of Lee et al. (2009).
 
@@ -57,6 +59,9 @@ class Gaussian(Unit):
     def mean(self, field: Tensor) -> Tensor:
         return self.biased(field * self._scale(field).square())
 
+    def bias_for(self, mean: Tensor) -> Tensor:
+        return mean
+
     def field_for(self, mean: Tensor) -> Tensor:
         return (mean - self.per_unit(self.bias, mean)) / self._scale(mean).square()
 
@@ -70,6 +75,7 @@ class Gaussian(Unit):
         return m, noise.mul_(self._scale(m)).add_(m)
 
 
+@register_unit
 class LearnedGaussian(Gaussian):
     """Gaussian units that learn log s^2 by the contrast that all parameters learn by (Cho, Ilin and Raiko 2011).
 

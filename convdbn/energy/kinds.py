@@ -1,0 +1,34 @@
+"""Parts of a machine by the name of their kind, which is how a file names them."""
+
+import inspect
+from typing import Any
+
+from convdbn.errors import UsageError
+
+
+def enter(part: Any, kinds: dict[str, Any]) -> None:
+    """Enter a class into `kinds` under its `kind`.
+
+    A class of the same module and name takes the place of the last, as when a cell of a notebook runs again.
+    UsageError where the class lacks a method or a name, or where another class has the name.
+    """
+    kind = getattr(part, "kind", None)
+    if not isinstance(kind, str):
+        raise UsageError(f"{part.__name__}.kind={kind!r}: files know a class by its kind; give it a name")
+    if inspect.isabstract(part):
+        missing = ", ".join(sorted(part.__abstractmethods__))
+        raise UsageError(f"{part.__name__}: has no {missing}; define them before you register the class")
+    other = kinds.get(kind, part)
+    if (other.__module__, other.__qualname__) != (part.__module__, part.__qualname__):
+        raise UsageError(f"{part.__name__}.kind={kind!r}: is the kind of {other.__name__}; take another name")
+    kinds[kind] = part
+
+
+def make(spec: dict[str, Any], kinds: dict[str, Any]) -> Any:
+    """The part that `spec` describes; UsageError for a kind that nobody registered."""
+    arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items() if key != "kind"}
+    if spec["kind"] not in kinds:
+        raise UsageError(
+            f"kind={spec['kind']!r}: known are {', '.join(kinds)}; import the module that registers one of your own"
+        )
+    return kinds[spec["kind"]](**arguments)
