@@ -51,21 +51,22 @@ def train(
     from convdbn.learning.greedy import GreedyTraining
     from convdbn.models.stack import MODEL_FILE
 
+    images, held = _to_learn(chosen, data, data_root, download)
+
     def before(run: dict[str, Any]) -> dict[str, Any]:
-        # Fields that came later have their defaults.
-        saved = recipes.Recipe.from_dict(run["recipe"]).as_dict() if "recipe" in run else {}
+        # Fields that came later, or that have no effect, have their defaults.
+        saved = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
         return {**saved, **run.get("data", {}), "refined": run.get("refined")}
 
     saved = saved_run(
         None if folder is None else folder / MODEL_FILE,
-        {**chosen.as_dict(), **origin, "refined": None},
+        {**chosen.resolved(len(images)).effective().as_dict(), **origin, "refined": None},
         before,
         overwrite=overwrite,
         resume=resume,
     )
     device = checked_device(device)
     watching = _watching(folder, chosen) if tensorboard else contextlib.nullcontext()
-    images, held = _to_learn(chosen, data, data_root, download)
     with watching as watch, stop_on_signal() as stop:
         run = GreedyTraining(
             chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop, watch=watch

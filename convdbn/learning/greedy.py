@@ -18,7 +18,7 @@ from convdbn.models.compose import composed
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
 from convdbn.models.machines import conv_dbm, dbm, doubled
 from convdbn.models.stack import MODEL_FILE, Stack, load, load_run, save
-from convdbn.recipes import LayerSettings, Recipe
+from convdbn.recipes import LayerSettings, Recipe, check
 from convdbn.storage.metrics import Metrics, MetricsLog, cut
 from convdbn.storage.resumable import Checkpointing
 
@@ -85,7 +85,7 @@ class GreedyTraining:
         stop: Callable[[], bool] = lambda: False,
         watch: Callable[[Stack, int, Metrics], None] | None = None,
     ) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
+        self.recipe, self.folder, self.device = recipe.resolved(len(images)), folder, device
         self.stop, self.watch = stop, watch
         self.images = Mirrored(images) if recipe.mirror else images
         self.held_out, self.data = held_out, data or {}
@@ -114,13 +114,12 @@ class GreedyTraining:
 
     def _fit_transform(self) -> None:
         """Fit the transform and refuse, before any work, sizes that a later layer could not take."""
+        check(self.recipe)
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
         self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
         first = self.stack.prepare(self.images[[0]][0][None])
         channels, *size = first.shape[1:]
-        check_plan(self.recipe.layers, size, joint=self.recipe.joint)
-        if self.recipe.doubled:
-            check_doubled(self.recipe)
+        check_sizes(self.recipe.layers, size)
         if self.recipe.initial and not self.recipe.joint:
             self._clear_folder()
             self.stack.machines.extend(self._initial().machines)
@@ -245,49 +244,16 @@ class _Pictures:
             yield from [batch] if isinstance(batch, Tensor) else (picture[None] for picture in batch)
 
 
-def check_plan(layers: Sequence[LayerSettings], size: Sequence[int], *, joint: bool = False) -> None:
-    """Refuse pictures of a (height, width), after the transform, that some layer of the recipe could not take."""
-    dense = next((number for number, layer in enumerate(layers, start=1) if layer.kernel == 0), len(layers) + 1)
-    if any(layer.kernel for layer in layers[dense:]):
-        kernels = [layer.kernel for layer in layers]
-        raise UsageError(f"kernel={kernels}: layer {dense} is fully connected, those above it must be too")
-    if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and layers[-1].kernel):
-        raise UsageError("labels=True: for the highest layer alone, fully connected (kernel: 0)")
-    for layer in layers:
-        if layer.hidden != "bernoulli" and layer.kernel:
-            raise UsageError(f"hidden={layer.hidden!r}: for fully connected layers (kernel: 0)")
-        if layer.variance != "fixed" and layer.visible != "gaussian":
-            raise UsageError(f"variance={layer.variance!r}: needs visible: gaussian")
-        if layer.variance != "fixed" and layer.noise_free:
-            raise UsageError(
-                f"variance={layer.variance!r}: cannot be learned with noise_free, whose pictures have none"
-            )
-        if layer.objective == "denoising" and (joint or layer.labels or layer.centering != "none" or layer.border):
-            raise UsageError(
-                "objective='denoising': not with joint, labels, centering or border, which it has no use for"
-            )
-        if not layer.generative and layer.centering in ("model", "both"):
-            raise UsageError(
-                f"centering={layer.centering!r}: needs states of the model, which generative=0 does not "
-                "draw; take data"
-            )
-    if layers[-1].discriminative and not layers[-1].labels:
-        raise UsageError(f"discriminative={layers[-1].discriminative}: needs labels: true")
-    if joint and any(layer.discriminative or layer.labeled for layer in layers):
-        raise UsageError(
-            "joint=True: all labels are learned, and with the likelihood alone (labeled, discriminative: 0)"
-        )
-    if joint and (dense not in (1, len(layers) + 1) or any(layer.crop for layer in layers)):
-        raise UsageError("joint=True: layers trained together are all convolutional or all connected, without crops")
+def check_sizes(layers: Sequence[LayerSettings], size: Sequence[int]) -> None:
+    """Refuse pictures of a (height, width), after the transform, that some layer could not take."""
     shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
     cropped = any(layer.crop for layer in layers)
     deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
     size = trimmed_size(size, shapes[:deepest]) if cropped else size
     check_size(size, shapes[:deepest], "pictures (after the transform)")
-    for number, (layer, shape) in enumerate(zip(layers, shapes, strict=True), start=1):
+    for number, layer in enumerate(layers, start=1):
         if not layer.crop:
             continue
-        check_size((layer.crop, layer.crop), [shape], f"layer {number}: crops")
         below = shapes[: number - 1]
         sides = [output_side(side, below, axis) for axis, side in enumerate(trimmed_size(size, below))]
         if layer.crop > min(sides):
@@ -295,20 +261,6 @@ def check_plan(layers: Sequence[LayerSettings], size: Sequence[int], *, joint: b
                 f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
                 "pictures or a smaller crop"
             )
-
-
-def check_doubled(recipe: Recipe) -> None:
-    """Refuse layers that would not compose to a deep Boltzmann machine."""
-    layers = recipe.layers
-    if len(layers) < 2 or recipe.joint or recipe.initial:
-        raise UsageError("doubled=True: for two layers or more, trained one after the other from the first")
-    if len({layer.kernel == 0 for layer in layers}) > 1:
-        raise UsageError("doubled=True: layers of one deep machine are all convolutional or all connected")
-    for layer in layers:
-        if layer.labels or layer.objective == "denoising":
-            raise UsageError("doubled=True: not with labels, which join in joint training, nor with denoising")
-    if any(layer.visible != "bernoulli" for layer in layers[1:]):
-        raise UsageError("doubled=True: layers above the first need visible: bernoulli")
 
 
 def _machine(layers: Sequence[LayerSettings], channels: int, classes: int) -> BoltzmannMachine:

@@ -45,14 +45,18 @@ class Refinement(Settings):
     distort: float = setting(
         0.0,
         low=0,
+        needs={"method": "autoencoder"},
         help="Strength of random shifts, rotations, stretches and smooth distortions of an autoencoder's pictures.",
     )
     k: int = setting(
         3,
         low=1,
+        needs={"method": "up-down"},
         help="Gibbs sweeps of the top machine at the first update of up-down learning, which rise to `k_end`.",
     )
-    k_end: int = setting(10, low=1, help="Gibbs sweeps of the top machine at the last update.")
+    k_end: int = setting(
+        10, low=1, needs={"method": "up-down"}, help="Gibbs sweeps of the top machine at the last update."
+    )
     seed: int = setting(0, low=0, help="Seed of everything random in the training.")
 
 

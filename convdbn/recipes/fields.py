@@ -1,4 +1,4 @@
-"""One declaration for each setting: default, range, help and group stand in the dataclass field itself.
+"""One declaration for each setting: default, range, help, group and needs stand in the dataclass field itself.
 
     class Walk(Settings):
         steps: int = setting(10, low=1, help="Number of steps.")
@@ -21,6 +21,8 @@ from convdbn.errors import UsageError
 T = TypeVar("T")
 S = TypeVar("S", bound="Settings")
 
+ON = object()
+"""In `needs`: any value but 0, False and "none"."""
 LARGEST = {int: 1e12, float: 1e36}
 """Largest magnitude of a number: larger ones do not fit into the tensors that they end in."""
 
@@ -56,6 +58,7 @@ class Setting(NamedTuple):
     help: str
     group: str
     range: Range
+    needs: Mapping[str, Any]
     convert: Callable[[str, Any], Any] | None
 
     @property
@@ -107,14 +110,17 @@ def setting(
     high: float | None = None,
     below: float | None = None,
     group: str = "general",
+    needs: Mapping[str, Any] | None = None,
     convert: Callable[[str, Any], T] | None = None,
 ) -> T:
     """A dataclass field with all that is to be said of it.
 
     Numbers are at least `low` or `above` it, and at most `high` or `below` it. `group` gathers settings that belong
-    together. `convert(name, value)` checks values of types other than numbers, truth values, text and `Literal`.
+    together. `needs` are the values of other settings, or `ON`, without which this one has no effect.
+    `convert(name, value)` checks values of types other than numbers, truth values, text and `Literal`.
     """
-    metadata = {"help": help, "group": group, "range": Range(low, above, high, below), "convert": convert}
+    limits = Range(low, above, high, below)
+    metadata = {"help": help, "group": group, "range": limits, "needs": needs or {}, "convert": convert}
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
 
@@ -123,7 +129,8 @@ def setting(
 class Settings:
     """Base of all settings: objects that cannot be changed, whose values are checked when they are made.
 
-    Raises `UsageError` that names the setting, its value and the remedy.
+    The constructor raises `UsageError`, which names the setting, its value and the remedy. It accepts settings
+    without effect; `checked` does not.
     """
 
     def __post_init__(self) -> None:
@@ -139,20 +146,51 @@ def describe(cls: type[Settings]) -> tuple[Setting, ...]:
     >>> first.name, first.type_text, first.default
     ('filters', 'int', 64)
     """
-    types = get_type_hints(cls)
-    return tuple(
-        Setting(field.name, types[field.name], field.default, **field.metadata) for field in dataclasses.fields(cls)
-    )
+    if cls not in _DESCRIBED:
+        types = get_type_hints(cls)
+        _DESCRIBED[cls] = tuple(
+            Setting(field.name, types[field.name], field.default, **field.metadata)
+            for field in dataclasses.fields(cls)
+        )
+    return _DESCRIBED[cls]
+
+
+_DESCRIBED: dict[type[Settings], tuple[Setting, ...]] = {}
+
+
+def disabled_by(settings: Settings, name: str) -> tuple[str, Any] | None:
+    """Name and value of another setting that leaves this one without effect; None where it has one.
+
+    >>> from convdbn.recipes import LayerSettings
+    >>> disabled_by(LayerSettings(phase="cd"), "temperatures")
+    ('phase', 'cd')
+    """
+    needs = next(described.needs for described in describe(type(settings)) if described.name == name)
+    for other, wanted in needs.items():
+        value = getattr(settings, other)
+        if value in (0, False, "none") if wanted is ON else value != wanted:
+            return other, value
+        if (deeper := disabled_by(settings, other)) is not None:
+            return deeper
+    return None
 
 
 def checked(cls: type[S], values: Mapping[str, Any]) -> S:
-    """Settings with these values; UsageError for a name that does not exist or is missing, and for a wrong value."""
+    """Settings with these values.
+
+    Raises `UsageError` for a name that does not exist or is missing, a wrong value, and a value that has no effect.
+    """
     refuse_unknown(values, (described.name for described in describe(cls)))
     for described in describe(cls):
         if described.default is MISSING and described.name not in values:
             choices = f"; choose from {', '.join(get_args(described.type))}" if get_args(described.type) else ""
             raise UsageError(f"{described.name}: has no default{choices}")
-    return cls(**values)
+    settings = cls(**values)
+    for described in describe(cls):
+        name, value = described.name, getattr(settings, described.name)
+        if value != described.default and (cause := disabled_by(settings, name)) is not None:
+            raise UsageError(f"{name}={value!r}: has no effect with {cause[0]}={cause[1]!r}; leave it out")
+    return settings
 
 
 def refuse_unknown(values: Mapping[str, Any], known: Iterable[str]) -> None:

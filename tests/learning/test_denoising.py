@@ -102,7 +102,7 @@ def test_stacked_by_the_recipe():
         held_out=0, device="cpu",
     )  # fmt: skip
     assert [machine.units[1].n for machine in stack.machines] == [40, 20]
-    with pytest.raises(UsageError, match="objective='denoising': not with joint"):
+    with pytest.raises(UsageError, match="centering='data': has no effect with objective='denoising'"):
         convdbn.train(recipe="rbm", data="digits", objective="denoising", centering="data", device="cpu")
 
 

@@ -161,14 +161,14 @@ def test_an_interrupted_pretraining_ends_as_one_that_was_not(stopped, tmp_path):
 
 def test_what_is_refused():
     for plan, message in (
-        (recipe(4, doubled=True), "for two layers or more"),
-        (recipe(4, 3, doubled=True, joint=True), "for two layers or more"),
-        (recipe(4, 3, doubled=True, initial="rbm500_mnist"), "for two layers or more"),
+        (recipe(4, doubled=True), "needs two layers or more"),
+        (recipe(4, 3, doubled=True, joint=True), "needs two layers or more"),
+        (recipe(4, 3, doubled=True, initial="rbm500_mnist"), "needs two layers or more"),
         (
             Recipe(layers=(LayerSettings(kernel=2, pool=1), LayerSettings(kernel=0)), doubled=True),
-            "all convolutional or all connected",
+            "must be all convolutional or all connected",
         ),
-        (Recipe(layers=(LayerSettings(), LayerSettings(labels=True)), doubled=True), "not with labels"),
+        (Recipe(layers=(LayerSettings(), LayerSettings(labels=True)), doubled=True), "learns no labels"),
         (
             Recipe(layers=(LayerSettings(), LayerSettings(visible="gaussian")), doubled=True),
             "need visible: bernoulli",

@@ -107,7 +107,7 @@ def test_a_deep_machine_learns_pictures_and_labels_together():
 
 def test_labels_of_a_jointly_trained_machine(tmp_path):
     fields = DEEP
-    layers = ({"filters": 20, **fields}, TOP | {"filters": 15})
+    layers = ({"filters": 20, **fields}, {"filters": 15, "labels": True})
     stack = GreedyTraining(recipe(*layers, joint=True), halves(), held_out=halves(30, 2), folder=tmp_path).run()
     assert label_error(stack, halves(seed=1)) < 5
     images = halves(5)[range(5)]
@@ -117,7 +117,7 @@ def test_labels_of_a_jointly_trained_machine(tmp_path):
     lower, upper = network.maps(network.inputs(images))
     assert upper.shape == (5, 15)
     torch.testing.assert_close(lower, stack.features(images)[0], atol=1e-3, rtol=0)
-    slow = ({"filters": 20, **fields, "updates": 1, "rate": 1e-12}, TOP | {"filters": 15})
+    slow = ({"filters": 20, **fields, "updates": 1, "rate": 1e-12}, {"filters": 15, "labels": True})
     again = GreedyTraining(recipe(*slow, joint=True, initial=str(tmp_path)), halves()).run()
     for one, other in zip(again.parameters(), stack.parameters(), strict=True):
         torch.testing.assert_close(one, other)
@@ -126,12 +126,12 @@ def test_labels_of_a_jointly_trained_machine(tmp_path):
 def test_what_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"labels=True: .* has no classes"):
         GreedyTraining(recipe(TOP), ArrayImages(halves()[range(9)])).run()
-    with pytest.raises(UsageError, match="labels=True: for the highest layer alone"):
+    with pytest.raises(UsageError, match="labels=True: only for the highest layer"):
         GreedyTraining(recipe(TOP, {"filters": 3}), halves()).run()
-    with pytest.raises(UsageError, match=r"discriminative=1\.0: needs labels"):
+    with pytest.raises(UsageError, match=r"discriminative=1\.0: has no effect with labels=False"):
         GreedyTraining(recipe({"filters": 3, "discriminative": 1.0}), halves()).run()
     deep = recipe({"filters": 3}, TOP | {"discriminative": 1.0}, joint=True)
-    with pytest.raises(UsageError, match="joint=True: all labels are learned"):
+    with pytest.raises(UsageError, match="joint=True: learns all labels"):
         GreedyTraining(deep, halves()).run()
     for source in ("model", "both"):
         undrawn = recipe(TOP | {"generative": 0.0, "discriminative": 1.0, "centering": source})

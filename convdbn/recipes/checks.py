@@ -1,0 +1,182 @@
+"""The rules of recipes that need no picture: which settings go together, and which have no effect."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from convdbn.errors import UsageError
+from convdbn.recipes.fields import describe
+from convdbn.recipes.recipe import Recipe
+from convdbn.recipes.settings import LayerSettings
+
+Problems = Iterator[str]
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe that breaks a rule or holds a setting without effect: UsageError with a line for each."""
+    problems = [*broken(recipe), *(idle.message for idle in without_effect(recipe))]
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def broken(recipe: Recipe) -> list[str]:
+    """A line for each rule that the recipe breaks."""
+    return [problem for rule in RULES for problem in rule(recipe)]
+
+
+class Idle(NamedTuple):
+    """A setting without effect in these layers, counted from 1, and what there is to say of it."""
+
+    name: str
+    layers: tuple[int, ...]
+    message: str
+
+
+def without_effect(recipe: Recipe) -> list[Idle]:
+    """Settings that differ from their defaults and do nothing.
+
+    One value for all layers may have no effect in some of them, but not in all; where layers have values of their
+    own, each must have an effect.
+    """
+    found = []
+    for column in describe(LayerSettings):
+        values = [getattr(layer, column.name) for layer in recipe.layers]
+        causes = {
+            number: cause
+            for number, value in enumerate(values, start=1)
+            if value != column.default and (cause := recipe.disabled_by(number, column.name)) is not None
+        }
+        if column.name == "pool":  # a fully connected layer has no pooling, as pool: 1 says
+            causes = {number: cause for number, cause in causes.items() if values[number - 1] != 1}
+        alike = all(value == values[0] for value in values)
+        if causes and not (alike and len(causes) < len(values)):
+            found.append(Idle(column.name, tuple(causes), _said(column.name, values, causes, alike)))
+    return found
+
+
+def _said(name: str, values: list[Any], causes: dict[int, tuple[str, Any]], alike: bool) -> str:
+    number, (other, value) = next(iter(causes.items()))
+    because = f"{other}={value!r}" + (", where the first layer's settings serve for all" if other == "joint" else "")
+    if alike:
+        return f"{name}={values[0]!r}: has no effect with {because}; leave it out"
+    which = f"{values[number - 1]!r} of layer {number}"
+    return f"{name}={values!r}: {which} has no effect with {because}; write one value, or the default there"
+
+
+def with_defaults(recipe: Recipe, idle: list[Idle]) -> Recipe:
+    """The recipe with the default in place of each setting in the list."""
+    layers = list(recipe.layers)
+    for name, numbers, _ in idle:
+        default = next(column.default for column in describe(LayerSettings) if column.name == name)
+        for number in numbers:
+            layers[number - 1] = dataclasses.replace(layers[number - 1], **{name: default})
+    return dataclasses.replace(recipe, layers=tuple(layers))
+
+
+def _shapes(recipe: Recipe) -> Problems:
+    layers = recipe.layers
+    dense = next((number for number, layer in enumerate(layers, start=1) if layer.kernel == 0), len(layers))
+    if any(layer.kernel for layer in layers[dense:]):
+        kernels = [layer.kernel for layer in layers]
+        yield f"kernel={kernels}: layer {dense} is fully connected, so those above it must be too; write 0 for them"
+    for number, (below, layer) in enumerate(itertools.pairwise(layers), start=2):
+        if below.hidden != "bernoulli" and not below.kernel and layer.visible == "bernoulli":
+            yield (
+                f"visible='bernoulli': layer {number} stands on {below.hidden} units, whose values leave [0, 1]; "
+                "take gaussian"
+            )
+
+
+def _crops(recipe: Recipe) -> Problems:
+    for number, layer in enumerate(recipe.layers, start=1):
+        inside = layer.crop - layer.kernel + 1
+        if not layer.crop:
+            continue
+        if not layer.kernel:
+            yield f"crop={layer.crop}: layer {number} is fully connected and takes whole inputs; write 0 for it"
+        elif recipe.joint:
+            yield f"crop={layer.crop}: joint training takes whole pictures; write 0"
+        elif inside < 1 or inside % layer.pool:
+            smaller = inside // layer.pool * layer.pool
+            legal = [side + layer.kernel - 1 for side in (smaller, smaller + layer.pool) if side > 0]
+            yield (
+                f"crop={layer.crop}: does not fit kernel={layer.kernel} and pool={layer.pool} of layer {number}; "
+                f"take {' or '.join(map(str, legal[:2]))}"
+            )
+        if layer.crop and 2 * layer.border >= layer.crop:
+            yield f"border={layer.border}: leaves nothing of the crops of {layer.crop} of layer {number}; take less"
+
+
+def _objectives(recipe: Recipe) -> Problems:
+    for number, layer in enumerate(recipe.layers, start=1):
+        if layer.variance != "fixed" and layer.visible == "gaussian" and layer.noise_free and layer.phase == "cd":
+            yield (
+                f"variance={layer.variance!r}: cannot be learned in layer {number} from the noise_free pictures of "
+                "cd; write noise_free: false"
+            )
+        if layer.objective == "denoising":
+            if recipe.joint or recipe.doubled or layer.labels:
+                others = {"joint": recipe.joint, "doubled": recipe.doubled, "labels": layer.labels}
+                named = next(name for name, value in others.items() if value)
+                yield f"objective='denoising': cannot be learned with {named}=True; take likelihood"
+            continue
+        if layer.generative:
+            continue
+        if not (layer.labels and layer.discriminative):
+            yield f"generative=0: leaves layer {number} nothing to learn; needs labels and discriminative above 0"
+        if layer.centering in ("model", "both"):
+            yield (
+                f"centering={layer.centering!r}: needs states of the model, which generative=0 does not draw; "
+                "take data"
+            )
+
+
+def _labels(recipe: Recipe) -> Problems:
+    layers = recipe.layers
+    if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and layers[-1].kernel):
+        yield "labels=True: only for the highest layer, which must be fully connected; write kernel: 0 for it"
+    if layers[-1].labels and layers[-1].init in ("kmeans", "spherical"):
+        yield f"init={layers[-1].init!r}: finds no patches among labels; take normal for the layer with labels"
+    if recipe.joint and any(layer.discriminative or layer.labeled for layer in layers):
+        yield "joint=True: learns all labels, by likelihood alone; leave out labeled and discriminative"
+
+
+def _starts(recipe: Recipe) -> Problems:
+    for number, layer in enumerate(recipe.layers, start=1):
+        if layer.init != "transposed" or (number == 1 and recipe.initial and not recipe.joint):
+            continue
+        if number == 1 or recipe.joint:
+            yield "init='transposed': needs a layer below, trained before; take normal for layer 1 and with joint"
+            continue
+        below = recipe.layers[number - 2]
+        inputs = recipe.layers[number - 3].filters if number > 2 else 0  # pixels are not known here
+        if layer.kernel or below.kernel:
+            yield f"init='transposed': layer {number} and the one below must be fully connected; take normal"
+        elif layer.filters < inputs:
+            yield f"init='transposed': layer {number} needs at least {inputs} filters, the inputs of the layer below"
+        elif layer.hidden != below.visible:
+            yield (
+                f"init='transposed': layer {number} has {layer.hidden} hidden units, the layer below {below.visible} "
+                "inputs; make them one kind"
+            )
+
+
+def _deep(recipe: Recipe) -> Problems:
+    layers = recipe.layers
+    mixed = len({layer.kernel == 0 for layer in layers}) > 1
+    if recipe.joint and mixed:
+        yield "joint=True: its layers must be all convolutional or all connected; give all a kernel, or none"
+    if not recipe.doubled:
+        return
+    if len(layers) < 2 or recipe.joint or recipe.initial:
+        yield "doubled=True: needs two layers or more, without joint and initial; leave these out"
+    if mixed:
+        yield "doubled=True: its layers must be all convolutional or all connected; give all a kernel, or none"
+    if any(layer.labels for layer in layers):
+        yield "doubled=True: learns no labels; add them in joint training, which goes on from here"
+    if any(layer.visible != "bernoulli" for layer in layers[1:]):
+        yield "doubled=True: layers above the first need visible: bernoulli"
+
+
+RULES: tuple[Callable[[Recipe], Problems], ...] = (_shapes, _crops, _objectives, _labels, _starts, _deep)

@@ -1,0 +1,136 @@
+"""A recipe: its layers, the transform of the pictures, and what holds for the whole run."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from convdbn.errors import UsageError
+from convdbn.recipes.fields import Settings, describe, disabled_by, setting
+from convdbn.recipes.settings import LayerSettings
+
+FORMER_NAMES = {"colour": "color", "centring": "centering", "labelled": "labeled"}
+"""Fields that version 0.1.0 spelled otherwise."""
+
+
+def with_new_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields, those of version 0.1.0 under their present names."""
+    return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
+
+
+SHAPE = frozenset({"filters", "kernel", "pool", "hidden", "labels"})
+"""Settings of which joint training, too, takes those of each layer."""
+
+
+def _steps(name: str, value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(step, Mapping) and "kind" in step for step in value):
+        raise UsageError(f"{name}={value!r}: is no list of steps; write one such as [{{kind: pad, size: 2}}]")
+    return tuple(value)
+
+
+def _layers(name: str, value: Any) -> tuple[LayerSettings, ...]:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(x, LayerSettings) for x in value):
+        raise UsageError(f"{name}={value!r}: is no list of layers; write one such as [LayerSettings(filters=40)]")
+    return tuple(value)
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """A stack of layers, the transform of its pictures, and the seed of everything random."""
+
+    transform: tuple[Mapping[str, Any], ...] = setting(
+        (), convert=_steps, help="Transform of the pictures, a list of steps such as [{kind: pad, size: 2}]."
+    )
+    layers: tuple[LayerSettings, ...] = setting(
+        (LayerSettings(),), convert=_layers, help="Settings of each layer, from the lowest."
+    )
+    initial: str = setting(
+        "",
+        help="Trained model (run folder, file, or name of a packaged model) that has the lowest layers of this one. "
+        "Greedy training goes on above them; joint training begins with them.",
+    )
+    doubled: bool = setting(
+        False,
+        help="Pretrain a deep Boltzmann machine (Salakhutdinov and Hinton 2009): train layers one after the other, "
+        "the lowest with two copies of its input, the highest with two copies of itself, then join them into one "
+        "machine.",
+    )
+    joint: bool = setting(
+        False,
+        help="Train all layers together as one deep Boltzmann machine, with the first layer's settings for all.",
+    )
+    color: bool = setting(False, help="Take pictures in color, with three channels; otherwise they become gray.")
+    mirror: bool = setting(False, help="Add the mirror image of every picture.")
+    seed: int = setting(0, low=0, help="Seed of everything random in the run.")
+    held_out: int = setting(
+        200,
+        low=0,
+        help="Pictures that are not trained on and whose free energy is compared with that of the others; at most a "
+        "tenth of a folder.",
+    )
+    sizes: Literal["error", "trim", "pad"] = setting(
+        "error",
+        help="Pictures of a size that the pooling blocks do not divide: refuse them (error), cut their border "
+        "(trim), or widen it (pad).",
+    )
+    log_every: int = setting(20, low=1, help="Updates from one row of metrics to the next.")
+
+    @property
+    def machines(self) -> tuple[LayerSettings, ...]:
+        """Settings of each machine that is trained, with defaults for those without effect: the settings of every
+        layer, or, in joint training, of the first, with the labels of the highest."""
+        layers = self.effective().layers
+        if not self.joint:
+            return layers
+        return (dataclasses.replace(layers[0], labels=layers[-1].labels),)
+
+    def disabled_by(self, layer: int, name: str) -> tuple[str, Any] | None:
+        """Name and value of what leaves a setting of a layer, counted from 1, without effect; None where it has one.
+
+        In joint training the first layer's settings serve for all, but for the shape of each layer.
+        """
+        if self.joint and layer > 1 and name not in SHAPE:
+            return "joint", True
+        if name == "mean_field" and not self.joint:
+            return "joint", False
+        return disabled_by(self.layers[layer - 1], name)
+
+    def effective(self) -> "Recipe":
+        """The same training, with the default for every setting of a layer that has no effect there."""
+        layers = []
+        for number, layer in enumerate(self.layers, start=1):
+            idle = [column for column in describe(LayerSettings) if self.disabled_by(number, column.name)]
+            layers.append(dataclasses.replace(layer, **{column.name: column.default for column in idle}))
+        return dataclasses.replace(self, layers=tuple(layers))
+
+    def resolved(self, pictures: int) -> "Recipe":
+        """The recipe with `updates` in place of `epochs`, for a number of training pictures; `mirror` doubles it."""
+
+        def counted(layer: LayerSettings) -> LayerSettings:
+            presented = layer.epochs * pictures * (2 if self.mirror else 1)
+            return dataclasses.replace(layer, epochs=0, updates=max(1, round(presented / layer.batch)))
+
+        layers = tuple(counted(layer) if layer.epochs else layer for layer in self.layers)
+        return dataclasses.replace(self, layers=layers)
+
+    def differences(self) -> list[str]:
+        """One line for each layer: the settings that have an effect and differ from their defaults."""
+        return [
+            ", ".join(
+                f"{column.name}={getattr(layer, column.name)}"
+                for column in describe(LayerSettings)
+                if getattr(layer, column.name) != column.default
+            )
+            for layer in self.effective().layers
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as JSON: `layers` is a list with the fields of each."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `as_dict`; it also reads what earlier versions wrote."""
+        fields = with_new_names(fields)
+        layers = tuple(LayerSettings(**with_new_names(layer)) for layer in fields["layers"])
+        return Recipe(**{**fields, "layers": layers})
