@@ -12,7 +12,7 @@ import yaml
 
 from convdbn.errors import UsageError
 from convdbn.recipes import checks
-from convdbn.recipes.fields import Setting, describe, refuse_unknown
+from convdbn.recipes.fields import Setting, checked, describe, refuse_unknown
 from convdbn.recipes.recipe import FORMER_NAMES, Recipe, with_new_names
 from convdbn.recipes.settings import LayerSettings
 
@@ -58,7 +58,7 @@ def load(recipe: str | Path | Recipe, *, layers: Sequence[LayerSettings] | None 
     table = _table(recipe) if isinstance(recipe, Recipe) else _read(recipe)
     if layers is not None:
         general = {key: value for key, value in table.items() if key not in COLUMNS}
-        table = general | _table(Recipe(layers=tuple(layers)))
+        table = general | _columns(checked(Recipe, {"layers": layers}).layers)
     changes = _known({key: value for key, value in overrides.items() if value is not None})
     chosen = _recipe(_fitted(table, changes, name), changes)
     if problems := checks.broken(chosen):
@@ -134,14 +134,19 @@ def _has_rows(name: str, value: Any) -> bool:
 
 
 def _table(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as a file would have it, without columns at their defaults."""
-    table = {field.name: getattr(recipe, field.name) for field in describe(Recipe) if field.name != "layers"}
-    for column in describe(LayerSettings):
-        values = [getattr(layer, column.name) for layer in recipe.layers]
-        if column.name == "filters" or any(value != column.default for value in values):
-            alike = column.name != "filters" and all(value == values[0] for value in values)
-            table[column.name] = values[0] if alike else values
-    return table
+    """A recipe as a file would have it."""
+    general = {field.name: getattr(recipe, field.name) for field in describe(Recipe) if field.name != "layers"}
+    return general | _columns(recipe.layers)
+
+
+def _columns(layers: Sequence[LayerSettings]) -> dict[str, Any]:
+    """Layers as a file would have them: the columns that are not at their defaults, one value where all are alike."""
+    columns: dict[str, Any] = {"filters": [layer.filters for layer in layers]}
+    for column in describe(LayerSettings)[1:]:
+        values = [getattr(layer, column.name) for layer in layers]
+        if any(value != column.default for value in values):
+            columns[column.name] = values[0] if all(value == values[0] for value in values) else values
+    return columns
 
 
 def _read(recipe: str | Path) -> dict[str, Any]:

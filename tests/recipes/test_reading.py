@@ -1,5 +1,9 @@
+"""Recipes by name, from files and from objects, with other values for some of their fields."""
+
 import dataclasses
 import json
+import logging
+import re
 
 import pytest
 import yaml
@@ -253,3 +257,73 @@ def test_a_recipe_cannot_be_changed_by_accident():
         recipe.seed = 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.layers[0].rate = 1.0
+
+
+class TestLayers:
+    """The number of layers, when it is not the recipe's."""
+
+    def test_the_first_layers_of_a_recipe_for_more(self, caplog):
+        caplog.set_level(logging.INFO)
+        recipe = recipes.load("images", filters=[24])
+        assert recipe.layers == (dataclasses.replace(recipes.load("images").layers[0], filters=24),)
+        assert "recipe='images': the first 1 of its 2 layers" in caplog.text
+
+    def test_a_recipe_for_fewer_names_all_columns_at_once(self):
+        with pytest.raises(UsageError) as caught:
+            recipes.load("images", filters=[24, 24, 24])
+        message = str(caught.value)
+        assert message.startswith("filters=[24, 24, 24]: names 3 layers, recipe='images' has 2; write values for all")
+        written = dict(re.findall(r"(\w+)=(\[[^]]*\])", message.split("such as ")[1]))
+        columns = {name: yaml.safe_load(values) for name, values in written.items()}
+        assert columns["kernel"] == [9, 5, 5] and columns["visible"] == ["gaussian", "bernoulli", "bernoulli"]
+        assert len(recipes.load("images", filters=[24, 24, 24], **columns).layers) == 3
+
+    def test_one_value_serves_for_any_number_of_layers(self):
+        recipe = recipes.load("rbm", filters=[5, 4, 3])
+        assert [(layer.filters, layer.phase, layer.batch) for layer in recipe.layers] == [
+            (5, "pcd", 100), (4, "pcd", 100), (3, "pcd", 100),
+        ]  # fmt: skip
+
+    def test_layers_as_objects_replace_those_of_the_recipe(self):
+        layers = [LayerSettings(filters=4, kernel=5), LayerSettings(filters=6)]
+        recipe = recipes.load("images", layers=layers, rate=0.1, seed=3)
+        assert recipe.layers == tuple(dataclasses.replace(layer, rate=0.1) for layer in layers)
+        plain = recipes.load("images")
+        assert (recipe.transform, recipe.mirror, recipe.seed) == (plain.transform, plain.mirror, 3)
+
+    @pytest.mark.parametrize("layers", [LayerSettings(), [], [{"filters": 3}], 3], ids=str)
+    def test_what_is_no_list_of_layers(self, layers):
+        with pytest.raises(UsageError, match=r"layers=.*: is no list of layers; write one such as"):
+            recipes.load("images", layers=layers)
+
+    @pytest.mark.parametrize("name", recipes.names())
+    def test_a_recipe_as_an_object_is_read_like_its_file(self, name):
+        recipe = recipes.load(name)
+        assert recipes.load(recipe) == recipe
+        assert recipes.load(recipe, seed=9, batch=7) == recipes.load(name, seed=9, batch=7)
+
+
+class TestEpochs:
+    def test_they_take_the_place_of_the_recipes_updates_and_the_other_way_round(self, table):
+        recipe = recipes.load("images", epochs=[3, 0])
+        assert [(layer.epochs, layer.updates) for layer in recipe.layers] == [(3, 1000), (0, 800)]
+        file = table(filters=4, epochs=2)
+        assert recipes.load(file).layers[0].epochs == 2
+        changed = recipes.load(file, updates=50).layers[0]
+        assert (changed.epochs, changed.updates) == (0, 50)
+        assert recipes.load(recipe, updates=70).layers[0].updates == 70
+
+    def test_one_source_may_not_write_both(self, table):
+        with pytest.raises(UsageError, match="epochs=2: stands beside updates=9; leave out one of them"):
+            recipes.load(table(filters=4, epochs=2, updates=9))
+        with pytest.raises(UsageError, match="epochs=2: stands beside updates=9"):
+            recipes.load("mnist", epochs=2, updates=9)
+
+
+@pytest.mark.parametrize(("former", "now", "value"), [("colour", "color", True), ("centring", "centering", "data")])
+def test_names_of_an_earlier_version_are_known_with_a_warning(table, former, now, value):
+    for make in (lambda: recipes.load("rbm", **{former: value}), lambda: recipes.load(table(**{former: value}))):
+        with pytest.warns(DeprecationWarning, match=f"{former}: write {now}") as caught:
+            recipe = make()
+        assert caught[0].filename == __file__
+        assert getattr(recipe if now == "color" else recipe.layers[0], now) == value
