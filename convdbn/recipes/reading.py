@@ -168,7 +168,8 @@ def _known(table: Mapping[str, Any]) -> dict[str, Any]:
     for former in FORMER_NAMES.keys() & table.keys():
         message = f"{former}: write {FORMER_NAMES[former]}; the old spelling goes with the next version"
         warnings.warn(message, DeprecationWarning, stacklevel=_levels_to_the_caller())
-    table = with_new_names(table)
+    columns = {key: list(value) for key, value in table.items() if key in COLUMNS and isinstance(value, tuple)}
+    table = with_new_names({**table, **columns})
     refuse_unknown(table, (option.name for option in options()))
     if {"epochs", "updates"} <= table.keys():
         raise UsageError(f"epochs={table['epochs']}: stands beside updates={table['updates']}; leave out one of them")

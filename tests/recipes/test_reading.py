@@ -67,6 +67,10 @@ def test_one_value_for_all_layers_or_a_list_with_one_for_each(table):
     assert [layer.momentum for layer in recipe.layers] == [LayerSettings.momentum] * 3
 
 
+def test_a_tuple_is_as_good_as_a_list():
+    assert recipes.load("rbm", filters=(5, 4), batch=(2, 3)) == recipes.load("rbm", filters=[5, 4], batch=[2, 3])
+
+
 def test_one_number_of_filters_is_one_layer(table):
     recipe = recipes.load(table(filters=9, kernel=[5]))
     assert len(recipe.layers) == 1
