@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.images import Images, Pipeline
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.learning.trainer import Trainer
 from convdbn.models.extract import extract
 from convdbn.models.machines import conv_rbm
@@ -60,7 +60,7 @@ def by_count(most: int) -> dict[str, Any]:
 
     def microseconds(count: int) -> float:
         layer = LayerSettings(filters=FILTERS, kernel=KERNEL, rate=0.01, batch=100, updates=count // 100)
-        return 1e6 * seconds(GreedyTraining(Recipe(layers=(layer,)), Generated(count)).run) / count
+        return 1e6 * seconds(lambda: train_greedily(Recipe(layers=(layer,)), Generated(count))) / count
 
     rows: dict[str, Any] = {}
     microseconds(FEWEST)

@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from torch.nn import functional as F
 from convdbn.energy import BoltzmannMachine
 from convdbn.errors import DataError
 from convdbn.images import ArrayImages, open_images
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.recipes import LayerSettings, Recipe
@@ -119,7 +120,7 @@ def updates(work: Work, generator: torch.Generator, precision: str = "float32") 
     settings = LayerSettings(rate=0.01, updates=10**9, precision=precision)  # type: ignore[arg-type]
     trainer = Trainer(work.machine().to(generator.device), settings, generator=generator)
     trainer.initialize(torch.cat(work.batches[:10]))
-    return lambda batches: trainer.fit(iter(batches), log_every=10**9)
+    return lambda batches: deque(trainer.steps(batches, log_every=10**9), maxlen=0)
 
 
 def end_to_end(work: Work, device: str) -> Callable[[], None]:
@@ -130,7 +131,7 @@ def end_to_end(work: Work, device: str) -> Callable[[], None]:
 
     def train() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            GreedyTraining(Recipe(layers=(layer,)), images, folder=Path(folder), device=device).run()
+            train_greedily(Recipe(layers=(layer,)), images, folder=Path(folder), device=device)
 
     return train
 

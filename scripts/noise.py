@@ -18,7 +18,7 @@ from convdbn import recipes
 from convdbn.evaluation.protocols import compare
 from convdbn.images import open_images
 from convdbn.images.corrupt import Corrupted
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.models import stack
 from convdbn.models.pyramid import SpatialPyramid
 
@@ -56,7 +56,7 @@ def main() -> None:
     recipe = recipes.load("cdbn_mnist", **RECIPE)
     ledger = Ledger(name, fingerprint(recipe, POOLING, options.quick))
     folder = Path("runs", name)
-    ledger.get("layers", lambda: len(GreedyTraining(recipe, train, folder=folder).run().machines))
+    ledger.get("layers", lambda: len(train_greedily(recipe, train, folder=folder).machines))
     network = stack.load(folder)
 
     def accuracies(corruption: dict[str, float]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from convdbn import recipes
 from convdbn.commands.demo import accuracy, flat_features, shifted_digits
 from convdbn.images import ArrayImages
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 
 SEEDS = (0, 1, 2)
 
@@ -31,7 +31,7 @@ def main() -> None:
         accuracies, times = [], []
         for seed in SEEDS:
             start = time.perf_counter()
-            network = GreedyTraining(recipes.load("digits", precision=precision, seed=seed), images).run()
+            network = train_greedily(recipes.load("digits", precision=precision, seed=seed), images)
             times.append(time.perf_counter() - start)
             features, of_test = (flat_features(network, x) for x in (train, test))
             accuracies.append(accuracy(features, train_labels, of_test, test_labels))

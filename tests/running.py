@@ -30,11 +30,11 @@ def interrupted(words, number, log, sign):
 
 
 def stop_after(updates):
-    """In place of `stop_on_signal`: a signal comes before the update after so many."""
+    """In place of `stop_on_signal`: a signal comes in the last of so many updates."""
 
     @contextlib.contextmanager
     def stopping():
-        asked = itertools.count()
+        asked = itertools.count(1)
         yield lambda: next(asked) >= updates
 
     return stopping

@@ -65,11 +65,11 @@ def _digits() -> tuple[dict[str, float], "Stack"]:
 
     from convdbn.evaluation.baselines import with_random_filters
     from convdbn.images import ArrayImages
-    from convdbn.learning.greedy import GreedyTraining
+    from convdbn.learning.greedy import train_greedily
 
     pictures, labels = shifted_digits()
     train, test, train_labels, test_labels = train_test_split(pictures, labels, test_size=0.2, random_state=0)
-    network = GreedyTraining(recipes.load("digits"), ArrayImages(torch.from_numpy(train), name="digits")).run()
+    network = train_greedily(recipes.load("digits"), ArrayImages(torch.from_numpy(train), name="digits"))
     flat, flat_test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     pca = PCA(whiten=True, random_state=0).fit(flat)
     rbm = BernoulliRBM(n_components=100, learning_rate=0.06, n_iter=10, random_state=0).fit(flat)

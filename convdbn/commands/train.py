@@ -48,7 +48,7 @@ def train(
     chosen = recipes.load(recipe, **overrides)
     folder = None if output_dir is None else Path(output_dir)
     origin = {"data": str(data)}
-    from convdbn.learning.greedy import GreedyTraining
+    from convdbn.learning.greedy import train_greedily
     from convdbn.models.stack import MODEL_FILE
 
     images, held = _to_learn(chosen, data, data_root, download)
@@ -68,12 +68,17 @@ def train(
     device = checked_device(device)
     watching = _watching(folder, chosen) if tensorboard else contextlib.nullcontext()
     with watching as watch, stop_on_signal() as stop:
-        run = GreedyTraining(
-            chosen, images, held_out=held, folder=folder, data=origin, device=device, stop=stop, watch=watch
+        return train_greedily(
+            chosen,
+            images,
+            held_out=held,
+            folder=folder,
+            data=origin,
+            resume=saved,
+            device=device,
+            stop=stop,
+            callbacks=[] if watch is None else [watch],
         )
-        if saved and folder is not None:
-            run.resume(folder)
-        return run.run()
 
 
 def _watching(folder: Path | None, recipe: recipes.Recipe) -> Any:

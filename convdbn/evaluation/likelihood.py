@@ -9,9 +9,9 @@ from convdbn.energy import Bernoulli, BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.learning.layer_inputs import prepared
-from convdbn.learning.trainer import drawn_bits
 from convdbn.models.stack import Stack
 from convdbn.sampling import ais, exact, tempering
+from convdbn.sampling.bits import draw_bits
 from convdbn.sampling.bound import pseudo_log_likelihood, unnormalized_stack
 from convdbn.sampling.gibbs import draw, start, update
 
@@ -110,4 +110,4 @@ def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[
         return x, "real values: a density, whose nats depend on the scale"
     if bool(((x == 0) | (x == 1)).all()):
         return x, "bits, as the transform gives them"
-    return drawn_bits(x, generator=generator), "bits, drawn once with the pixels as probabilities"
+    return draw_bits(x, generator=generator), "bits, drawn once with the pixels as probabilities"

@@ -1,4 +1,4 @@
-"""Learning by backpropagation, for networks that a stack becomes once its layers have been learned."""
+"""Learning by backpropagation, for networks that are made of a trained stack."""
 
 import itertools
 import math
@@ -10,10 +10,14 @@ from torch import Tensor
 
 from convdbn.errors import Diverged
 from convdbn.learning.capture import Captured
-from convdbn.learning.optimizer import load_optimizer_state, optimizer_state
+from convdbn.learning.optimizer import load_torch_state, torch_state
+
+__all__ = ["Backprop", "shuffled"]
 
 WARM_UP = 0.1
 """Share of the updates over which the rates rise."""
+OPTIMIZER = "optimizer."
+"""How the names of the optimizer's tensors begin."""
 
 
 def shuffled(count: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
@@ -28,67 +32,73 @@ def shuffled(count: int, batch: int, *, seed: int, start: int = 0) -> Iterator[T
         yield from order[: per_epoch * batch].split(batch)[first:]
 
 
-class Descent:
-    """`updates` steps of AdamW down a loss.
+class Backprop:
+    """Takes `updates` steps of AdamW down a loss, which is a function of a batch of indices.
 
     `groups` are parameters with the highest rate (`lr`) of each; rates rise over the first tenth of the updates and
     then fall to 0 along a cosine. `generator` is what the loss draws from. Everything that decides the next step is
     in here and in the parameters; `state` and `load_state` carry it through a checkpoint.
+
+    `recorded` says that the loss neither waits for a GPU nor brings it anything but the batch: there the step is then
+    a CUDA graph, made anew for each value of `key`, the numbers that a recording of the loss would freeze.
     """
 
     def __init__(
-        self, groups: list[dict[str, Any]], *, updates: int, weight_decay: float, generator: torch.Generator
+        self,
+        groups: list[dict[str, Any]],
+        loss: Callable[[Tensor], Tensor],
+        *,
+        updates: int,
+        weight_decay: float = 0.0,
+        generator: torch.Generator,
+        recorded: bool = False,
+        key: Callable[[], Hashable] = lambda: None,
     ) -> None:
-        self.updates, self.generator, self.step = updates, generator, 0
+        self.loss, self.updates, self.generator, self.key, self.step = loss, updates, generator, key, 0
+        self.parameters = [x for group in groups for x in group["params"]]
         rates = [group["lr"] for group in groups]
-        device = groups[0]["params"][0].device
-        if device.type == "cuda":  # a CUDA graph reads what changes from tensors
-            groups = [{**group, "lr": torch.tensor(group["lr"], device=device)} for group in groups]
-        self.optimizer = torch.optim.AdamW(
-            groups, weight_decay=weight_decay, fused=True, capturable=device.type == "cuda"
-        )
+        self.device = self.parameters[0].device
+        gpu = self.device.type == "cuda"
+        if gpu:  # a CUDA graph reads what changes from tensors
+            groups = [{**group, "lr": torch.tensor(group["lr"], device=self.device)} for group in groups]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True, capturable=gpu)
         # The schedule divides by zero where it would rise for a single step.
         rise = max(WARM_UP, 2 / (updates + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, rates, total_steps=updates + 1, pct_start=rise, cycle_momentum=False
         )
+        self.recorded = recorded and gpu
+        self.captured = Captured(self._descend, generator=generator)
 
-    def steps(
-        self,
-        batches: Iterable[Tensor],
-        loss: Callable[[Tensor], Tensor],
-        *,
-        recorded: bool = False,
-        key: Callable[[], Hashable] = lambda: None,
-    ) -> Iterator[float]:
+    def steps(self, batches: Iterable[Tensor]) -> Iterator[float]:
         """Take the steps that are left, one for each batch of indices; the loss before each.
 
-        `recorded` says that the loss neither waits for a GPU nor brings it anything but the batch: there the step is
-        then a CUDA graph, made anew for each `key`, the numbers that the loss holds fast. Raises `Diverged` at a
-        loss, or parameters in the end, that are not finite.
+        Raises `Diverged` at a loss, or parameters in the end, that are not finite.
         """
-        parameters = [x for group in self.optimizer.param_groups for x in group["params"]]
-        device = parameters[0].device
-        recorded = recorded and device.type == "cuda"
-
-        def descend(batch: Tensor) -> tuple[Tensor]:
-            for parameter in parameters:
-                parameter.grad = None
-            value = loss(batch)
-            if not recorded:
-                self._finite(value)
-            value.backward()
-            self.optimizer.step()
-            return (value.detach(),)
-
-        captured = Captured(descend, generator=self.generator)
         for batch in itertools.islice(batches, self.updates - self.step):
-            (value,) = captured(batch.to(device), key()) if recorded else descend(batch)
+            if self.recorded:
+                (value,) = self.captured(batch.to(self.device), self.key())
+            else:
+                (value,) = self._descend(batch)
             current = self._finite(value)
             self.schedule.step()
             self.step += 1
             yield current
         self._refuse_divergence()
+
+    def _descend(self, batch: Tensor) -> tuple[Tensor]:
+        """One step; gradients are there during it alone."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        with torch.enable_grad():
+            value = self.loss(batch)
+            if not self.recorded:
+                self._finite(value)
+            value.backward()
+        self.optimizer.step()
+        for parameter in self.parameters:
+            parameter.grad = None
+        return (value.detach(),)
 
     def state(self) -> dict[str, Tensor]:
         """All that the next steps depend on but the parameters; `Diverged` where one of these is not finite."""
@@ -98,12 +108,13 @@ class Descent:
             "step": torch.tensor(self.step),
             "rates": torch.tensor(rates, dtype=torch.float64),
             "generator": self.generator.get_state(),
-            **optimizer_state(self.optimizer),
+            **{OPTIMIZER + name: x for name, x in torch_state(self.optimizer).items()},
         }
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
-        load_optimizer_state(self.optimizer, tensors)
+        own = {name.removeprefix(OPTIMIZER): x for name, x in tensors.items() if name.startswith(OPTIMIZER)}
+        load_torch_state(self.optimizer, own)
         self.step = self.schedule.last_epoch = int(tensors["step"])
         for group, rate in zip(self.optimizer.param_groups, tensors["rates"].tolist(), strict=True):
             group["lr"] = torch.full_like(group["lr"], rate) if isinstance(group["lr"], Tensor) else rate
@@ -115,7 +126,7 @@ class Descent:
         return value
 
     def _refuse_divergence(self) -> None:
-        if not all(x.isfinite().all() for group in self.optimizer.param_groups for x in group["params"]):
+        if not all(x.isfinite().all() for x in self.parameters):
             raise Diverged(f"step {self.step}: a parameter is not finite; {_REMEDY}")
 
 

@@ -10,13 +10,14 @@ each map. W o then sums over the filter, and W^T o over the part of it that reac
 within large maps, one weight where filter and map are of one size.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Link, State, mean_per_unit
-from convdbn.learning.optimizer import Optimizer
+from convdbn.learning.optimizer import Gradients, Optimizer
 from convdbn.ops.grad import without_gradients
 
 SLIDE = 0.01
@@ -38,18 +39,17 @@ class Centering:
         offsets = [unit.to_links(o[None])[0] for unit, o in zip(machine.units, self.offsets, strict=True)]
         edges = list(zip(machine.edges, machine.links, strict=True))
         before = [link.weight.clone() for link in machine.links]
-        ordinary = [link.weight.grad for link in machine.links]
+        centered = dict(optimizer.gradients)
         for (a, b), link in edges:
-            link.weight.grad = self._centered(machine, link, a, b, offsets, link.reach(positive[a].shape[1:]))
-        optimizer.step()
-        for link, grad in zip(machine.links, ordinary, strict=True):
-            link.weight.grad = grad
+            reach = link.reach(positive[a].shape[1:])
+            centered[link.weight] = _centered(machine, link, a, b, offsets, reach, centered)
+        optimizer.step(centered)
         for ((a, b), link), old in zip(edges, before, strict=True):
             moved = torch.sub(link.weight, old, out=old)
             moved = moved if moved.ndim == 2 else moved.flatten(2).sum(2)
-            if machine.units[b].bias.requires_grad and machine.owner[b] == b:
+            if machine.units[b].bias in optimizer.gradients and machine.owner[b] == b:
                 machine.units[b].bias.addmv_(moved, offsets[a], alpha=-link.copies)
-            if machine.units[a].bias.requires_grad and machine.owner[a] == a:
+            if machine.units[a].bias in optimizer.gradients and machine.owner[a] == a:
                 machine.units[a].bias.addmv_(moved.T, offsets[b], alpha=-link.reach(positive[a].shape[1:]))
 
     def _slide(self, positive: State, negative: State) -> None:
@@ -60,20 +60,35 @@ class Centering:
             means = [mean_per_unit(state[layer]) for state in seen]
             offset.lerp_(sum(means[1:], means[0]) / len(means), SLIDE)
 
-    @staticmethod
-    def _centered(
-        machine: BoltzmannMachine, link: Link, a: int, b: int, offsets: list[Tensor], reach: float
-    ) -> Tensor:
-        """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
-        learn, or that another layer's took already, takes nothing."""
-        below, above = (machine.units[layer].bias.grad if machine.owner[layer] == layer else None for layer in (a, b))
-        carried = [] if above is None else [(above * link.copies, offsets[a])]
-        carried += [] if below is None else [(offsets[b] * reach, below)]
-        gradient = link.weight.grad
-        assert gradient is not None
-        if not carried:
-            return gradient
-        rows, columns = (torch.stack(vectors) for vectors in zip(*carried, strict=True))
-        if gradient.ndim == 2:
-            return torch.addmm(gradient, rows.T, columns, alpha=-1)  # one pass over it
-        return gradient - (rows.T @ columns)[:, :, None, None]
+    def state(self) -> dict[str, Tensor]:
+        """The offset of each layer."""
+        return {str(layer): x for layer, x in enumerate(self.offsets or [])}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        self.offsets = [tensors[str(layer)] for layer in range(len(tensors))] or None
+
+
+def _centered(
+    machine: BoltzmannMachine,
+    link: Link,
+    a: int,
+    b: int,
+    offsets: list[Tensor],
+    reach: float,
+    gradients: Gradients,
+) -> Tensor:
+    """The weight's gradient, less what those of the biases take from it by the chain rule; a bias that does not
+    learn, or that another layer's took already, takes nothing."""
+    below, above = (
+        gradients.get(machine.units[layer].bias) if machine.owner[layer] == layer else None for layer in (a, b)
+    )
+    carried = [] if above is None else [(above * link.copies, offsets[a])]
+    carried += [] if below is None else [(offsets[b] * reach, below)]
+    gradient = gradients[link.weight]
+    if not carried:
+        return gradient
+    rows, columns = (torch.stack(vectors) for vectors in zip(*carried, strict=True))
+    if gradient.ndim == 2:
+        return torch.addmm(gradient, rows.T, columns, alpha=-1)  # one pass over it
+    return gradient - (rows.T @ columns)[:, :, None, None]

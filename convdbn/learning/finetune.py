@@ -3,7 +3,7 @@
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Images
 from convdbn.images.augment import distorted
-from convdbn.learning.backprop import Descent, shuffled
-from convdbn.learning.trainer import drawn_bits
+from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.models.classifier import Classifier
 from convdbn.recipes import Settings, setting
-from convdbn.storage.resumable import NOT_SAVED, Checkpointing
+from convdbn.sampling.bits import draw_bits
+from convdbn.storage.resumable import Checkpointing
 
 log = logging.getLogger(__name__)
 
@@ -71,68 +71,102 @@ class FineTuning(Settings):
 
 
 def finetune(
-    network: Classifier, images: Images, settings: FineTuning, checkpointing: Checkpointing = NOT_SAVED
+    network: Classifier, images: Images, settings: FineTuning, checkpoint: Checkpointing | None = None
 ) -> Classifier:
-    """Train `network` in place on labeled pictures of one size; it ends as it was after its best epoch.
+    """Train `network` in place on labeled images of one size; it ends as it was after its best epoch.
 
-    The best epoch has the lowest cross-entropy on the held-out share of the labeled pictures; test pictures decide
-    nothing. A run that `checkpointing` saved goes on from its network.
+    The best epoch has the lowest cross-entropy on the held-out share of the labeled images; test images decide
+    nothing. A run that `checkpoint` saved is resumed, from the network that was saved with it.
     """
     if images.labels is None:
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
+    checkpoint = checkpoint or Checkpointing()
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
     train, held = (indices.to(device) for indices in _split(images.labels, settings))
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
-    presented = _presentation(network, pictures, settings, generator)
-    descent = Descent(
+    presentation = _Presentation(network, pictures, settings, generator)
+
+    def loss(indices: Tensor) -> Tensor:
+        return presentation.loss(train[indices], labels)
+
+    backprop = Backprop(
         _groups(network, settings),
+        loss,
         updates=settings.epochs * per_epoch,
         weight_decay=settings.weight_decay,
         generator=generator,
+        recorded=presentation.recorded,
     )
     best = _Best()
-    if checkpointing.saved:
-        descent.load_state(checkpointing.saved)
-        best.load_state(checkpointing.saved)
+    if checkpoint.saved:
+        backprop.load_state(checkpoint.saved)
+        best.load_state(checkpoint.saved)
     else:
         network.standardize(network.inputs(part) for part in pictures[train].split(BATCH))
-
-    def thinned(values: Tensor) -> Tensor:
-        seen = torch.rand(values.shape, generator=generator, device=device) >= settings.dropout
-        return values * seen / (1 - settings.dropout)
-
-    def loss(chosen: Tensor) -> Tensor:
-        index = train[chosen]
-        x = presented(index).requires_grad_(settings.adversarial > 0)
-
-        def missed(x: Tensor) -> Tensor:
-            return F.cross_entropy(network.linear(thinned(network.values(x, thinned))), labels[index])
-
-        plain = missed(x)
-        return (plain + missed(worse(x, plain, settings.adversarial))) / 2 if settings.adversarial else plain
-
-    batches = shuffled(len(train), batch, seed=settings.seed, start=descent.step)
-    guarded = checkpointing.with_checkpoints(
-        batches, lambda: descent.state() | best.state(), lambda: f"step {descent.step}"
-    )
-    # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
-    recorded = not settings.distort and not settings.mirror and all(s.kernel == (0, 0) for s in network.shapes)
-    for value in descent.steps(guarded, loss, recorded=recorded):
-        epoch, within = divmod(descent.step, per_epoch)
-        if within:
-            continue
-        if not len(held):
+    checkpoint.save(backprop.state() | best.state())
+    for value in backprop.steps(shuffled(len(train), batch, seed=settings.seed, start=backprop.step)):
+        epoch, within = divmod(backprop.step, per_epoch)
+        if not within and len(held):
+            judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
+            best.look(network, judged)
+            log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, judged)
+        elif not within:
             log.info("epoch %d: loss %.4f", epoch, value)
-            continue
-        judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
-        log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, judged)
-        best.look(network, judged)
+        interrupted = checkpoint.stop()
+        if interrupted or checkpoint.due():
+            checkpoint.save(backprop.state() | best.state())
+        if interrupted:
+            raise checkpoint.interrupted(f"step {backprop.step}")
     if best.parameters:
         network.load_state_dict(best.parameters)
     return network.eval()
+
+
+class _Presentation:
+    """How the network sees pictures in training: distorted, drawn and thinned anew every time."""
+
+    def __init__(
+        self, network: Classifier, pictures: Tensor, settings: FineTuning, generator: torch.Generator
+    ) -> None:
+        self.network, self.pictures, self.settings, self.generator = network, pictures, settings, generator
+        if settings.sample_input:
+            low, high = network.inputs(pictures[:BATCH]).aminmax()
+            if low < 0 or high > 1:
+                raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
+        self.fixed = None
+        """What the lowest layer sees, where it is always the same."""
+        if not settings.distort and not settings.mirror:
+            self.fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
+        # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
+        self.recorded = self.fixed is not None and all(shape.kernel == (0, 0) for shape in network.shapes)
+
+    def loss(self, index: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the pictures at these indices, presented once, or again with every value moved."""
+        strength = self.settings.adversarial
+        x, known = self._inputs(index).requires_grad_(strength > 0), labels[index]
+        plain = self._cross_entropy(x, known)
+        if not strength:
+            return plain
+        return (plain + self._cross_entropy(worse(x, plain, strength), known)) / 2
+
+    def _inputs(self, index: Tensor) -> Tensor:
+        if self.fixed is not None:
+            x = self.fixed[index]
+        else:
+            pictures, strength, mirror = self.pictures[index], self.settings.distort, self.settings.mirror
+            x = self.network.inputs(distorted(pictures, strength, mirror=mirror, generator=self.generator))
+        return draw_bits(x, generator=self.generator) if self.settings.sample_input else x
+
+    def _cross_entropy(self, x: Tensor, labels: Tensor) -> Tensor:
+        values = self._dropout(self.network.values(x, self._dropout))
+        return F.cross_entropy(self.network.linear(values), labels)
+
+    def _dropout(self, values: Tensor) -> Tensor:
+        left = torch.rand(values.shape, generator=self.generator, device=values.device) >= self.settings.dropout
+        return values * left / (1 - self.settings.dropout)
 
 
 def worse(x: Tensor, loss: Tensor, strength: float) -> Tensor:
@@ -159,29 +193,6 @@ class _Best:
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         self.judged = float(tensors["judged"])
         self.parameters = {name[5:]: x for name, x in tensors.items() if name.startswith("best.")}
-
-
-def _presentation(
-    network: Classifier, pictures: Tensor, settings: FineTuning, generator: torch.Generator
-) -> Callable[[Tensor], Tensor]:
-    """What the lowest layer sees of pictures, by their indices: distorted and drawn anew at every presentation."""
-    if settings.sample_input:
-        low, high = network.inputs(pictures[:BATCH]).aminmax()
-        if low < 0 or high > 1:
-            raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
-    fixed = None
-    if not settings.distort and not settings.mirror:
-        fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
-
-    def presented(index: Tensor) -> Tensor:
-        if fixed is not None:
-            x = fixed[index]
-        else:
-            x = distorted(pictures[index], settings.distort, mirror=settings.mirror, generator=generator)
-            x = network.inputs(x)
-        return drawn_bits(x, generator=generator) if settings.sample_input else x
-
-    return presented
 
 
 def _groups(network: Classifier, settings: FineTuning) -> list[dict[str, Any]]:

@@ -1,36 +1,46 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from convdbn.energy import UNITS, BoltzmannMachine, LearnedGaussian, Unit
 from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
+from convdbn.learning.build import begin_with, initial_model, machine_for
+from convdbn.learning.diagnostics import idle_units
 from convdbn.learning.layer_inputs import CHUNK, LayerInput
+from convdbn.learning.optimizer import MakeOptimizer
+from convdbn.learning.penalty import Penalty
+from convdbn.learning.phases import NegativePhase
+from convdbn.learning.progress import Progress
 from convdbn.learning.trainer import Trainer
 from convdbn.models.compose import composed
 from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
-from convdbn.models.machines import conv_dbm, dbm, doubled
-from convdbn.models.stack import MODEL_FILE, Stack, load, load_run, save
+from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import LayerSettings, Recipe, check
-from convdbn.storage.metrics import Metrics, MetricsLog, cut
+from convdbn.storage import metrics
+from convdbn.storage.metrics import Metrics, MetricsFile
 from convdbn.storage.resumable import Checkpointing
+
+__all__ = ["Callback", "train_greedily"]
 
 log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.csv"
 TENSORBOARD_FOLDER = "tensorboard"
-"""Where whoever watches a run for TensorBoard writes, a sub-folder `layer-1` and so on for each layer."""
+"""Folder of a run for TensorBoard, with a sub-folder `layer-1` and so on for each layer."""
 BIAS_SAMPLE = 1000
 """Pictures or crops whose mean sets the visible biases."""
 FIT_SAMPLE = 5000
 """Pictures that a transform with parameters is fitted to."""
+
+Callback = Callable[[Stack, int, Metrics], bool | None]
+"""Takes the stack so far, the number of the layer in training, and a row of metrics; True stops the run."""
 
 
 def train_greedily(
@@ -43,76 +53,106 @@ def train_greedily(
     resume: bool = False,
     device: torch.device | str = "cpu",
     stop: Callable[[], bool] = lambda: False,
-    callbacks: Sequence[Callable[[Stack, int, Metrics], Any]] = (),
+    callbacks: Sequence[Callback] = (),
+    optimizer: MakeOptimizer | None = None,
+    penalty: Penalty | None = None,
+    phase: NegativePhase | None = None,
     verbose: bool = True,
 ) -> Stack:
-    """Train the layers of `recipe` on `images` one after the other; the finished stack.
+    """Train the layers of `recipe` on `images` one after the other; the trained stack.
 
-    The run is saved into `folder`, with `data` in the metadata; with `resume` the run in there goes on. `stop` is
-    asked before each update; once it says so, the run saves itself and raises `Interrupted`. `callbacks` see the
-    stack so far, the number of the layer in training and each row of metrics.
+    The run is saved into `folder`, with `data` in the metadata; with `resume` the run in there goes on, and ends with
+    the same parameters as one that was never stopped. After each update `stop` is asked, and once it says so the run
+    saves itself and raises `Interrupted`. Where one of the `callbacks` returns True the run saves itself too, and the
+    stack so far is returned. `held_out` images are only watched, for the free-energy gap.
+
+    An `optimizer` of one's own is a callable that makes one of torch from groups of parameters, such as
+    `torch.optim.RMSprop`; the recipe sets its rate. A `penalty` is added to the loss, and a `phase` replaces the
+    recipe's negative phase. A resumed run wants the same ones, which the metadata name.
     """
+    own = {"optimizer": optimizer, "penalty": penalty, "phase": phase}
+    run = _Run(recipe, images, held_out=held_out, folder=folder, data=data or {}, device=device, own=own)
+    if resume:
+        run.resume()
+    else:
+        run.begin()
+    for number, differences in enumerate(run.recipe.differences(), start=1):
+        log.info("layer %d: %s", number, differences or "all settings at their defaults")
+    for depth in range(run.trained, len(run.recipe.machines)):
+        try:
+            finished = _train_layer(run, depth, stop, callbacks, verbose)
+        except Diverged as error:
+            raise Diverged(f"layer {depth + 1}, {error}") from error
+        if not finished:
+            break
+        run.finish(depth)
+    return run.stack.eval()
 
-    def watch(stack: Stack, layer: int, row: Metrics) -> None:
-        for callback in callbacks:
-            callback(stack, layer, row)
 
-    run = GreedyTraining(
-        recipe, images, held_out=held_out, folder=folder, data=data, device=device, stop=stop, watch=watch
-    )
-    if resume and folder is not None:
-        run.resume(folder)
-    return run.run()
+def _train_layer(
+    run: "_Run", depth: int, stop: Callable[[], bool], callbacks: Sequence[Callback], verbose: bool
+) -> bool:
+    """Fit machine `depth`, from its start or from where the saved run stood; False where a callback stopped it."""
+    layer, settings = depth + 1, run.recipe.machines[depth]
+    inputs = run.inputs(run.images, depth)
+    trainer = run.trainer(depth, inputs)
+    log.info("layer %d: %.3g epochs", layer, settings.updates * settings.batch / len(run.images))
+    checkpoint = Checkpointing(None if run.folder is None else functools.partial(run.save, depth), stop)
+    checkpoint.save(trainer.state())
+    batches = (batch.to(run.device) for batch in inputs.batches(trainer.step))
+    steps = trainer.steps(batches, watched=run.watched(inputs), log_every=run.recipe.log_every)
+    with (
+        MetricsFile(run.metrics_file) as file,
+        Progress(layer, updates=settings.updates, done=trainer.step, verbose=verbose) as progress,
+    ):
+        for row in steps:
+            satisfied = False
+            if row is not None:
+                run.history.append({"layer": layer, **row})
+                file.write(run.history[-1])
+                progress.show(row)
+                answers = [callback(run.stack, layer, row) for callback in callbacks]
+                satisfied = any(answers)
+            interrupted = checkpoint.stop()
+            if interrupted or satisfied or checkpoint.due():
+                checkpoint.save(trainer.state())
+            if interrupted:
+                raise checkpoint.interrupted(f"layer {layer}, step {trainer.step}")
+            if satisfied:
+                log.info("layer %d, step %d: stopped by a callback", layer, trainer.step)
+                return False
+    for problem in idle_units(run.history[-1]) if run.history else ():
+        log.warning("layer %d: %s", layer, problem)
+    return True
 
 
-class GreedyTraining:
-    """A run: trains the layers of `recipe` on `images` one after the other, and saves into `folder` as it goes.
-
-    `stop` is asked before each update; once it says so, the run saves itself and raises `Interrupted`. `resume` picks
-    up a saved run, which then ends with the same parameters as one that was never stopped. `watch` sees each row of
-    metrics, with the stack so far and the number of the layer that is trained.
-    """
+class _Run:
+    """What the layers of a training share: the stack so far, the images, and the folder that it is saved into."""
 
     def __init__(
         self,
         recipe: Recipe,
         images: Images,
         *,
-        held_out: Images | None = None,
-        folder: Path | None = None,
-        data: dict[str, Any] | None = None,
-        device: torch.device | str = "cpu",
-        stop: Callable[[], bool] = lambda: False,
-        watch: Callable[[Stack, int, Metrics], None] | None = None,
+        held_out: Images | None,
+        folder: Path | None,
+        data: dict[str, Any],
+        device: torch.device | str,
+        own: dict[str, Any],
     ) -> None:
-        self.recipe, self.folder, self.device = recipe.resolved(len(images)), folder, device
-        self.stop, self.watch = stop, watch
+        self.recipe = recipe.resolved(len(images))
+        self.folder, self.device, self.own = folder, device, own
         self.images = Mirrored(images) if recipe.mirror else images
-        self.held_out, self.data = held_out, data or {}
+        self.held_out, self.data = held_out, data
         self.stack = Stack(build_transform(recipe.transform), [], ())
-        self.saved_trainer: dict[str, Tensor] = {}
-        self.first_layer = 0
+        self.trained = 0
+        """Layers that are trained."""
+        self.saved: Mapping[str, Tensor] = {}
+        """The trainer's tensors of the run that is resumed."""
+        self.history: list[Metrics] = []
+        self.metrics_file = None if folder is None else folder / METRICS_FILE
 
-    def resume(self, folder: Path) -> None:
-        """Take up the run saved in the folder."""
-        self.stack, metadata, self.saved_trainer = load_run(folder)
-        self.first_layer = metadata["progress"]["layer"]
-        cut(folder / METRICS_FILE, self.first_layer + 1, metadata["progress"]["step"])
-
-    def run(self) -> Stack:
-        """Train what is left to train; the finished stack."""
-        if not self.stack.picture:
-            self._fit_transform()
-        self.stack.to(self.device)
-        machines = self.recipe.machines
-        for depth in range(self.first_layer, len(machines)):
-            self._train_layer(depth, machines[depth])
-            if self.recipe.doubled and depth + 1 == len(machines):
-                self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
-            self._save(depth + 1, {})
-        return self.stack.eval()
-
-    def _fit_transform(self) -> None:
+    def begin(self) -> None:
         """Fit the transform and refuse, before any work, sizes that a later layer could not take."""
         check(self.recipe)
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
@@ -122,106 +162,32 @@ class GreedyTraining:
         check_sizes(self.recipe.layers, size)
         if self.recipe.initial and not self.recipe.joint:
             self._clear_folder()
-            self.stack.machines.extend(self._initial().machines)
-            self.first_layer = len(self.stack.machines)
+            self.stack.machines.extend(initial_model(self.recipe, self.stack.transform).machines)
+            self.trained = len(self.stack.machines)
         crop = self.recipe.layers[0].crop
         self.stack.picture = (channels, *((crop, crop) if crop else size))
+        self.stack.to(self.device)
 
-    def _initial(self) -> Stack:
-        """The trained model to begin with; UsageError unless its layers are the lowest of the recipe's."""
-        model, name = load(self.recipe.initial), self.recipe.initial
-        found = [
-            (unit.n, kernel, pool) for (_, unit), (kernel, pool) in zip(model.layers, model.geometry, strict=True)
-        ]
-        wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in self.recipe.layers]
-        deep = len(model.layers) > len(model.machines) and not self.recipe.joint
-        if found != wanted[: len(found)] or deep:
-            raise UsageError(f"initial={name!r}: has layers {found}, the recipe {wanted} (units, kernel, pool)")
-        before, now = (
-            # Resizing and padding may differ: filters know nothing of the size of pictures.
-            [step for step in transform.spec() if step not in transform.shaping.spec()]
-            for transform in (model.transform, self.stack.transform)
-        )
-        if before != now:
-            raise UsageError(
-                f"initial={name!r}: was trained with another transform, {model.transform.spec()}; take it"
-            )
-        return model
+    def resume(self) -> None:
+        """Take up the run saved in the folder; UsageError where it was trained with other parts of one's own."""
+        if self.folder is None or self.metrics_file is None:
+            raise UsageError("resume=True: needs the folder of the run to resume")
+        self.stack, metadata, self.saved = load_run(self.folder)
+        if (before := metadata.get("own", {})) != (now := _names(self.own)):
+            raise UsageError(f"resume=True: the run was trained with {before}, not with {now}; hand in the same")
+        self.trained, step = metadata["progress"]["layer"], metadata["progress"]["step"]
+        metrics.cut(self.metrics_file, self.trained + 1, step)
+        self.history = metrics.read(self.metrics_file) if self.metrics_file.exists() else []
+        self.stack.to(self.device)
 
-    def _clear_folder(self) -> None:
-        """Begin a run: only now, with the pictures looked at, is one that may stand in the folder given up."""
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            curves = (self.folder / TENSORBOARD_FOLDER).glob("layer-*/events.out.tfevents.*")
-            for path in (self.folder / MODEL_FILE, self.folder / METRICS_FILE, *curves):
-                path.unlink(missing_ok=True)
+    def finish(self, depth: int) -> None:
+        """Save the stack once machine `depth` is trained; doubled machines become one after the last."""
+        if self.recipe.doubled and depth + 1 == len(self.recipe.machines):
+            self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
+        self.save(depth + 1, {})
 
-    def _train_layer(self, depth: int, settings: LayerSettings) -> None:
-        """Fit machine `depth`, from its start or from where the saved run stood."""
-        inputs = self._inputs(self.images, depth, settings)
-        trainer = self._trainer(depth, settings, inputs)
-        epochs = settings.updates * settings.batch / len(self.images)
-        log.info("layer %d: %.3g epochs, %s", depth + 1, epochs, settings)
-        path = None if self.folder is None else self.folder / METRICS_FILE
-        save = None if path is None else partial(self._save, depth)
-        batches = Checkpointing(save, self.stop).with_checkpoints(
-            inputs.batches(trainer.step), trainer.state, lambda: f"layer {depth + 1}, step {trainer.step}"
-        )
-        with MetricsLog(path, depth + 1, updates=settings.updates, done=trainer.step) as metrics:
-
-            def row(values: Metrics) -> None:
-                metrics(values)
-                if self.watch is not None:
-                    self.watch(self.stack, depth + 1, values)
-
-            try:
-                trainer.fit(
-                    (batch.to(self.device) for batch in batches),
-                    watched=self._watched(inputs),
-                    on_metrics=row,
-                    log_every=self.recipe.log_every,
-                )
-            except Diverged as error:
-                raise Diverged(f"layer {depth + 1}, {error}") from error
-
-    def _inputs(self, images: Images, depth: int, settings: LayerSettings, **options: int) -> LayerInput:
-        trim = any(layer.crop for layer in self.recipe.layers)
-        return LayerInput(self.stack, images, settings, depth, seed=self.recipe.seed, trim=trim, **options)
-
-    def _trainer(self, depth: int, settings: LayerSettings, inputs: LayerInput) -> Trainer:
-        """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""
-        generator = torch.Generator(self.device).manual_seed(self.recipe.seed + depth)
-        if len(self.stack.machines) > depth:
-            trainer = Trainer(self.stack.machines[depth], settings, generator=generator)
-            trainer.load_state(self.saved_trainer)
-            return trainer
-        sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
-        layers = self.recipe.layers if self.recipe.joint else [settings]
-        classes = len(self.images.classes) if settings.labels else 0
-        machine = _machine(layers, sample.shape[1] - classes, classes)
-        if self.recipe.doubled and depth in (0, len(self.recipe.layers) - 1):
-            machine = doubled(machine, below=depth == 0)
-        machine.to(self.device)
-        machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
-        self.stack.machines.append(machine)
-        trainer = Trainer(machine, settings, generator=generator)
-        trainer.initialize(sample, below=self.stack.machines[depth - 1] if depth else None)
-        if self.recipe.joint and self.recipe.initial:
-            _begin_with(machine, self._initial())
-        if depth == 0:
-            self._clear_folder()
-        return trainer
-
-    def _watched(self, inputs: LayerInput) -> tuple[Tensor, Tensor] | None:
-        """As many training as held-out inputs, for the free-energy gap."""
-        if self.held_out is None:
-            return None
-        unseen = self._inputs(self.held_out, inputs.depth, inputs.settings, cache_bytes=0)
-        count = min(len(self.held_out), len(self.images))
-        return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
-
-    def _save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:
-        """Write the stack, whose lowest `layer` layers are trained, and the tensors of the one that is not yet."""
+    def save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:
+        """Write the stack, of which `layer` layers are trained, and the trainer's tensors for the next one."""
         if self.folder is None:
             return
         metadata = {
@@ -229,7 +195,51 @@ class GreedyTraining:
             "data": self.data,
             "progress": {"layer": layer, "step": int(trainer.get("step", 0))},
         }
+        if own := _names(self.own):
+            metadata["own"] = own
         save(self.folder / MODEL_FILE, self.stack, metadata, trainer)
+
+    def inputs(self, images: Images, depth: int, **options: int) -> LayerInput:
+        """What machine `depth` is trained on."""
+        settings, trim = self.recipe.machines[depth], any(layer.crop for layer in self.recipe.layers)
+        return LayerInput(self.stack, images, settings, depth, seed=self.recipe.seed, trim=trim, **options)
+
+    def trainer(self, depth: int, inputs: LayerInput) -> Trainer:
+        """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""
+        settings = self.recipe.machines[depth]
+        generator = torch.Generator(self.device).manual_seed(self.recipe.seed + depth)
+        if len(self.stack.machines) > depth:
+            trainer = Trainer(self.stack.machines[depth], settings, generator=generator, **self.own)
+            trainer.load_state(self.saved)
+            return trainer
+        sample = inputs.sample(min(BIAS_SAMPLE, max(len(self.images), settings.batch))).to(self.device)
+        classes = len(self.images.classes) if settings.labels else 0
+        machine = machine_for(self.recipe, depth, sample.shape[1] - classes, classes).to(self.device)
+        machine.units[0].check(sample[:, : machine.units[0].n], f"input of layer {depth + 1}")
+        self.stack.machines.append(machine)
+        trainer = Trainer(machine, settings, generator=generator, **self.own)
+        trainer.initialize(sample, below=self.stack.machines[depth - 1] if depth else None)
+        if self.recipe.joint and self.recipe.initial:
+            begin_with(machine, initial_model(self.recipe, self.stack.transform))
+        if depth == 0:
+            self._clear_folder()
+        return trainer
+
+    def watched(self, inputs: LayerInput) -> tuple[Tensor, Tensor] | None:
+        """As many training as held-out inputs, for the free-energy gap."""
+        if self.held_out is None:
+            return None
+        unseen = self.inputs(self.held_out, inputs.depth, cache_bytes=0)
+        count = min(len(self.held_out), len(self.images))
+        return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
+
+    def _clear_folder(self) -> None:
+        """Drop an earlier run in the folder: only now, once the images were looked at."""
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            curves = (self.folder / TENSORBOARD_FOLDER).glob("layer-*/events.out.tfevents.*")
+            for path in (self.folder / MODEL_FILE, self.folder / METRICS_FILE, *curves):
+                path.unlink(missing_ok=True)
 
 
 class _Pictures:
@@ -242,6 +252,19 @@ class _Pictures:
         for chunk in self.indices.split(CHUNK):
             batch = self.images[chunk]
             yield from [batch] if isinstance(batch, Tensor) else (picture[None] for picture in batch)
+
+
+def _names(own: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of one's own by name: of a function, or of an object's class."""
+    return {kind: _name(part) for kind, part in own.items() if part is not None}
+
+
+def _name(part: Any) -> str:
+    if isinstance(part, functools.partial):
+        options = [*map(repr, part.args), *(f"{name}={value!r}" for name, value in part.keywords.items())]
+        return f"{_name(part.func)}({', '.join(options)})"
+    named = part if hasattr(part, "__qualname__") else type(part)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def check_sizes(layers: Sequence[LayerSettings], size: Sequence[int]) -> None:
@@ -261,28 +284,3 @@ def check_sizes(layers: Sequence[LayerSettings], size: Sequence[int]) -> None:
                 f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
                 "pictures or a smaller crop"
             )
-
-
-def _machine(layers: Sequence[LayerSettings], channels: int, classes: int) -> BoltzmannMachine:
-    visible: Unit = UNITS[layers[0].visible](channels)
-    if layers[0].variance != "fixed":
-        visible = LearnedGaussian(channels, layers[0].sigma, shared=layers[0].variance == "scalar")
-    hidden = [UNITS[layer.hidden](layer.filters) for layer in layers]
-    if layers[0].kernel == 0:
-        return dbm(visible, hidden, classes)
-    filters, kernels, pools = zip(*((layer.filters, layer.kernel, layer.pool) for layer in layers), strict=True)
-    return conv_dbm(visible, filters, kernels, pools)
-
-
-@torch.no_grad()
-def _begin_with(machine: BoltzmannMachine, model: Stack) -> None:
-    """The lowest layers of a deep machine, and labels over the same highest one, as `model` has them; further links
-    stay as they are, noise, so that the two say nearly the same."""
-    machine.units[0].load_state_dict(model.machines[0].units[0].state_dict())
-    for layer, (link, unit) in enumerate(model.layers):
-        machine.links[layer].load_state_dict(link.state_dict())
-        machine.units[layer + 1].load_state_dict(unit.state_dict())
-    top = model.machines[-1]
-    if machine.units[-1].kind == top.units[-1].kind == "categorical" and len(machine.units) == len(model.layers) + 2:
-        machine.links[-1].load_state_dict(top.links[-1].state_dict())
-        machine.units[-1].load_state_dict(top.units[-1].state_dict())

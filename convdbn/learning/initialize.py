@@ -1,28 +1,51 @@
-"""What the weights are before the first update."""
+"""Weights and biases before the first update."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import BoltzmannMachine, Link
+from convdbn.energy import BoltzmannMachine, Link, mean_per_unit
 from convdbn.errors import UsageError
+from convdbn.learning.labels import given
 from convdbn.recipes import LayerSettings
 
 PATCHES = 50_000
-"""Patches that the centroids are sought among."""
+"""At most so many patches are clustered."""
 
 
 @torch.no_grad()
 def initialize(
+    machine: BoltzmannMachine,
+    settings: LayerSettings,
+    data: Tensor,
+    *,
+    below: BoltzmannMachine | None = None,
+    generator: torch.Generator,
+) -> None:
+    """Weights by `settings.init`, hidden biases `settings.hidden_bias`, and visible biases from the data: those for
+    which the mean of every unit in no field is its mean in `data`, `(B, ...)`.
+
+    `below` is the machine whose hidden layer is visible here, where there is one.
+    """
+    if settings.init == "transposed":
+        return transposed_below(machine, settings, below, generator=generator)
+    initialize_weights(machine, settings, data, generator=generator)
+    for unit, x in zip(machine.units, given(machine, data), strict=True):
+        if x is not None:
+            unit.bias.copy_(unit.data_bias(mean_per_unit(x)))
+
+
+@torch.no_grad()
+def initialize_weights(
     machine: BoltzmannMachine, settings: LayerSettings, data: Tensor, *, generator: torch.Generator
 ) -> None:
     """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
     be centroids of its patches."""
     for below, _, link in machine.unique_links:
         if settings.init in ("kmeans", "spherical") and below == 0:
-            found = centroids(link, data, spherical=settings.init == "spherical", generator=generator)
-            scale = settings.weight_std / found.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)
-            link.weight.copy_((scale * found).view_as(link.weight))
+            means = centroids(link, data, spherical=settings.init == "spherical", generator=generator)
+            scale = settings.weight_std / means.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)
+            link.weight.copy_((scale * means).view_as(link.weight))
         else:
             link.weight.normal_(0, settings.weight_std, generator=generator)
     for unit in machine.units[1:]:  # those of labels come from the data
@@ -35,7 +58,7 @@ def transposed_below(
 ) -> None:
     """Begin as `below` turned upside down (Hinton, Osindero and Teh 2006, section 4).
 
-    What the two then say of the data is what `below` alone said of it, but for hidden units in excess, which begin as
+    The two layers together then model the data as `below` alone did, but for surplus hidden units, which begin as
     noise. UsageError unless both are fully connected and the layers fit.
     """
     old = below.links[0].weight if below is not None else None
@@ -49,7 +72,7 @@ def transposed_below(
         raise UsageError(
             f"init='transposed': hidden={hidden.kind!r}, the layer below has {below.units[0].kind} units"
         )
-    initialize(machine, settings, new, generator=generator)
+    initialize_weights(machine, settings, new, generator=generator)
     new[: old.shape[1]] = old.T
     hidden.bias[: old.shape[1]] = below.units[0].bias
     machine.units[0].bias.copy_(below.units[1].bias)
@@ -58,10 +81,10 @@ def transposed_below(
 def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: torch.Generator) -> Tensor:
     """K-means centroids of what the link's units see of `data`, less their mean, `(above, inputs)`.
 
-    Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Patches of more than
-    the mean norm alone are used: most pictures are empty in most places. With `spherical` that mean is each picture's
+    Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Only patches of more
+    than the mean norm are used: most pictures are empty in most places. With `spherical` that mean is each picture's
     own, and patches have one length, so that pictures rich in contrast do not take all centroids. UsageError where
-    there are too few.
+    there are fewer patches than filters.
     """
     from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
 

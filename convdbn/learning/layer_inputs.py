@@ -18,6 +18,7 @@ from convdbn.images.splits import labeled
 from convdbn.models.geometry import Geometry, seen, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings
+from convdbn.sampling.bits import draw_bits
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +136,9 @@ class LayerInput:
     def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
         for depth in range(self.depth):
-            if self.drawn and isinstance(self.stack.machines[depth].units[0], Bernoulli):
+            if generator is not None and self.drawn and isinstance(self.stack.machines[depth].units[0], Bernoulli):
                 # One generator for each batch, on the CPU, whatever the device.
-                x = torch.rand(x.shape, generator=generator).to(x).lt(x).to(x.dtype)
+                x = draw_bits(x, generator=generator)
             x = self.stack.infer(x, depth)[-1]
         return x
 

@@ -1,93 +1,202 @@
-"""What takes the gradients: SGD with momentum, or Adam."""
+"""What takes the gradients: SGD with momentum, Adam, or any optimizer of torch."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, LearnedGaussian
+from convdbn.energy import BoltzmannMachine, Gaussian, LearnedGaussian
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings
+
+__all__ = ["Gradients", "Groups", "MakeOptimizer", "Momentum", "Optimizer", "TorchOptimizer", "optimizer_for"]
 
 VARIANCE_RATE = 0.1
 """Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
 
+Groups = list[dict[str, Any]]
+"""Groups of parameters, as torch's optimizers take them; `factor` is the group's factor on the rate."""
 
-class Momentum:
-    """Gradient descent with momentum, where the gradient's buffer is the velocity.
+MakeOptimizer = Callable[[Groups], torch.optim.Optimizer]
+"""Makes an optimizer from groups of parameters, as the classes of `torch.optim` do."""
 
-    An update adds its gradient to `momentum` times what the last one left in `parameter.grad`. The product that
-    makes the gradient does so on its way, and a step is one pass over the parameters and their velocities;
-    `torch.optim.SGD` makes three, and takes as long again for what surrounds them.
+Gradients = Mapping[nn.Parameter, Tensor]
+
+
+class Optimizer(ABC):
+    """Moves parameters by their gradients.
+
+    `gradients` has a buffer for each parameter that learns. An update adds its gradient to `share_kept` times what
+    lies there, then calls `step`. Nothing is left in `parameter.grad`.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], momentum: float) -> None:
+    param_groups: Groups
+
+    def __init__(self, groups: Groups) -> None:
+        self.gradients = {x: torch.zeros_like(x) for group in groups for x in group["params"]}
+
+    @property
+    def share_kept(self) -> float:
+        """Share of the last gradients that goes on in the next."""
+        return 0.0
+
+    def schedule(self, rate: float, momentum: float) -> None:
+        """Set the rate, times the factor of each group, and the momentum."""
+        for group in self.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * group["factor"])
+            else:
+                group["lr"] = rate * group["factor"]
+
+    @abstractmethod
+    def step(self, gradients: Gradients) -> None:
+        """Move the parameters by these gradients: those in the buffers, or the same in other coordinates."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizer remembers of each parameter."""
+
+    @abstractmethod
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`."""
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum, where the gradient's buffer is the velocity.
+
+    An update adds its gradient to `momentum` times the last velocity. The product that makes the gradient does so on
+    its way, and a step is one pass over the parameters and their velocities; `torch.optim.SGD` makes three, and takes
+    as long again for what surrounds them.
+    """
+
+    def __init__(self, groups: Groups, momentum: float) -> None:
+        super().__init__(groups)
         self.param_groups = [{**group, "momentum": momentum} for group in groups]
 
+    @property
+    def share_kept(self) -> float:
+        return float(self.param_groups[0]["momentum"])
+
+    def schedule(self, rate: float, momentum: float) -> None:
+        super().schedule(rate, momentum)
+        for group in self.param_groups:
+            group["momentum"] = momentum
+
     @without_gradients
-    def step(self) -> None:
+    def step(self, gradients: Gradients) -> None:
         """Move every parameter by -rate * velocity."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if isinstance(group["lr"], Tensor):
-                    parameter.addcmul_(parameter.grad, group["lr"], value=-1)
+                    parameter.addcmul_(gradients[parameter], group["lr"], value=-1)
                 else:
-                    parameter.sub_(parameter.grad, alpha=group["lr"])
+                    parameter.sub_(gradients[parameter], alpha=group["lr"])
 
-    def state_dict(self) -> dict[str, Any]:
-        """The velocities, in the layout of torch's optimizers."""
-        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
-        return {"state": {index: {"velocity": x.grad} for index, x in enumerate(parameters)}}
+    def state(self) -> dict[str, Tensor]:
+        return {f"{index}.velocity": x for index, x in enumerate(self.gradients.values())}
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """The inverse of `state_dict`; what was not saved starts from nothing, as at the first update."""
-        for index, kept in self.state_dict()["state"].items():
-            velocity = saved["state"].get(index, {}).get("velocity")
-            kept["velocity"].zero_() if velocity is None else kept["velocity"].copy_(velocity)
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`; a velocity that was not saved starts from nothing, as at the first update."""
+        for name, velocity in self.state().items():
+            velocity.copy_(tensors[name]) if name in tensors else velocity.zero_()
 
 
-Optimizer = Momentum | torch.optim.Optimizer
+class TorchOptimizer(Optimizer):
+    """An optimizer of torch, which reads `parameter.grad` during its step alone."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(optimizer.param_groups)
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self) -> Groups:  # type: ignore[override]
+        return self.optimizer.param_groups
+
+    def step(self, gradients: Gradients) -> None:
+        for parameter in self.gradients:
+            parameter.grad = gradients[parameter]
+        self.optimizer.step()
+        for parameter in self.gradients:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        return torch_state(self.optimizer)
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        load_torch_state(self.optimizer, tensors)
 
 
-def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings) -> Optimizer:
-    """The optimizer that `settings` asks for, with a group of parameters for each factor on the rate; every parameter
-    that learns has a buffer for its gradient from here on."""
-    weights = [link.weight for _, _, link in machine.unique_links]
-    units = [unit for layer, unit in enumerate(machine.units) if machine.owner[layer] == layer]
-    biases = [unit.bias for unit in units if unit.bias.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "factor": 1.0},
-        {"params": biases, "factor": settings.bias_rate},
-    ]
-    variances = [unit.log_variance for unit in units if isinstance(unit, LearnedGaussian)]
-    if variances:
-        groups.append({"params": variances, "factor": VARIANCE_RATE})
-    for parameter in machine.parameters():
-        parameter.grad = None  # for good, where it does not learn
-    recorded = weights[0].is_cuda  # a CUDA graph reads what changes from tensors
+class Adam(TorchOptimizer):
+    """Adam, whose decay of the first moment follows the momentum; that of the second moment is .99."""
+
+    def __init__(self, groups: Groups, momentum: float, *, recorded: bool) -> None:
+        betas = (float(momentum), 0.99)
+        super().__init__(torch.optim.Adam(groups, betas=betas, fused=True, capturable=recorded))
+
+    def schedule(self, rate: float, momentum: float) -> None:
+        super().schedule(rate, momentum)
+        for group in self.param_groups:
+            group["betas"] = (momentum, group["betas"][1])
+
+
+def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings, make: MakeOptimizer | None = None) -> Optimizer:
+    """The optimizer that `settings` or `make` asks for, with a group of parameters for each factor on the rate.
+
+    What `make` makes follows the rate of the settings; all else, such as momentum, is its own.
+    """
+    groups = _groups(machine, settings)
+    if make is not None:
+        optimizer = make([{**group, "lr": settings.rate} for group in groups])
+        if not isinstance(optimizer, torch.optim.Optimizer) or isinstance(optimizer, torch.optim.LBFGS):
+            raise UsageError(
+                f"optimizer={make!r}: makes {type(optimizer).__name__}; give a callable that makes an optimizer of "
+                "torch whose step needs no closure, such as torch.optim.RMSprop"
+            )
+        return TorchOptimizer(optimizer)
+    weight = machine.links[0].weight
+    recorded = weight.is_cuda  # a CUDA graph reads what changes from tensors
     for group in groups:
-        for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
-        group["lr"] = torch.tensor(settings.rate, device=weights[0].device) if recorded else settings.rate
+        group["lr"] = torch.tensor(settings.rate, device=weight.device) if recorded else settings.rate
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, betas=(float(settings.momentum), 0.99), fused=True, capturable=recorded)
+        return Adam(groups, settings.momentum, recorded=recorded)
     return Momentum(groups, settings.momentum)
 
 
-def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers of each parameter."""
-    state = optimizer.state_dict()["state"]
+def still(machine: BoltzmannMachine) -> list[nn.Parameter]:
+    """Parameters that stay as they are: real-valued input is centered by its transform, and its bias stays at the
+    data's mean (Lee et al. 2009)."""
+    visible = machine.units[0]
+    return [visible.bias] if isinstance(visible, Gaussian) else []
+
+
+def _groups(machine: BoltzmannMachine, settings: LayerSettings) -> Groups:
+    units = [unit for layer, unit in enumerate(machine.units) if machine.owner[layer] == layer]
+    weights = [link.weight for _, _, link in machine.unique_links]
+    biases = [unit.bias for unit in units]
+    variances = [unit.log_variance for unit in units if isinstance(unit, LearnedGaussian)]
+    groups = ((weights, 1.0), (biases, settings.bias_rate), (variances, VARIANCE_RATE))
+    fixed = {id(x) for x in still(machine)}
+    learn = [([x for x in group if x.requires_grad and id(x) not in fixed], factor) for group, factor in groups]
+    return [{"params": group, "factor": factor} for group, factor in learn if group]
+
+
+def torch_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer of torch remembers of each parameter, as tensors."""
     return {
-        f"optimizer.{index}.{name}": x for index, kept in state.items() for name, x in kept.items() if x is not None
+        f"{index}.{name}": torch.as_tensor(x)
+        for index, slots in optimizer.state_dict()["state"].items()
+        for name, x in slots.items()
+        if x is not None
     }
 
 
-def load_optimizer_state(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimizer_state`, among other tensors."""
+def load_torch_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `torch_state`."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, x in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".")
-            state.setdefault(int(index), {})[slot] = x
+        index, slot = name.split(".")
+        state.setdefault(int(index), {})[slot] = x
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -8,7 +8,7 @@ data, persistent contrastive divergence (Tieleman 2008) keeps them between updat
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
+from convdbn.recipes import LayerSettings
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
 
@@ -53,7 +54,11 @@ def positive(
 
 
 class NegativePhase(ABC):
-    """The model's state, with means in its hidden color, after `k` sweeps of its chains."""
+    """The model's state, with means in its hidden color, after `k` sweeps of its chains.
+
+    Derive from this class to write one. What it remembers from update to update goes into `state` and `load_state`,
+    so that a resumed run goes on as if it had not stopped, and is changed in place.
+    """
 
     def __init__(self, k: int = 1) -> None:
         self.k = k
@@ -71,7 +76,7 @@ class NegativePhase(ABC):
         """What the phase carries from update to update."""
         return {}
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027
         """The inverse of `state`."""
 
 
@@ -132,7 +137,7 @@ class PersistentContrastiveDivergence(NegativePhase):
     def state(self) -> dict[str, Tensor]:
         return {} if self.chains is None else {f"chains.{layer}": x for layer, x in enumerate(self.chains)}
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         names = sorted((name for name in tensors if name.startswith("chains.")), key=lambda name: int(name[7:]))
         self.chains = tuple(tensors[name] for name in names) or None
 
@@ -166,7 +171,7 @@ class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
     def state(self) -> dict[str, Tensor]:
         return super().state() | {f"fast.{index}": x for index, x in enumerate(self.fast or [])}
 
-    def load_state(self, tensors: dict[str, Tensor]) -> None:
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         super().load_state(tensors)
         count = sum(name.startswith("fast.") for name in tensors)
         self.fast = [tensors[f"fast.{index}"] for index in range(count)] or None
@@ -192,3 +197,16 @@ class ParallelTempering(PersistentContrastiveDivergence):
             kept.copy_(new)
         count = len(chains[0]) // self.temperatures
         return expect(machine, tuple(x[:count] for x in chains), generator=generator)[0]
+
+
+def phase_for(settings: LayerSettings) -> NegativePhase:
+    """The negative phase that the settings ask for."""
+    if settings.border and (settings.phase != "cd" or settings.kernel == 0):
+        raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
+    if settings.phase == "pcd":
+        return PersistentContrastiveDivergence(settings.k)
+    if settings.phase == "fast-pcd":
+        return FastPersistentContrastiveDivergence(settings.k, rate=settings.fast_rate)
+    if settings.phase == "tempering":
+        return ParallelTempering(settings.k, temperatures=settings.temperatures)
+    return ContrastiveDivergence(settings.k, noise_free=settings.noise_free, border=settings.border)

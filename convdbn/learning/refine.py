@@ -13,14 +13,14 @@ from convdbn.energy import BoltzmannMachine, Given
 from convdbn.errors import DataError, UsageError
 from convdbn.images import Images
 from convdbn.images.augment import distorted
-from convdbn.learning.backprop import Descent, shuffled
+from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.learning.layer_inputs import prepared
 from convdbn.learning.phases import ContrastiveDivergence, positive
-from convdbn.learning.trainer import drawn_bits
 from convdbn.models.stack import Stack
 from convdbn.recipes import Settings, setting
+from convdbn.sampling.bits import draw_bits
 from convdbn.sampling.bound import log_density
-from convdbn.storage.resumable import NOT_SAVED, Checkpointing
+from convdbn.storage.resumable import Checkpointing
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +66,15 @@ def refine(
     settings: Refinement,
     *,
     labels: Tensor | None = None,
-    checkpointing: Checkpointing = NOT_SAVED,
+    checkpoint: Checkpointing | None = None,
 ) -> Stack:
     """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
 
     Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
-    learning leaves the top machine as it is, an undirected one. A run that was saved goes on from its stack.
+    learning leaves the top machine as it is, an undirected one. A run that `checkpoint` saved is resumed, from the
+    stack that was saved with it.
     """
+    checkpoint = checkpoint or Checkpointing()
     encoder = settings.method == "autoencoder"
     check(stack, labels=not encoder)
     if not len(stack.generative):
@@ -81,40 +83,48 @@ def refine(
     generator = torch.Generator(x.device).manual_seed(settings.seed)
     batch = min(settings.batch, len(x))
     per_epoch = len(x) // batch
-    updates, groups = settings.epochs * per_epoch, [{"params": list(stack.parameters()), "lr": settings.rate}]
-    descent = Descent(groups, updates=updates, weight_decay=0, generator=generator)
-    if checkpointing.saved:
-        descent.load_state(checkpointing.saved)
+    updates = settings.epochs * per_epoch
 
     def sweeps() -> int:
-        return round(settings.k + (settings.k_end - settings.k) * descent.step / max(1, updates - 1))
+        return round(settings.k + (settings.k_end - settings.k) * backprop.step / max(1, updates - 1))
 
     def loss(index: Tensor) -> Tensor:
         if encoder:
-            seen = x[index]
-            if settings.distort:
-                pictures = seen.view(-1, *stack.picture)
-                seen = distorted(pictures, settings.distort, generator=generator).flatten(1)
-            return reconstruction_loss(stack, seen)
-        told = None if labels is None else labels[index]
-        return up_down_loss(stack, x[index], told, k=sweeps(), generator=generator)
+            return reconstruction_loss(stack, _presented(x[index], stack, settings, generator))
+        known = None if labels is None else labels[index]
+        return up_down_loss(stack, x[index], known, k=sweeps(), generator=generator)
 
-    batches = shuffled(len(x), batch, seed=settings.seed, start=descent.step)
-    guarded = checkpointing.with_checkpoints(batches, descent.state, lambda: f"step {descent.step}")
-    for value in descent.steps(guarded, loss, recorded=True, key=sweeps):
-        if descent.step % per_epoch == 0:
-            log.info("epoch %d: loss %.4f", descent.step // per_epoch, value)
+    groups = [{"params": list(stack.parameters()), "lr": settings.rate}]
+    backprop = Backprop(groups, loss, updates=updates, generator=generator, recorded=True, key=sweeps)
+    if checkpoint.saved:
+        backprop.load_state(checkpoint.saved)
+    checkpoint.save(backprop.state())
+    for value in backprop.steps(shuffled(len(x), batch, seed=settings.seed, start=backprop.step)):
+        if backprop.step % per_epoch == 0:
+            log.info("epoch %d: loss %.4f", backprop.step // per_epoch, value)
+        interrupted = checkpoint.stop()
+        if interrupted or checkpoint.due():
+            checkpoint.save(backprop.state())
+        if interrupted:
+            raise checkpoint.interrupted(f"step {backprop.step}")
     return stack.eval()
 
 
-def refine_on(stack: Stack, images: Images, settings: Refinement, checkpointing: Checkpointing = NOT_SAVED) -> Stack:
+def _presented(x: Tensor, stack: Stack, settings: Refinement, generator: torch.Generator) -> Tensor:
+    """Vectors of pictures, distorted anew every time where the settings say so."""
+    if not settings.distort:
+        return x
+    return distorted(x.view(-1, *stack.picture), settings.distort, generator=generator).flatten(1)
+
+
+def refine_on(stack: Stack, images: Images, settings: Refinement, checkpoint: Checkpointing | None = None) -> Stack:
     """`refine` on all pictures of a set, with their labels where the top machine has label units."""
-    x, told = prepared(stack, images), None
+    x, labels = prepared(stack, images), None
     if stack.machines[-1].units[-1].kind == "categorical":
         if images.labels is None:
             raise DataError(f"data: {images.name} has no classes; put the pictures of each into a folder")
-        told = F.one_hot(images.labels, len(images.classes)).to(x)
-    return refine(stack, x, settings, labels=told, checkpointing=checkpointing)
+        labels = F.one_hot(images.labels, len(images.classes)).to(x)
+    return refine(stack, x, settings, labels=labels, checkpoint=checkpoint)
 
 
 def check(stack: Stack, *, labels: bool = False) -> None:
@@ -152,7 +162,7 @@ def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, gene
     Awake, the generative weights learn each state that recognition drew from the one above it; the top machine takes
     a step of CD-k; asleep, the recognition weights learn each state that it then dreams from the one below.
     """
-    x, top = drawn_bits(x, generator=generator), stack.machines[-1]
+    x, top = draw_bits(x, generator=generator), stack.machines[-1]
     loss = x.new_zeros(())
     for index in range(len(stack.machines) - 1):
         above = _drawn(stack.machines[index], x, up=True, generator=generator)

@@ -1,14 +1,17 @@
-"""Sparsity: terms of the loss that pull the mean activation of the hidden layer towards a target.
+"""Sparsity: penalties that pull the mean activation of the hidden layer towards a target."""
 
-L2 on the weights needs no term here: the trainer adds its gradient, which is a multiple of the weights themselves.
-"""
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State, mean_per_unit
+from convdbn.learning.penalty import Penalty
+from convdbn.recipes import LayerSettings
+
+__all__ = ["BiasSparsity", "DecayedSparsity", "sparsity_for"]
 
 
-class BiasSparsity:
+class BiasSparsity(Penalty):
     """Lee et al. (2009), section 3.5: the hidden biases alone follow strength * (target - mean activation)."""
 
     def __init__(self, target: float, strength: float) -> None:
@@ -20,7 +23,7 @@ class BiasSparsity:
         return self.strength * (machine.units[1].bias @ excess)
 
 
-class DecayedSparsity:
+class DecayedSparsity(Penalty):
     """Hinton (2010), section 11: cross-entropy between the target and a decayed average q of the activation.
 
     Its derivative in a unit's total input is q - target, for the bias and, through the mean input, for the weights.
@@ -38,5 +41,16 @@ class DecayedSparsity:
         total_input = machine.units[1].biased(machine.field(typical, 1))
         return self.strength * (mean_per_unit(total_input) @ (self.average - self.target))
 
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.average is None else {"average": self.average}
 
-Sparsity = BiasSparsity | DecayedSparsity
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        self.average = tensors.get("average")
+
+
+def sparsity_for(settings: LayerSettings) -> Penalty | None:
+    """The pull towards the target that the settings ask for."""
+    if settings.sparsity == "none":
+        return None
+    kind = BiasSparsity if settings.sparsity == "bias" else DecayedSparsity
+    return kind(settings.target, settings.strength)

@@ -1,4 +1,4 @@
-"""Checkpointing freed memory in the process, so that the buffers of one update serve the next."""
+"""Keeping freed memory in the process, so that the buffers of one update serve the next."""
 
 import ctypes
 import functools

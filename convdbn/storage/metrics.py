@@ -1,58 +1,56 @@
-"""Rows of metrics: into a CSV file as they come, and onto a progress bar."""
+"""Rows of metrics, and the CSV file that takes them as they come."""
 
 import csv
 from pathlib import Path
 from types import TracebackType
 
-from tqdm import tqdm
+__all__ = ["COLUMNS", "Metrics", "MetricsFile", "cut", "read"]
+
 
 Metrics = dict[str, float]
+"""One row: what was measured of a layer after an update, by the names of the columns."""
 
-COLUMNS = (
-    "layer",
-    "step",
-    "reconstruction_error",
-    "free_energy_gap",
-    "activation",
-    "dead",
-    "always_on",
-    "weight_rms",
-    "update_to_weight",
-    "hidden_bias",
-    "rate",
-    "sigma",
-)
+COLUMNS = {
+    "layer": "Number of the layer in training, from 1",
+    "step": "Updates that were taken",
+    "reconstruction_error": "Mean squared difference between the batch and its mean-field reconstruction",
+    "free_energy_gap": "Mean free energy of held-out inputs less that of as many training inputs",
+    "activation": "Mean activation of the hidden units",
+    "dead": "Share of the hidden units that no input of the batch turned on (above .05 anywhere)",
+    "always_on": "Share of the hidden units whose mean activation is above .95",
+    "weight_rms": "Root mean square of the weights",
+    "update_to_weight": "Norm of the update over the norm of the weights",
+    "hidden_bias": "Mean bias of the hidden units",
+    "rate": "Learning rate of the weights",
+    "sigma": "Mean standard deviation of Gaussian visibles",
+}
+"""The columns of the file, in their order, and what they mean. A row may lack `free_energy_gap` and `sigma`."""
 
 
-class MetricsLog:
-    """Takes the metrics of one layer, from step `done` on; `path` is the CSV file to append to, or None."""
+class MetricsFile:
+    """Appends rows of one layer to the CSV file at `path`, each on disk at once; None writes nothing."""
 
-    def __init__(self, path: Path | None, layer: int, *, updates: int, done: int) -> None:
-        self.layer = layer
-        self.bar = tqdm(total=updates, initial=done, desc=f"layer {layer}", disable=None)
+    def __init__(self, path: Path | None) -> None:
         self.file = None
         if path is not None:
             new = not path.exists()
-            self.file = open(path, "a", newline="")  # noqa: SIM115 - closed with the log
+            self.file = open(path, "a", newline="")  # noqa: SIM115 - closed on exit
             self.writer = csv.DictWriter(self.file, COLUMNS)
             if new:
                 self.writer.writeheader()
 
-    def __enter__(self) -> "MetricsLog":
+    def __enter__(self) -> "MetricsFile":
         return self
 
-    def __call__(self, metrics: Metrics) -> None:
-        """One row, on disk at once."""
-        self.bar.update(metrics["step"] - self.bar.n)
-        self.bar.set_postfix(error=f"{metrics['reconstruction_error']:.4f}", on=f"{metrics['activation']:.4f}")
+    def write(self, row: Metrics) -> None:
+        """Append one row."""
         if self.file is not None:
-            self.writer.writerow({"layer": self.layer, **metrics})
+            self.writer.writerow(row)
             self.file.flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.bar.close()
         if self.file is not None:
             self.file.close()
 

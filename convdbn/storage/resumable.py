@@ -1,46 +1,45 @@
-"""Runs that can be stopped at any moment and go on later as if they had not been."""
+"""Runs that can be stopped at any moment and resumed later as if they had not been."""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
 from convdbn.errors import Interrupted
 
+__all__ = ["Checkpointing"]
+
 SAVE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
 class Checkpointing:
-    """How a run is kept: what saves it, what asks it to stop, and the saved run that it goes on with."""
+    """How a run is saved: what writes it, what asks it to stop, and the saved run that it resumes.
 
-    save: Callable[[Mapping[str, Tensor]], None] | None = None
-    """Writes the model as it is, with the tensors that going on needs beside it; None keeps nothing."""
-    stop: Callable[[], bool] = lambda: False
-    """Asked before each update whether to stop."""
-    saved: Mapping[str, Tensor] = field(default_factory=dict)
-    """What `save` was given; empty for a new run."""
+    `write` writes the model as it is, with the tensors that resuming needs beside it; None saves nothing. `stop` says
+    whether the run is to stop. `saved` are the tensors that an earlier `write` took; none for a new run.
+    """
 
-    def with_checkpoints(
-        self, batches: Iterable[Tensor], state: Callable[[], Mapping[str, Tensor]], place: Callable[[], str]
-    ) -> Iterator[Tensor]:
-        """The batches of the updates; before the first, and about every minute, the run is saved with its `state`.
+    def __init__(
+        self,
+        write: Callable[[Mapping[str, Tensor]], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.write, self.stop, self.saved = write, stop, saved or {}
+        self.last = -math.inf
 
-        Raises `Interrupted`, naming the `place` where the run stands, after it was saved for the last time.
-        """
-        last = -math.inf
-        for batch in batches:
-            stopped = self.stop()
-            if self.save is not None and (stopped or time.monotonic() - last > SAVE_SECONDS):
-                self.save(state())
-                last = time.monotonic()
-            if stopped:
-                remedy = "not saved: no output_dir" if self.save is None else "saved; go on with --resume"
-                raise Interrupted(f"{place()}: {remedy}")
-            yield batch
+    def due(self) -> bool:
+        """Whether it is time to save: at first, and then every minute."""
+        return self.write is not None and time.monotonic() - self.last > SAVE_SECONDS
 
+    def save(self, state: Mapping[str, Tensor]) -> None:
+        """Write the run, of which the training has this state."""
+        if self.write is not None:
+            self.write(state)
+            self.last = time.monotonic()
 
-NOT_SAVED = Checkpointing()
-"""A run that is lost where it is stopped."""
+    def interrupted(self, place: str) -> Interrupted:
+        """The error that ends a run once it was saved, naming the `place` where it stands."""
+        remedy = "not saved: no output_dir" if self.write is None else "saved; go on with --resume"
+        return Interrupted(f"{place}: {remedy}")

@@ -36,17 +36,18 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
     if len(recipe.machines) != len(stack.machines) or len(stack.generative):
         raise UsageError("checkpoint: the model is not the one that its recipe trained; take that of `convdbn train`")
     trained, trim = copy.deepcopy(stack), any(layer.crop for layer in recipe.layers)
-    trainers, batches = [], []
+    steps = []
     for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
         inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, cache_bytes=0)
         like = machine.units[0].bias
-        trainers.append(Trainer(machine, on, generator=torch.Generator(like.device).manual_seed(recipe.seed)))
-        batches.append([batch.to(like) for batch in inputs.batches(0)])
-        trainers[-1].fit(batches[-1][:-1])
+        trainer = Trainer(machine, on, generator=torch.Generator(like.device).manual_seed(recipe.seed))
+        steps.append(trainer.steps(batch.to(like) for batch in inputs.batches(0)))
+        for _ in range(SETTLED - 1):
+            next(steps[-1])
     before = [weight.clone() for weight in weights(trained)]
-    for trainer, data in zip(trainers, batches, strict=True):
-        trainer.fit(data[-1:])
+    for last in steps:
+        next(last)
     return [new - old for new, old in zip(weights(trained), before, strict=True)]
 
 

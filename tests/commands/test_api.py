@@ -285,12 +285,12 @@ class TestInspect:
 
     def test_a_run_in_progress(self, tmp_path, pictures, recipe, monkeypatch):
         with monkeypatch.context() as patch:
-            patch.setattr("convdbn.commands.train.stop_on_signal", stop_after(0))
-            with pytest.raises(Interrupted, match="layer 1, step 0"):
+            patch.setattr("convdbn.commands.train.stop_on_signal", stop_after(1))
+            with pytest.raises(Interrupted, match="layer 1, step 1"):
                 convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run")
         found = convdbn.inspect(tmp_path / "run")
         assert found["finished"] is False
-        assert found["progress"] == {"layer": 0, "step": 0}
+        assert found["progress"] == {"layer": 0, "step": 1}
         convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run", resume=True)
         assert convdbn.inspect(tmp_path / "run")["finished"] is True
 

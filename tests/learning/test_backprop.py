@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convdbn.errors import Diverged
-from convdbn.learning.backprop import Descent, shuffled
+from convdbn.learning.backprop import Backprop, shuffled
 
 NOTHING = torch.empty(0)
 
@@ -19,8 +19,7 @@ def quadratic():
 
 
 def descend(groups, loss, updates):
-    descent = Descent(groups, updates=updates, weight_decay=0, generator=torch.Generator())
-    return descent.steps(itertools.repeat(NOTHING), loss)
+    return Backprop(groups, loss, updates=updates, generator=torch.Generator()).steps(itertools.repeat(NOTHING))
 
 
 def test_finds_the_minimum_of_a_bowl():
@@ -50,6 +49,12 @@ def test_any_number_of_updates_goes_downhill(updates):
     assert float(loss(NOTHING).detach()) < 5
 
 
+def test_gradients_are_gone_after_each_step():
+    point, loss = quadratic()
+    for _ in descend([{"params": [point], "lr": 0.1}], loss, 3):
+        assert point.grad is None and point.requires_grad
+
+
 def test_groups_have_rates_of_their_own():
     fast, slow = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     groups = [{"params": [fast], "lr": 0.1}, {"params": [slow], "lr": 0.01}]
@@ -68,11 +73,12 @@ def test_a_loss_that_is_not_finite_stops_the_descent():
 def test_parameters_that_are_not_finite_are_neither_saved_nor_an_end(updates):
     """The derivative of a root is infinite at 0, the root is not."""
     point = nn.Parameter(torch.zeros(1))
-    descent = Descent([{"params": [point], "lr": 0.1}], updates=updates, weight_decay=0, generator=torch.Generator())
-    steps = descent.steps(itertools.repeat(NOTHING), lambda batch: point.sqrt().sum())
+    groups = [{"params": [point], "lr": 0.1}]
+    backprop = Backprop(groups, lambda batch: point.sqrt().sum(), updates=updates, generator=torch.Generator())
+    steps = backprop.steps(itertools.repeat(NOTHING))
     assert next(steps) == 0
     with pytest.raises(Diverged, match="step 1: a parameter is not finite"):
-        list(steps) if updates == 1 else descent.state()
+        list(steps) if updates == 1 else backprop.state()
 
 
 def test_a_state_carries_everything_but_the_parameters():
@@ -80,25 +86,26 @@ def test_a_state_carries_everything_but_the_parameters():
 
     def begun(place):
         point, generator = nn.Parameter(place.clone()), torch.Generator().manual_seed(3)
-        groups = [{"params": [point], "lr": 0.1}]
-        descent = Descent(groups, updates=12, weight_decay=0.1, generator=generator)
         rows = torch.randn(10, 2, generator=torch.Generator().manual_seed(1))
 
         def loss(index):
             return (point - rows[index] - torch.randn(2, generator=generator)).square().sum()
 
-        def steps():
-            return descent.steps(shuffled(10, 3, seed=5, start=descent.step), loss)
+        groups = [{"params": [point], "lr": 0.1}]
+        backprop = Backprop(groups, loss, updates=12, weight_decay=0.1, generator=generator)
 
-        return point, descent, steps
+        def steps():
+            return backprop.steps(shuffled(10, 3, seed=5, start=backprop.step))
+
+        return point, backprop, steps
 
     point, _, steps = begun(torch.zeros(2))
     expected = list(steps())
     for cut in range(12):
-        first, descent, steps = begun(torch.zeros(2))
+        first, backprop, steps = begun(torch.zeros(2))
         losses = list(itertools.islice(steps(), cut))
         again, resumed, steps = begun(first.detach())
-        resumed.load_state({name: x.clone() for name, x in descent.state().items()})
+        resumed.load_state({name: x.clone() for name, x in backprop.state().items()})
         assert losses + list(steps()) == expected
         assert torch.equal(again, point)
 
@@ -121,13 +128,15 @@ def test_recorded_steps_are_the_plain_ones():
     for recorded in (False, True):
         point = nn.Parameter(torch.zeros(2, device="cuda"))
         generator = torch.Generator("cuda")
-        descent = Descent([{"params": [point], "lr": 0.1}], updates=40, weight_decay=0.1, generator=generator)
-        steps = descent.steps(
-            shuffled(10, 3, seed=5),
+        backprop = Backprop(
+            [{"params": [point], "lr": 0.1}],
             lambda index, point=point: (point - rows[index]).square().sum(),
+            updates=40,
+            weight_decay=0.1,
+            generator=generator,
             recorded=recorded,
-            key=lambda descent=descent: descent.step // 20,
+            key=lambda: backprop.step // 20,
         )
-        ends.append((list(steps), point.tolist()))
+        ends.append((list(backprop.steps(shuffled(10, 3, seed=5))), point.tolist()))
     assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-5)
     assert ends[0][1] == pytest.approx(ends[1][1], rel=1e-5)

@@ -20,6 +20,11 @@ def seeded(seed=0, device="cpu"):
     return torch.Generator(device).manual_seed(seed)
 
 
+def fit(run, batches, **options):
+    """Take the updates; their rows of metrics."""
+    return [row for row in run.steps(batches, **options) if row is not None]
+
+
 def stripes(shape, device="cpu"):
     """Pictures of one pattern or its complement: easy to learn."""
     pattern = (torch.arange(shape[1:].numel()) % 3 == 0).float().view(shape[1:])
@@ -35,8 +40,7 @@ def errors(name, device, **settings):
         make().to(device), LayerSettings(rate=0.05, updates=200, **settings), generator=seeded(device=device)
     )
     run.initialize(data)
-    rows = []
-    run.fit([data] * 200, on_metrics=rows.append)
+    rows = fit(run, [data] * 200)
     return run, [row["reconstruction_error"] for row in rows]
 
 
@@ -60,8 +64,7 @@ def test_rates_held_in_tensors_follow_the_schedule(optimizer):
             group["lr"] = held(group["lr"])
         data = stripes(torch.Size((50, 36)))
         run.initialize(data)
-        rows = []
-        run.fit([data] * 30, on_metrics=rows.append)
+        rows = fit(run, [data] * 30)
         weights.append(machine.links[0].weight.detach())
         rates.append(rows[-1]["rate"])
     torch.testing.assert_close(*weights)
@@ -72,7 +75,7 @@ def test_rates_held_in_tensors_follow_the_schedule(optimizer):
 def test_training_with_bfloat16_products_keeps_its_states_in_float32(name):
     run, (first, *_, last) = errors(name, "cpu", precision="bfloat16")
     assert last < 0.5 * first
-    assert all(p.dtype == p.grad.dtype == torch.float32 for p in run.machine.parameters() if p.requires_grad)
+    assert all(p.dtype == gradient.dtype == torch.float32 for p, gradient in run.gradients.items())
     assert all(link.products is None for link in run.machine.links)  # inference is in float32 again
 
 
@@ -94,16 +97,6 @@ def test_bfloat16_products_are_near_those_of_float32(name):
     for e, r in zip(exact, rounded, strict=True):
         assert r.dtype == torch.float32 and not torch.equal(e, r)
         assert (e - r).norm() < 0.01 * e.norm()  # operands are rounded to 8 bits, relative error 2^-9 each
-
-
-@pytest.mark.parametrize(("precision", "products"), [("float32", "ieee"), ("tf32", "tf32")])
-def test_the_precision_of_a_gpu_is_put_back_after_training(precision, products):
-    places = torch.backends.cuda.matmul, torch.backends.cudnn.conv
-    before = [place.fp32_precision for place in places]
-    run = Trainer(rbm(36, 20), LayerSettings(updates=1, precision=precision), generator=seeded())
-    seen = []
-    run.fit([torch.rand(4, 36)], on_metrics=lambda metrics: seen.extend(place.fp32_precision for place in places))
-    assert seen == [products, products] and [place.fp32_precision for place in places] == before
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: captured updates are not run")

@@ -8,6 +8,7 @@ from small import generator, make
 
 from convdbn.energy import Conv, mean_per_unit
 from convdbn.learning.centering import SLIDE, Centering
+from convdbn.learning.optimizer import TorchOptimizer
 
 RATE = 0.1
 
@@ -18,10 +19,8 @@ def states(machine, shapes, seed):
 
 
 def step(machine, centering, positive, negative):
-    optimizer = torch.optim.SGD(machine.parameters(), lr=RATE)
-    optimizer.zero_grad()
-    for parameter, gradient in machine.contrast(positive, negative).items():
-        parameter.grad = gradient
+    optimizer = TorchOptimizer(torch.optim.SGD(machine.parameters(), lr=RATE))
+    machine.contrast(positive, negative, onto=optimizer.gradients)
     centering.step(machine, optimizer, positive, negative)
 
 
@@ -135,9 +134,8 @@ def test_what_two_layers_share_is_carried_once(name):
     centering = Centering("data")
     centering.offsets = [torch.full((unit.n,), 0.3, dtype=torch.float64) for unit in machine.units]
     centering._slide = lambda positive, negative: None
-    for parameter, gradient in machine.contrast(positive, negative).items():
-        parameter.grad = gradient
-    own = [-RATE * unit.bias.grad for unit in machine.units]
+    gradients = machine.contrast(positive, negative)
+    own = [-RATE * gradients[unit.bias] for unit in machine.units]
     typical = tuple(torch.full_like(x[:1], 0.3) for x in positive)
 
     def seen(layer):

@@ -11,7 +11,7 @@ from PIL import Image
 from convdbn import recipes
 from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.models import stack as stacks
 from convdbn.storage import metrics
 from convdbn.storage import resumable as checkpointing
@@ -50,8 +50,8 @@ def recipe(tmp_path, **fields):
 
 
 def stop_after(updates):
-    """Says stop at the question before update `updates`, counted over all layers from 0."""
-    asked = itertools.count()
+    """Says stop at the question after so many updates, counted over all layers."""
+    asked = itertools.count(1)
     return lambda: next(asked) >= updates
 
 
@@ -61,10 +61,8 @@ def rows(folder):
 
 
 def resumed(chosen, folder):
-    """The run in the folder, carried to its end by a new object."""
-    run = GreedyTraining(chosen, images(), folder=folder)
-    run.resume(folder)
-    return run.run()
+    """The run in the folder, carried to its end."""
+    return train_greedily(chosen, images(), folder=folder, resume=True)
 
 
 def assert_same_run(one, other):
@@ -96,21 +94,18 @@ KINDS = {
     ("kind", "held"), [*((kind, False) for kind in KINDS), ("sgd", True), ("zca crops", True)], ids=str
 )
 def test_a_run_that_is_stopped_and_resumed_ends_bit_for_bit_the_same(tmp_path, kind, held):
-    """Stopped before the first update, between two rows of metrics, at a row, and again in layer 2."""
+    """Stopped after the first update, between two rows of metrics, at a row, after a layer's last update, and again
+    in layer 2."""
     chosen = recipe(tmp_path, **KINDS[kind])
     held_out = images(9, seed=1) if held else None
-    GreedyTraining(chosen, images(), held_out=held_out, folder=tmp_path / "whole").run()
+    train_greedily(chosen, images(), held_out=held_out, folder=tmp_path / "whole")
     folder = tmp_path / "parts"
-    stops = [0, 4, 3, 5, 2, 7]  # updates taken before each stop: 0, 4, 7 and 12, 14, 21 of 24
+    stops = [1, 4, 2, 5, 2, 7]  # updates taken before each stop: 1, 5, 7 and 12, 14, 21 of 24
     for part, updates in enumerate(stops):
-        run = GreedyTraining(chosen, images(), held_out=held_out, folder=folder, stop=stop_after(updates))
-        if part:
-            run.resume(folder)
+        options = {"held_out": held_out, "folder": folder, "stop": stop_after(updates), "resume": part > 0}
         with pytest.raises(Interrupted, match=r"layer [12], step \d+: saved; go on with --resume"):
-            run.run()
-    last = GreedyTraining(chosen, images(), held_out=held_out, folder=folder)
-    last.resume(folder)
-    stack = last.run()
+            train_greedily(chosen, images(), **options)
+    stack = train_greedily(chosen, images(), held_out=held_out, folder=folder, resume=True)
     assert_same_run(tmp_path / "whole", folder)
     assert stack.state_dict().keys() == stacks.load(folder).state_dict().keys()
     assert not stacks.load_run(folder)[2]
@@ -120,7 +115,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_for_bit_the_same(tmp_path, k
 def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, crash):
     """Rows of metrics written after that checkpoint are not there twice."""
     chosen = recipe(tmp_path, optimizer="adam", phase="pcd")
-    GreedyTraining(chosen, images(), folder=tmp_path / "whole").run()
+    train_greedily(chosen, images(), folder=tmp_path / "whole")
 
     class PowerCut(BaseException):
         pass
@@ -137,7 +132,7 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
     copy = itertools.count()
     folder = tmp_path / "cut"
     with pytest.raises(PowerCut):
-        GreedyTraining(chosen, images(), folder=folder, stop=cut).run()
+        train_greedily(chosen, images(), folder=folder, stop=cut)
     monkeypatch.setattr(checkpointing, "SAVE_SECONDS", 1e9)
     resumed(chosen, folder)
     assert_same_run(tmp_path / "whole", folder)
@@ -145,10 +140,10 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
 
 def test_stopped_between_two_layers(tmp_path):
     chosen = recipe(tmp_path)
-    GreedyTraining(chosen, images(), folder=tmp_path / "whole").run()
+    train_greedily(chosen, images(), folder=tmp_path / "whole")
     folder = tmp_path / "parts"
-    with pytest.raises(Interrupted, match="layer 2, step 0"):
-        GreedyTraining(chosen, images(), folder=folder, stop=stop_after(UPDATES)).run()
+    with pytest.raises(Interrupted, match="layer 1, step 12"):
+        train_greedily(chosen, images(), folder=folder, stop=stop_after(UPDATES))
     resumed(chosen, folder)
     assert_same_run(tmp_path / "whole", folder)
 
@@ -158,17 +153,15 @@ def test_a_checkpoint_of_a_run_in_progress_is_a_model(tmp_path):
     for updates, layers in ((5, 1), (UPDATES + 4, 2)):
         folder = tmp_path / str(updates)
         with pytest.raises(Interrupted):
-            GreedyTraining(chosen, images(), folder=folder, stop=stop_after(updates)).run()
+            train_greedily(chosen, images(), folder=folder, stop=stop_after(updates))
         assert len(stacks.load(folder).features(bars(2))) == layers
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     chosen, folder = recipe(tmp_path), tmp_path / "run"
-    GreedyTraining(chosen, images(), folder=folder).run()
+    train_greedily(chosen, images(), folder=folder)
     model, metrics = (folder / "model.safetensors").read_bytes(), (folder / "metrics.csv").read_bytes()
-    run = GreedyTraining(chosen, images(), folder=folder)
-    run.resume(folder)
-    stack = run.run()
+    stack = train_greedily(chosen, images(), folder=folder, resume=True)
     assert (folder / "model.safetensors").read_bytes() == model
     assert (folder / "metrics.csv").read_bytes() == metrics
     assert len(stack.machines) == 2
@@ -176,7 +169,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path):
     def weights(seed):
-        return GreedyTraining(recipe(tmp_path, seed=seed), images()).run().state_dict()
+        return train_greedily(recipe(tmp_path, seed=seed), images()).state_dict()
 
     one, again, other = weights(1), weights(1), weights(2)
     assert all(torch.equal(one[name], again[name]) for name in one)
@@ -186,7 +179,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path):
 def test_the_global_generator_is_left_alone(tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    GreedyTraining(recipe(tmp_path), images(), held_out=images(8)).run()
+    train_greedily(recipe(tmp_path), images(), held_out=images(8))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -194,18 +187,16 @@ def test_the_first_layer_stays_as_it_is_while_the_second_learns(tmp_path):
     folder = tmp_path / "run"
     chosen = recipe(tmp_path)
     with pytest.raises(Interrupted):
-        GreedyTraining(chosen, images(), folder=folder, stop=stop_after(UPDATES)).run()
+        train_greedily(chosen, images(), folder=folder, stop=stop_after(UPDATES))
     first = stacks.load(folder).machines[0].state_dict()
-    run = GreedyTraining(chosen, images(), folder=folder)
-    run.resume(folder)
-    finished = run.run().machines[0].state_dict()
+    finished = train_greedily(chosen, images(), folder=folder, resume=True).machines[0].state_dict()
     assert all(torch.equal(first[name], finished[name]) for name in first)
 
 
 def test_learning_lowers_the_reconstruction_error(tmp_path):
     fields = {"filters": [8, 8], "kernel": [5, 1], "optimizer": "adam", "rate": 0.03, "weight_std": 0.05}
     chosen = recipe(tmp_path, **GAUSSIAN, **fields, updates=200, log_every=20)
-    GreedyTraining(chosen, images(), folder=tmp_path / "run").run()
+    train_greedily(chosen, images(), folder=tmp_path / "run")
     for layer, factor in (("1", 0.7), ("2", 0.9)):
         errors = [float(row["reconstruction_error"]) for row in rows(tmp_path / "run") if row["layer"] == layer]
         assert sum(errors[-3:]) < factor * sum(errors[1 if layer == "1" else 0 :][:3]), layer
@@ -213,7 +204,7 @@ def test_learning_lowers_the_reconstruction_error(tmp_path):
 
 def test_metrics_are_whole(tmp_path):
     chosen = recipe(tmp_path, **GAUSSIAN, sparsity="bias", updates=13, hidden_bias=-2)
-    GreedyTraining(chosen, images(), held_out=images(9, seed=1), folder=tmp_path / "run").run()
+    train_greedily(chosen, images(), held_out=images(9, seed=1), folder=tmp_path / "run")
     found = rows(tmp_path / "run")
     assert list(found[0]) == list(metrics.COLUMNS)
     assert [(row["layer"], row["step"]) for row in found] == [
@@ -236,7 +227,7 @@ def test_metrics_are_whole(tmp_path):
 
 
 def test_no_free_energy_gap_without_held_out_pictures(tmp_path):
-    GreedyTraining(recipe(tmp_path), images(), folder=tmp_path / "run").run()
+    train_greedily(recipe(tmp_path), images(), folder=tmp_path / "run")
     assert {row["free_energy_gap"] for row in rows(tmp_path / "run")} == {""}
 
 
@@ -249,7 +240,7 @@ def test_the_free_energy_gap_is_that_of_unseen_minus_seen_pictures(tmp_path):
         "alike": images(50, seed=1),
         "noise": ArrayImages(torch.rand(50, 1, 12, 12, generator=seeded())),
     }.items():
-        GreedyTraining(chosen, images(), held_out=held_out, folder=tmp_path / name).run()
+        train_greedily(chosen, images(), held_out=held_out, folder=tmp_path / name)
         gaps[name] = float(rows(tmp_path / name)[-1]["free_energy_gap"])
     assert abs(gaps["same"]) < 1e-3
     assert abs(gaps["alike"]) < 0.2 * gaps["noise"]
@@ -257,7 +248,7 @@ def test_the_free_energy_gap_is_that_of_unseen_minus_seen_pictures(tmp_path):
 
 def test_a_transform_is_fitted_on_the_pictures_and_travels(tmp_path):
     chosen = recipe(tmp_path, **GAUSSIAN, transform=[{"kind": "zca", "epsilon": 0.1}])
-    stack = GreedyTraining(chosen, images(80), folder=tmp_path / "run").run()
+    stack = train_greedily(chosen, images(80), folder=tmp_path / "run")
     flat = bars(80).flatten(1)
     torch.testing.assert_close(stack.transform[0].mean, flat.mean(0), rtol=1e-3, atol=1e-5)
     assert stack.transform[0].matrix.shape == (144, 144)
@@ -268,7 +259,7 @@ def test_a_transform_is_fitted_on_the_pictures_and_travels(tmp_path):
 
 def test_two_transforms_that_learn(tmp_path):
     spec = [{"kind": "zca", "epsilon": 0.1}, {"kind": "resize", "size": 12}, {"kind": "zca", "epsilon": 0.1}]
-    stack = GreedyTraining(recipe(tmp_path, **GAUSSIAN, transform=spec), images()).run()
+    stack = train_greedily(recipe(tmp_path, **GAUSSIAN, transform=spec), images())
     assert all(len(stack.transform[i].mean) == 144 for i in (0, 2))
 
 
@@ -290,14 +281,14 @@ SIZES = [(14, 20), (20, 14), (16, 16), (13, 30)] * 5
 def test_a_transform_that_learns_from_pictures_of_several_sizes(tmp_path):
     spec = [{"kind": "resize", "size": 12}, {"kind": "zca", "epsilon": 0.1}]
     pictures = picture_folder(tmp_path / "pictures", SIZES)
-    stack = GreedyTraining(recipe(tmp_path, **GAUSSIAN, transform=spec), pictures).run()
+    stack = train_greedily(recipe(tmp_path, **GAUSSIAN, transform=spec), pictures)
     assert stack.transform[1].matrix.shape == (144, 144)
 
 
 def test_pictures_of_several_sizes_are_trained_on_crops(tmp_path):
     pictures = picture_folder(tmp_path / "pictures", SIZES)
     chosen = recipe(tmp_path, crop=[10, 3], kernel=[3, 2], pool=[2, 2])
-    stack = GreedyTraining(chosen, pictures).run()
+    stack = train_greedily(chosen, pictures)
     assert stack.picture == (1, 10, 10)
     assert all(x.isfinite().all() for x in stack.features(bars(3)))
 
@@ -306,7 +297,7 @@ def test_pictures_of_several_sizes_are_trained_on_crops(tmp_path):
 def finished(tmp_path):
     """A run folder, with a function that says whether all of it still stands."""
     folder = tmp_path / "finished"
-    GreedyTraining(recipe(tmp_path), images(), folder=folder).run()
+    train_greedily(recipe(tmp_path), images(), folder=folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     return folder, lambda: {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
@@ -340,7 +331,7 @@ def test_wrong_pictures_are_refused_before_a_run_that_stands_is_lost(tmp_path, f
     folder, untouched = finished
     fields, make, message = WRONG[what]
     with pytest.raises((DataError, UsageError), match=re.compile(message, re.DOTALL)):
-        GreedyTraining(recipe(tmp_path, **fields), make(tmp_path), folder=folder).run()
+        train_greedily(recipe(tmp_path, **fields), make(tmp_path), folder=folder)
     assert untouched()
 
 
@@ -348,18 +339,18 @@ def test_wrong_pictures_are_refused_before_a_run_that_stands_is_lost(tmp_path, f
 def test_wrong_pictures_are_refused_before_any_update(tmp_path, what):
     fields, make, message = WRONG[what]
     with pytest.raises((DataError, UsageError), match=re.compile(message, re.DOTALL)):
-        GreedyTraining(recipe(tmp_path, **fields), make(tmp_path), folder=tmp_path / "new").run()
+        train_greedily(recipe(tmp_path, **fields), make(tmp_path), folder=tmp_path / "new")
     assert not list(tmp_path.glob("new/metrics.csv")) or rows(tmp_path / "new") == []
 
 
 @pytest.mark.parametrize("side", [11, 14, 9, 5, 27])
 def test_the_sizes_named_when_training_are_legal_for_all_layers(tmp_path, side):
     with pytest.raises(DataError) as caught:
-        GreedyTraining(recipe(tmp_path), images(side=side)).run()
+        train_greedily(recipe(tmp_path), images(side=side))
     named = re.search(r"heights ([\d or]+), widths ([\d or]+)", str(caught.value))
     for heights in named.groups():
         for legal in map(int, heights.split(" or ")):
-            stack = GreedyTraining(recipe(tmp_path, updates=1), images(side=legal)).run()
+            stack = train_greedily(recipe(tmp_path, updates=1), images(side=legal))
             assert len(stack.features(bars(1, side=legal))) == 2
 
 
@@ -367,7 +358,7 @@ def test_whole_maps_above_crops(tmp_path):
     """Layer 1 on crops of 9, layer 2 on whole maps of pictures that the blocks of layer 1 do not divide."""
     chosen = recipe(tmp_path, kernel=[4, 3], pool=[2, 1], crop=[9, 0])
     try:
-        stack = GreedyTraining(chosen, images(side=22), folder=tmp_path / "run").run()
+        stack = train_greedily(chosen, images(side=22), folder=tmp_path / "run")
     except DataError:
         assert not (tmp_path / "run" / "metrics.csv").exists(), "refused only after layer 1 was trained"
     else:
@@ -384,19 +375,19 @@ def assert_finite(folder):
 def test_divergence_names_layer_step_and_statistic(tmp_path, kind):
     huge = {"rate": [1e30, 0.1], "log_every": 1, **(GAUSSIAN if kind == "gaussian" else {})}
     with pytest.raises(Diverged) as caught:
-        GreedyTraining(recipe(tmp_path, **huge), images(), folder=tmp_path / "run").run()
+        train_greedily(recipe(tmp_path, **huge), images(), folder=tmp_path / "run")
     assert re.match(r"layer 1, step \d+: \w+ is (nan|inf|-inf|[\d.e+]+, above)", str(caught.value))
-    assert any(name in str(caught.value) for name in metrics.COLUMNS[2:])
+    assert any(name in str(caught.value) for name in list(metrics.COLUMNS)[2:])
     assert "lower `rate`" in str(caught.value)
 
 
 def test_divergence_in_layer_2_leaves_layer_1(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(Diverged, match="layer 2, step"):
-        GreedyTraining(recipe(tmp_path, rate=[0.05, 1e30]), images(), folder=folder).run()
+        train_greedily(recipe(tmp_path, rate=[0.05, 1e30]), images(), folder=folder)
     assert_finite(folder)
     assert len(stacks.load(folder).features(bars(2))) >= 1
-    alone = GreedyTraining(recipe(tmp_path), images()).run()
+    alone = train_greedily(recipe(tmp_path), images())
     first = stacks.load(folder).machines[0]
     assert torch.equal(first.links[0].weight, alone.machines[0].links[0].weight)
     assert all(all(math.isfinite(float(x)) for x in row.values() if x) for row in rows(folder))
@@ -410,23 +401,23 @@ def test_a_checkpoint_that_falls_due_while_a_run_diverges_is_a_good_one(tmp_path
     monkeypatch.setattr(checkpointing, "SAVE_SECONDS", -1.0)
     folder = tmp_path / "run"
     with pytest.raises(Diverged, match="layer 1, step"):
-        GreedyTraining(recipe(tmp_path, **RISING), images(), folder=folder).run()
+        train_greedily(recipe(tmp_path, **RISING), images(), folder=folder)
     assert_finite(folder)
 
 
 def test_stopping_a_run_that_has_diverged_saves_no_broken_checkpoint(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises((Diverged, Interrupted)):
-        GreedyTraining(recipe(tmp_path, **RISING), images(), folder=folder, stop=stop_after(40)).run()
+        train_greedily(recipe(tmp_path, **RISING), images(), folder=folder, stop=stop_after(40))
     if (folder / "model.safetensors").exists():
         assert_finite(folder)
 
 
 def test_without_a_folder_nothing_is_written_and_nothing_is_said_to_be(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    GreedyTraining(recipe(tmp_path), images()).run()
+    train_greedily(recipe(tmp_path), images())
     with pytest.raises(Interrupted) as caught:
-        GreedyTraining(recipe(tmp_path), images(), stop=stop_after(3)).run()
+        train_greedily(recipe(tmp_path), images(), stop=stop_after(3))
     assert [file.name for file in tmp_path.iterdir()] == ["recipe.yaml"]
     assert "layer 1, step 3" in str(caught.value)
     assert "saved; go on with --resume" not in str(caught.value)
@@ -435,14 +426,14 @@ def test_without_a_folder_nothing_is_written_and_nothing_is_said_to_be(tmp_path,
 def test_a_new_run_replaces_the_metrics_of_the_old_one(tmp_path):
     folder = tmp_path / "run"
     for _ in range(2):
-        GreedyTraining(recipe(tmp_path), images(), folder=folder).run()
+        train_greedily(recipe(tmp_path), images(), folder=folder)
         assert len(rows(folder)) == 2 * 5
         assert sorted(file.name for file in folder.iterdir()) == ["metrics.csv", "model.safetensors"]
 
 
 def test_picture_is_what_layer_1_was_trained_on(tmp_path):
     def shape(pictures, **fields):
-        return GreedyTraining(recipe(tmp_path, updates=1, **fields), pictures).run().picture
+        return train_greedily(recipe(tmp_path, updates=1, **fields), pictures).picture
 
     assert shape(images()) == (1, 12, 12)
     assert shape(images(), crop=[8, 0], kernel=[3, 2]) == (1, 8, 8)
@@ -453,24 +444,24 @@ def test_picture_is_what_layer_1_was_trained_on(tmp_path):
 def test_crops_above_whole_maps_of_pictures_that_do_not_divide(tmp_path):
     """Crops anywhere in a recipe mean that whole pictures are trimmed, in layer 1 as well."""
     chosen = recipe(tmp_path, kernel=[4, 2], pool=[2, 2], crop=[0, 5])
-    stack = GreedyTraining(chosen, images(side=16)).run()
+    stack = train_greedily(chosen, images(side=16))
     assert len(stack.machines) == 2
 
 
 def test_layers_go_on_above_a_trained_model(tmp_path):
     """What stands below stays as it was, and the new layer is the one that a run of both would have trained."""
-    below = GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
-    both = GreedyTraining(recipe(tmp_path), images()).run()
-    again = GreedyTraining(recipe(tmp_path, initial=str(tmp_path / "below")), images(), folder=tmp_path / "run").run()
+    below = train_greedily(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below")
+    both = train_greedily(recipe(tmp_path), images())
+    again = train_greedily(recipe(tmp_path, initial=str(tmp_path / "below")), images(), folder=tmp_path / "run")
     assert torch.equal(again.machines[0].links[0].weight, below.machines[0].links[0].weight)
     assert torch.equal(again.machines[1].links[0].weight, both.machines[1].links[0].weight)
     assert stacks.load_run(tmp_path / "run")[1]["progress"] == {"layer": 2, "step": 0}
 
 
 def test_layers_go_on_above_a_model_of_pictures_of_another_size(tmp_path):
-    below = GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
+    below = train_greedily(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below")
     resized = recipe(tmp_path, initial=str(tmp_path / "below"), transform=[{"kind": "resize", "size": 24}])
-    stack = GreedyTraining(resized, images()).run()
+    stack = train_greedily(resized, images())
     assert stack.picture == (1, 24, 24)
     assert torch.equal(stack.machines[0].links[0].weight, below.machines[0].links[0].weight)
 
@@ -484,7 +475,7 @@ def test_layers_go_on_above_a_model_of_pictures_of_another_size(tmp_path):
     ],
 )
 def test_a_model_that_does_not_fit_below_is_refused(tmp_path, fields, message):
-    GreedyTraining(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below").run()
+    train_greedily(recipe(tmp_path, filters=[4], kernel=[3]), images(), folder=tmp_path / "below")
     fields = {"initial": str(tmp_path / "below"), **fields}
     with pytest.raises((UsageError, CheckpointError), match=message):
-        GreedyTraining(recipe(tmp_path, **fields), images()).run()
+        train_greedily(recipe(tmp_path, **fields), images())

@@ -6,7 +6,7 @@ import torch
 
 from convdbn.energy import Binomial, Conv, Dense, Gaussian, LearnedGaussian, mean_per_unit
 from convdbn.errors import Diverged, UsageError
-from convdbn.learning import trainer as training
+from convdbn.learning.phases import positive
 from convdbn.learning.trainer import Trainer
 from convdbn.models.machines import conv_rbm, labeled_rbm, rbm
 from convdbn.recipes import LayerSettings
@@ -14,6 +14,11 @@ from convdbn.recipes import LayerSettings
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def fit(run, batches, **options):
+    """Take the updates; their rows of metrics."""
+    return [row for row in run.steps(batches, **options) if row is not None]
 
 
 def trainer(machine, settings, seed=0):
@@ -33,8 +38,7 @@ def groups(run):
 
 def scheduled(run, step):
     """Rate, bias rate, momentum and sigma of the update after `step` others."""
-    run.step = step
-    run._schedule()
+    run.schedule.apply(step, run.machine, run.optimizer, run.negative)
     weights, biases = groups(run)
     momentum = weights["betas"][0] if "betas" in weights else weights["momentum"]
     scale = getattr(run.machine.units[0], "scale", None)
@@ -79,8 +83,7 @@ class TestSchedules:
         run = trainer(rbm(Gaussian(4), 3), settings)
         data = batches(lambda g: torch.randn(6, 4, generator=g), 20)
         run.initialize(data[0])
-        found = []
-        run.fit(data, on_metrics=found.append, log_every=1)
+        found = fit(run, data, log_every=1)
         assert [row["step"] for row in found] == list(range(1, 21))
         other = trainer(rbm(Gaussian(4), 3), settings)
         for step, row in enumerate(found):
@@ -94,8 +97,8 @@ class TestSchedules:
         for parameter in run.machine.parameters():
             parameter.data.fill_(2.0)
         run._add_gradients(None, ())
-        assert (run.machine.links[0].weight.grad == 0.5).all()
-        assert not any(unit.bias.grad.any() for unit in run.machine.units)
+        assert (run.gradients[run.machine.links[0].weight] == 0.5).all()
+        assert not any(run.gradients[unit.bias].any() for unit in run.machine.units)
 
     def test_the_groups_are_weights_and_biases(self):
         run = trainer(rbm(3, 2), LayerSettings())
@@ -119,7 +122,7 @@ def test_gradients_fade_by_the_momentum(options):
     for _ in range(60):
         run.generator.manual_seed(0)
         run.update(data)
-        sizes.append(float(weight.grad.norm()))
+        sizes.append(float(run.gradients[weight].norm()))
     expected = [sizes[0] * (1 - 0.75**n) / 0.25 for n in range(1, 61)]
     assert sizes == pytest.approx(expected, rel=1e-3)
 
@@ -134,15 +137,14 @@ def test_momentum_is_that_of_torch():
     wanted = torch.optim.SGD([{"params": twins[:1]}, {"params": twins[1:]}], lr=0.1)
     source = seeded(2)
     for step in range(20):
-        run.step = step
-        run._schedule()
+        scheduled(run, step)
         for own, group in zip(run.optimizer.param_groups, wanted.param_groups, strict=True):
             group.update(lr=own["lr"], momentum=own["momentum"])
         run._fade()
         for x, twin in zip((weight, *biases), twins, strict=True):
             twin.grad = torch.randn(x.shape, generator=source)
-            x.grad += twin.grad
-        run.optimizer.step()
+            run.gradients[x] += twin.grad
+        run.optimizer.step(run.gradients)
         wanted.step()
     for x, twin in zip((weight, *biases), twins, strict=True):
         torch.testing.assert_close(x.detach(), twin)
@@ -168,7 +170,7 @@ def test_fast_weights_learn_the_contrast_alone():
         run = trainer(conv_rbm(1, 4, 3), settings)
         torch.nn.init.normal_(run.machine.links[0].weight, generator=seeded(1))
         run.update((torch.rand(5, 1, 8, 8, generator=seeded()), None))
-        found.append((run.negative.fast, [x.grad for x in run.machine.parameters()]))
+        found.append((run.negative.fast, [run.gradients[x] for x in run.machine.parameters()]))
     (plain, gradients), (others, pulled) = found
     for fast, gradient, other in zip(plain, gradients, others, strict=True):
         torch.testing.assert_close(fast, -0.25 * gradient)
@@ -195,14 +197,14 @@ class TestInitialize:
         run.initialize(data)
         torch.testing.assert_close(run.machine.units[0].bias.detach(), data.mean(0), rtol=1e-4, atol=1e-4)
         before = run.machine.units[0].bias.detach().clone()
-        run.fit(batches(lambda g: torch.randn(10, 4, generator=g), 5))
+        fit(run, batches(lambda g: torch.randn(10, 4, generator=g), 5))
         assert torch.equal(run.machine.units[0].bias.detach(), before)
 
     def test_visible_biases_learn_with_bernoulli_visibles(self):
         run = trainer(rbm(4, 3), LayerSettings(updates=5, rate=0.5))
         run.initialize(torch.rand(10, 4, generator=seeded()))
         before = run.machine.units[0].bias.detach().clone()
-        run.fit([torch.ones(10, 4)] * 5)
+        fit(run, [torch.ones(10, 4)] * 5)
         assert (run.machine.units[0].bias - before > 0.05).all()
 
     def test_weights_have_the_wanted_spread_and_come_from_the_generator(self):
@@ -223,11 +225,11 @@ def test_updates_are_counted_and_no_more_are_taken():
     data = batches(lambda g: torch.rand(5, 4, generator=g), 20)
     run.initialize(data[0])
     source = iter(data)
-    run.fit(source)
+    fit(run, source)
     assert run.step == 7
     assert len(list(source)) == 13
     weight = run.machine.links[0].weight.detach().clone()
-    run.fit(data)
+    fit(run, data)
     assert run.step == 7 and torch.equal(run.machine.links[0].weight, weight)
 
 
@@ -306,10 +308,10 @@ def test_a_contrast_alone_needs_no_autograd(monkeypatch):
     data = torch.rand(5, 1, 8, 8, generator=seeded())
     run.initialize(data)
 
-    def refused(*tensors):
+    def refused(*tensors, **options):
         raise AssertionError("nothing is to be differentiated here")
 
-    monkeypatch.setattr(torch.Tensor, "backward", refused)
+    monkeypatch.setattr(torch.autograd, "grad", refused)
     before = run.machine.links[0].weight.detach().clone()
     run.update((data, None))
     assert not torch.equal(before, run.machine.links[0].weight)
@@ -341,7 +343,7 @@ def test_a_batch_twice_as_large_and_maps_twice_as_large_take_steps_alike():
         data = torch.full((batch, 1, side, side), 0.8)
         run.initialize(torch.full((2, 1, 8, 8), 0.5))
         before = run.machine.links[0].weight.detach().clone()
-        run._schedule()
+        scheduled(run, 0)
         run.update((data, None))
         return float((run.machine.links[0].weight.detach() - before).norm())
 
@@ -380,7 +382,7 @@ class TestSparsity:
         run.initialize(data[0])
         start = mean_per_unit(run.machine.units[1].mean(run.machine.field((data[0], None), 1)))
         assert ((start / target - 1).abs() > 0.5).all()
-        run.fit(data)
+        fit(run, data)
         test = stripes(seeded(7), n=200)
         found = mean_per_unit(run.machine.units[1].mean(run.machine.field((test, None), 1))).detach()
         assert ((found / target - 1).abs() < 0.25).all(), found
@@ -390,7 +392,7 @@ class TestSparsity:
         run = trainer(conv_rbm(1, 4, 3), settings)
         data = batches(stripes, 200)
         run.initialize(data[0])
-        run.fit(data)
+        fit(run, data)
         found = mean_per_unit(run.machine.units[1].mean(run.machine.field((data[0], None), 1))).detach()
         assert ((found / 0.04 - 1).abs() > 0.5).all()
 
@@ -401,7 +403,7 @@ class TestSparsity:
             run = trainer(conv_rbm(1, 4, 3), LayerSettings(sparsity=kind, target=0.02, strength=3.0, weight_std=0.05))
             data = stripes(seeded())
             run.initialize(data)
-            means, _ = training.positive(run.machine, (data, None), generator=seeded())
+            means, _ = positive(run.machine, (data, None), generator=seeded())
             run.machine.zero_grad()
             run.sparsity(run.machine, means).backward()
             return run.machine.links[0].weight.grad, run.machine.units[1].bias.grad, means[1]
@@ -422,8 +424,7 @@ def planted(machine, biases):
     run.initialize(data)
     with torch.no_grad():
         run.machine.units[1].bias.copy_(torch.tensor(biases))
-    found = []
-    run.fit([data], on_metrics=found.append)
+    found = fit(run, [data])
     return found[0]
 
 
@@ -446,8 +447,7 @@ class TestMetrics:
         with torch.no_grad():
             run.machine.links[0].weight.copy_(torch.tensor([[4.0] * 5, [0.0] * 5]))
             run.machine.units[1].bias.fill_(-10.0)
-        found = []
-        run.fit([data], on_metrics=found.append)
+        found = fit(run, [data])
         assert found[0]["dead"] == 0.5
 
     def test_activation_by_hand(self):
@@ -462,8 +462,7 @@ class TestMetrics:
         run = trainer(rbm(5, 3), LayerSettings(updates=1, rate=1e-9, weight_std=1e-9))
         data = torch.rand(50, 5, generator=seeded())
         run.initialize(data)
-        found = []
-        run.fit([data], on_metrics=found.append)
+        found = fit(run, [data])
         assert found[0]["reconstruction_error"] == pytest.approx(float(data.var(0, correction=0).mean()), rel=1e-3)
 
     def test_update_to_weight_ratio_by_hand(self):
@@ -472,11 +471,9 @@ class TestMetrics:
         run.initialize(data[0])
         found, weights = [], [run.machine.links[0].weight.detach().clone()]
 
-        def keep(row):
+        for row in run.steps(data, log_every=1):
             found.append(row)
             weights.append(run.machine.links[0].weight.detach().clone())
-
-        run.fit(data, on_metrics=keep, log_every=1)
         for row, before, after in zip(found, weights, weights[1:], strict=False):
             assert row["update_to_weight"] == pytest.approx(float((after - before).norm() / after.norm()), rel=1e-5)
             assert row["weight_rms"] == pytest.approx(float(after.square().mean().sqrt()), rel=1e-5)
@@ -486,8 +483,7 @@ class TestMetrics:
         data = torch.rand(6, 5, generator=seeded())
         run.initialize(data)
         seen, unseen = (torch.rand(9, 5, generator=seeded(seed)) for seed in (1, 2))
-        found = []
-        run.fit([data], watched=(seen, unseen), on_metrics=found.append)
+        found = fit(run, [data], watched=(seen, unseen))
         gap = run.machine.free_energy((unseen, None)).mean() - run.machine.free_energy((seen, None)).mean()
         assert found[0]["free_energy_gap"] == pytest.approx(float(gap.detach()), rel=1e-4)
 
@@ -495,8 +491,7 @@ class TestMetrics:
         run = trainer(rbm(5, 3), LayerSettings(updates=12))
         data = batches(lambda g: torch.rand(6, 5, generator=g), 12)
         run.initialize(data[0])
-        found = []
-        run.fit(data, on_metrics=found.append, log_every=5)
+        found = fit(run, data, log_every=5)
         assert [row["step"] for row in found] == [1, 6, 11, 12]
 
     def test_watching_does_not_change_the_run(self):
@@ -504,7 +499,7 @@ class TestMetrics:
             run = trainer(conv_rbm(1, 3, 3), LayerSettings(updates=9, phase="pcd"))
             data = batches(stripes, 9)
             run.initialize(data[0])
-            run.fit(data, watched=(data[0], data[1]), log_every=log_every)
+            fit(run, data, watched=(data[0], data[1]), log_every=log_every)
             return run.machine.links[0].weight.detach()
 
         assert torch.equal(weight(1), weight(100))
@@ -514,7 +509,7 @@ class TestDivergence:
     def run(self, data, **fields):
         run = trainer(rbm(Gaussian(4), 3), LayerSettings(updates=30, visible="gaussian", **fields))
         run.initialize(torch.randn(50, 4, generator=seeded()))
-        run.fit(data, log_every=1)
+        fit(run, data, log_every=1)
 
     def test_a_huge_rate(self):
         data = batches(lambda g: torch.randn(6, 4, generator=g), 30)
@@ -543,11 +538,11 @@ def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, spars
 
     whole = fresh()
     whole.initialize(data[0])
-    whole.fit(data)
+    fit(whole, data)
     first = fresh()
     first.initialize(data[0])
     for x in data[:stop]:
-        first._schedule()
+        scheduled(first, first.step)
         first.update((x, None))
         first.step += 1
     saved = {name: value.clone() for name, value in first.state().items()}
@@ -555,8 +550,8 @@ def test_state_holds_all_that_the_next_updates_depend_on(optimizer, phase, spars
     second = fresh()
     second.machine.load_state_dict(first.machine.state_dict())
     second.load_state(saved)
-    assert second.step == stop and second.data_spread == first.data_spread
-    second.fit(data[stop:])
+    assert second.step == stop and second.diagnostics.data_spread == first.diagnostics.data_spread
+    fit(second, data[stop:])
     for name, value in whole.machine.state_dict().items():
         assert torch.equal(second.machine.state_dict()[name], value), name
     ends = whole.state(), second.state()
@@ -584,7 +579,7 @@ def test_a_learned_variance_comes_to_the_noise_of_the_data(shared, noise):
     run = Trainer(machine, settings, generator=seeded())
     run.initialize(data)
     rows = seeded(3)
-    run.fit((data[torch.randint(4000, (100,), generator=rows)] for _ in range(6000)), log_every=3000)
+    fit(run, (data[torch.randint(4000, (100,), generator=rows)] for _ in range(6000)), log_every=3000)
     torch.testing.assert_close(machine.units[0].scale.expand(6), noise, rtol=0.12, atol=0)
 
 
@@ -617,10 +612,10 @@ def test_what_learns_a_variance_goes_on_as_if_it_had_not_stopped():
     def run(stop):
         trainer = Trainer(rbm(LearnedGaussian(6, shared=False), 4), settings, generator=seeded())
         trainer.initialize(data)
-        trainer.fit([data] * stop)
+        fit(trainer, [data] * stop)
         again = Trainer(copy.deepcopy(trainer.machine), settings, generator=seeded(9))
         again.load_state(trainer.state())
-        again.fit([data] * (8 - stop))
+        fit(again, [data] * (8 - stop))
         return again.machine.state_dict()
 
     whole, parted = run(8), run(3)

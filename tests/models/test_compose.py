@@ -8,7 +8,7 @@ import torch
 from convdbn.energy import BoltzmannMachine, pooled
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.models.compose import composed
 from convdbn.models.machines import conv_rbm, doubled, rbm
 from convdbn.models.stack import Stack, load
@@ -136,11 +136,11 @@ def test_what_is_shared_comes_back_shared():
 def test_a_pretrained_machine_is_what_joint_training_begins_with(tmp_path):
     images = bars()
     x = images[range(len(images))].flatten(1)
-    (machine,) = GreedyTraining(recipe(6, 4, doubled=True), images, folder=tmp_path / "greedy").run().machines
+    (machine,) = train_greedily(recipe(6, 4, doubled=True), images, folder=tmp_path / "greedy").machines
     with torch.no_grad():
         assert float(exact.log_likelihood(machine, x, machine.shapes((9,))).mean()) > -4.5  # 9 fair coins: -6.2
     joint = recipe(6, 4, updates=1, rate=1e-12, joint=True, initial=str(tmp_path / "greedy"))
-    (begun,) = GreedyTraining(joint, images).run().machines
+    (begun,) = train_greedily(joint, images).machines
     for one, other in zip(machine.parameters(), begun.parameters(), strict=True):
         torch.testing.assert_close(one, other)
     assert load(tmp_path / "greedy").machines[0].spec() == machine.spec()
@@ -149,13 +149,12 @@ def test_a_pretrained_machine_is_what_joint_training_begins_with(tmp_path):
 @pytest.mark.parametrize("stopped", [25, 115])
 def test_an_interrupted_pretraining_ends_as_one_that_was_not(stopped, tmp_path):
     plan = recipe(5, 4, 3, doubled=True, updates=60)
-    whole = GreedyTraining(plan, bars()).run()
+    whole = train_greedily(plan, bars())
     asked = itertools.count()
     with pytest.raises(Interrupted):
-        GreedyTraining(plan, bars(), folder=tmp_path, stop=lambda: next(asked) == stopped).run()
-    run = GreedyTraining(plan, bars(), folder=tmp_path)
-    run.resume(tmp_path)
-    for one, other in zip(whole.parameters(), run.run().parameters(), strict=True):
+        train_greedily(plan, bars(), folder=tmp_path, stop=lambda: next(asked) == stopped)
+    resumed = train_greedily(plan, bars(), folder=tmp_path, resume=True)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
@@ -175,4 +174,4 @@ def test_what_is_refused():
         ),
     ):
         with pytest.raises(UsageError, match=message):
-            GreedyTraining(plan, bars()).run()
+            train_greedily(plan, bars())

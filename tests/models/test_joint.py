@@ -7,7 +7,7 @@ import torch
 
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_dbm, dbm
 from convdbn.models.pyramid import SpatialPyramid
@@ -37,7 +37,7 @@ def recipe(*layers, **general):
 
 
 def trained(chosen, images, **options):
-    return GreedyTraining(chosen, images, **options).run()
+    return train_greedily(chosen, images, **options)
 
 
 def test_joint_training_raises_the_exact_likelihood():
@@ -101,9 +101,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
     asked = itertools.count()
     with pytest.raises(Interrupted):
         trained(plan, bars(), folder=tmp_path, stop=lambda: next(asked) == 7)
-    run = GreedyTraining(plan, bars(), folder=tmp_path)
-    run.resume(tmp_path)
-    for one, other in zip(whole.parameters(), run.run().parameters(), strict=True):
+    resumed = train_greedily(plan, bars(), folder=tmp_path, resume=True)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

@@ -7,10 +7,10 @@ import convdbn
 from convdbn.errors import DataError, UsageError
 from convdbn.evaluation.label_units import label_error
 from convdbn.images import ArrayImages, build_transform
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
+from convdbn.learning.labels import with_inferred_labels
 from convdbn.learning.layer_inputs import LayerInput
 from convdbn.learning.phases import positive
-from convdbn.learning.trainer import Trainer
 from convdbn.models.classifier import Classifier
 from convdbn.models.machines import dbm, labeled_rbm
 from convdbn.models.pyramid import SpatialPyramid
@@ -44,15 +44,15 @@ def recipe(*layers, **general):
     ids=["generative", "discriminative", "hybrid"],
 )
 def test_each_way_of_learning_learns_to_tell_labels(weights):
-    untrained = GreedyTraining(recipe(TOP | {"updates": 1, "rate": 1e-9}), halves()).run()
+    untrained = train_greedily(recipe(TOP | {"updates": 1, "rate": 1e-9}), halves())
     assert label_error(untrained, halves(seed=1)) > 30
-    stack = GreedyTraining(recipe(TOP | weights), halves()).run()
+    stack = train_greedily(recipe(TOP | weights), halves())
     assert label_error(stack, halves(seed=1)) < 5
 
 
 def test_labels_in_the_top_of_a_deep_belief_network(tmp_path):
     plan = recipe({"filters": 15, "updates": 1000, "batch": 50, "rate": 0.1}, TOP | {"updates": 1000})
-    stack = GreedyTraining(plan, halves(), held_out=halves(30, 2), folder=tmp_path).run()
+    stack = train_greedily(plan, halves(), held_out=halves(30, 2), folder=tmp_path)
     assert label_error(stack, halves(seed=1)) < 15
     again = load(tmp_path)
     assert [info.channels for info in again.feature_info] == [15, 20]
@@ -63,7 +63,7 @@ def test_labels_in_the_top_of_a_deep_belief_network(tmp_path):
 
 
 def test_a_labeled_top_becomes_a_classifier_like_any_other():
-    stack = GreedyTraining(recipe(TOP), halves()).run()
+    stack = train_greedily(recipe(TOP), halves())
     network = Classifier.from_stack(stack, ["a", "b", "c"], SpatialPyramid(power=1))
     images = halves(5)[range(5)]
     field = stack.machines[0].field((images.flatten(1), None, None), 1)
@@ -95,7 +95,7 @@ def test_a_deep_machine_learns_pictures_and_labels_together():
 
     def nats(updates):
         layers = ({"filters": 4, "updates": updates, **fields}, {"filters": 3, "labels": True})
-        (machine,) = GreedyTraining(recipe(*layers, joint=True), bits).run().machines
+        (machine,) = train_greedily(recipe(*layers, joint=True), bits).machines
         machine.requires_grad_(False)
         joint, p = exact.probabilities(machine, machine.shapes((4,)))
         seen = torch.cat([bits[range(300)].flatten(1), torch.eye(3)[bits.labels]], 1)
@@ -108,7 +108,7 @@ def test_a_deep_machine_learns_pictures_and_labels_together():
 def test_labels_of_a_jointly_trained_machine(tmp_path):
     fields = DEEP
     layers = ({"filters": 20, **fields}, {"filters": 15, "labels": True})
-    stack = GreedyTraining(recipe(*layers, joint=True), halves(), held_out=halves(30, 2), folder=tmp_path).run()
+    stack = train_greedily(recipe(*layers, joint=True), halves(), held_out=halves(30, 2), folder=tmp_path)
     assert label_error(stack, halves(seed=1)) < 5
     images = halves(5)[range(5)]
     assert [x.shape for x in load(tmp_path).features(images)] == [(5, 20), (5, 15)]
@@ -118,27 +118,26 @@ def test_labels_of_a_jointly_trained_machine(tmp_path):
     assert upper.shape == (5, 15)
     torch.testing.assert_close(lower, stack.features(images)[0], atol=1e-3, rtol=0)
     slow = ({"filters": 20, **fields, "updates": 1, "rate": 1e-12}, {"filters": 15, "labels": True})
-    again = GreedyTraining(recipe(*slow, joint=True, initial=str(tmp_path)), halves()).run()
+    again = train_greedily(recipe(*slow, joint=True, initial=str(tmp_path)), halves())
     for one, other in zip(again.parameters(), stack.parameters(), strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_what_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"labels=True: .* has no classes"):
-        GreedyTraining(recipe(TOP), ArrayImages(halves()[range(9)])).run()
+        train_greedily(recipe(TOP), ArrayImages(halves()[range(9)]))
     with pytest.raises(UsageError, match="labels=True: only for the highest layer"):
-        GreedyTraining(recipe(TOP, {"filters": 3}), halves()).run()
+        train_greedily(recipe(TOP, {"filters": 3}), halves())
     with pytest.raises(UsageError, match=r"discriminative=1\.0: has no effect with labels=False"):
-        GreedyTraining(recipe({"filters": 3, "discriminative": 1.0}), halves()).run()
+        train_greedily(recipe({"filters": 3, "discriminative": 1.0}), halves())
     deep = recipe({"filters": 3}, TOP | {"discriminative": 1.0}, joint=True)
     with pytest.raises(UsageError, match="joint=True: learns all labels"):
-        GreedyTraining(deep, halves()).run()
+        train_greedily(deep, halves())
     for source in ("model", "both"):
         undrawn = recipe(TOP | {"generative": 0.0, "discriminative": 1.0, "centering": source})
         with pytest.raises(UsageError, match=f"centering='{source}': needs states of the model"):
-            GreedyTraining(undrawn, halves()).run()
-    plain = GreedyTraining(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
-    plain.run()
+            train_greedily(undrawn, halves())
+    train_greedily(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
     with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):
         convdbn.evaluate(checkpoint=tmp_path, data="digits", classifier="labels")
 
@@ -168,13 +167,14 @@ def test_pictures_without_a_label_teach_the_likelihood_of_their_pixels():
     alone = exact.log_likelihood(machine, v[:1], shapes)
     wanted = torch.autograd.grad((alone.sum() + joint.sum()) / 2, parameters)
     copies = 40_000
-    run = Trainer(machine, LayerSettings(**TOP, labeled=1), generator=torch.Generator().manual_seed(0))
-    data, known = run._with_labels((v.repeat(copies, 1), None, labels.repeat(copies, 1)))
+    source = torch.Generator().manual_seed(0)
+    pairs = (v.repeat(copies, 1), None, labels.repeat(copies, 1))
+    data, known = with_inferred_labels(machine, pairs, generator=source)
     assert known.tolist()[:4] == [False, True, False, True] and (data[2].sum(1) == 1).all()
-    means, _ = positive(machine, data, generator=run.generator)
+    means, _ = positive(machine, data, generator=source)
     with torch.no_grad():
         whole, p = exact.probabilities(machine, shapes)
-        index = torch.multinomial(p, 400_000, replacement=True, generator=run.generator)
+        index = torch.multinomial(p, 400_000, replacement=True, generator=source)
         model = tuple(x[index] for x in whole)
     # Both states are averages of numbers below 1 in size: .015 is over 5 standard errors.
     gradients = machine.contrast(means, model)
@@ -184,5 +184,5 @@ def test_pictures_without_a_label_teach_the_likelihood_of_their_pixels():
 
 def test_few_labels_among_many_pictures_are_enough():
     fields = TOP | {"labeled": 12, "updates": 600, "discriminative": 1.0}
-    stack = GreedyTraining(recipe(fields), halves()).run()
+    stack = train_greedily(recipe(fields), halves())
     assert label_error(stack, halves(seed=1)) < 15  # 67 by chance

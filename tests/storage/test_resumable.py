@@ -6,36 +6,49 @@ import pytest
 import torch
 
 from convdbn.errors import Interrupted
-from convdbn.storage import resumable as checkpointing
-from convdbn.storage.resumable import NOT_SAVED, Checkpointing
+from convdbn.storage import resumable
+from convdbn.storage.resumable import Checkpointing
 
 
-def run(kept, updates=10):
-    """The updates that are taken."""
+def run(checkpoint, updates=10):
+    """The updates that are taken, in a loop as those of the training."""
     done = []
-    batches = itertools.islice(itertools.repeat(torch.empty(0)), updates)
-    for _ in kept.with_checkpoints(batches, lambda: {"step": torch.tensor(len(done))}, lambda: f"step {len(done)}"):
-        done.append(len(done))
+    checkpoint.save({"step": torch.tensor(0)})
+    for step in range(1, updates + 1):
+        done.append(step)
+        interrupted = checkpoint.stop()
+        if interrupted or checkpoint.due():
+            checkpoint.save({"step": torch.tensor(step)})
+        if interrupted:
+            raise checkpoint.interrupted(f"step {step}")
     return done
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(-1.0, [0, 1, 2, 3]), (1e9, [0])])
+@pytest.mark.parametrize(("seconds", "expected"), [(-1.0, [0, 1, 2, 3, 4]), (1e9, [0])])
 def test_saved_at_once_and_whenever_it_is_due(monkeypatch, seconds, expected):
-    monkeypatch.setattr(checkpointing, "SAVE_SECONDS", seconds)
+    monkeypatch.setattr(resumable, "SAVE_SECONDS", seconds)
     saved = []
-    assert run(Checkpointing(lambda state: saved.append(int(state["step"]))), 4) == [0, 1, 2, 3]
+    assert run(Checkpointing(lambda state: saved.append(int(state["step"]))), 4) == [1, 2, 3, 4]
     assert saved == expected
 
 
+def test_due_before_the_first_save():
+    checkpoint = Checkpointing(lambda state: None)
+    assert checkpoint.due()
+    checkpoint.save({})
+    assert not checkpoint.due()
+
+
 def test_stopped_after_it_was_saved():
-    saved, asked = [], itertools.count()
-    kept = Checkpointing(lambda state: saved.append(int(state["step"])), lambda: next(asked) == 4)
+    saved, asked = [], itertools.count(1)
+    checkpoint = Checkpointing(lambda state: saved.append(int(state["step"])), lambda: next(asked) == 4)
     with pytest.raises(Interrupted, match="step 4: saved; go on with --resume"):
-        run(kept)
+        run(checkpoint)
     assert saved == [0, 4]
 
 
-def test_a_run_that_nothing_keeps_says_so():
-    assert len(run(NOT_SAVED)) == 10
-    with pytest.raises(Interrupted, match="step 0: not saved: no output_dir"):
+def test_a_run_that_nothing_saves_says_so():
+    assert len(run(Checkpointing())) == 10
+    assert not Checkpointing().due()
+    with pytest.raises(Interrupted, match="step 1: not saved: no output_dir"):
         run(Checkpointing(stop=lambda: True))

@@ -9,7 +9,7 @@ import torch
 from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, build_transform
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.models.geometry import receptive_field
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
@@ -65,7 +65,7 @@ class TestUpdates:
         ]
         recipe = Recipe(layers=tuple(layers), joint=name == "together")
         images = ArrayImages(pictures())
-        return GreedyTraining(recipe, images).run(), recipe, images
+        return train_greedily(recipe, images), recipe, images
 
     def test_they_are_small_and_leave_the_model_alone(self, name):
         stack, recipe, images = self.trained(name)

@@ -14,7 +14,7 @@ import convdbn
 from convdbn import cli, recipes
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages
-from convdbn.learning.greedy import GreedyTraining
+from convdbn.learning.greedy import train_greedily
 from convdbn.visual import figures, projections
 
 reader = pytest.importorskip(
@@ -41,10 +41,9 @@ def chosen(tmp_path):
 
 def trained(chosen, pictures, folder, *, stop=lambda: False, resume=False):
     with TensorBoard(folder / "tensorboard", chosen) as watch:
-        run = GreedyTraining(chosen, pictures, held_out=pictures, folder=folder, watch=watch, stop=stop)
-        if resume:
-            run.resume(folder)
-        return run.run()
+        return train_greedily(
+            chosen, pictures, held_out=pictures, folder=folder, callbacks=[watch], stop=stop, resume=resume
+        )
 
 
 def read(folder, layer):
