@@ -99,7 +99,7 @@ def restore(
     try:
         module = build(metadata[kind])
         module.load_state_dict(parameters)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"checkpoint={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
             "that wrote it, or train again"
