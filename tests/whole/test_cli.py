@@ -275,7 +275,7 @@ WRONG_TRAINING = {
     "list of the wrong length": (2, r"rate=\[1.*: needs one value, or 2", [*train(), "--rate", "[1, 2, 3]"]),
     "value of the wrong type": (2, "batch", [*train(), "--batch", "many"]),
     "unknown choice": (2, "optimizer", [*train(), "--optimizer", "lbfgs"]),
-    "unknown option": (2, "epochs", [*train(), "--epochs", "3"]),
+    "unknown option": (2, "passes", [*train(), "--passes", "3"]),
     "unknown transform": (2, "blur", [*train(), "--transform", '[{"kind": "blur"}]']),
     "transform with a wrong value": (2, "size=-4", [*train(), "--transform", '[{"kind": "pad", "size": -4}]']),
     "unknown device": (2, "device='gpu'", [*train(), "--device", "gpu"]),
