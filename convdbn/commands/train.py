@@ -52,6 +52,7 @@ def train(
     from convdbn.models.stack import MODEL_FILE
 
     images, held = _to_learn(chosen, data, data_root, download)
+    chosen = chosen.resolved(len(images))
 
     def before(run: dict[str, Any]) -> dict[str, Any]:
         # Fields that came later, or that have no effect, have their defaults.
@@ -60,7 +61,7 @@ def train(
 
     saved = saved_run(
         None if folder is None else folder / MODEL_FILE,
-        {**chosen.resolved(len(images)).effective().as_dict(), **origin, "refined": None},
+        {**chosen.effective().as_dict(), **origin, "refined": None},
         before,
         overwrite=overwrite,
         resume=resume,

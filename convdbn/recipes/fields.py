@@ -116,10 +116,13 @@ def setting(
     """A dataclass field with all that is to be said of it.
 
     Numbers are at least `low` or `above` it, and at most `high` or `below` it. `group` gathers settings that belong
-    together. `needs` are the values of other settings, or `ON`, without which this one has no effect.
+    together. `needs` are the values of other settings, or `ON`, without which this one has no effect; `help` says so.
     `convert(name, value)` checks values of types other than numbers, truth values, text and `Literal`.
     """
     limits = Range(low, above, high, below)
+    if needs:
+        words = (other if wanted is ON else f"{other}: {wanted}" for other, wanted in needs.items())
+        help = f"{help} Needs {', '.join(words)}."
     metadata = {"help": help, "group": group, "range": limits, "needs": needs or {}, "convert": convert}
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from convdbn.errors import UsageError
-from convdbn.recipes.fields import Settings, describe, disabled_by, setting
+from convdbn.recipes.fields import Settings, describe, disabled_by, refuse_unknown, setting
 from convdbn.recipes.settings import LayerSettings
 
 FORMER_NAMES = {"colour": "color", "centring": "centering", "labelled": "labeled"}
@@ -131,6 +131,7 @@ class Recipe(Settings):
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> "Recipe":
         """The inverse of `as_dict`; it also reads what earlier versions wrote."""
-        fields = with_new_names(fields)
-        layers = tuple(LayerSettings(**with_new_names(layer)) for layer in fields["layers"])
-        return Recipe(**{**fields, "layers": layers})
+        fields, rows = with_new_names(fields), [with_new_names(layer) for layer in fields["layers"]]
+        for cls, values in ((Recipe, fields), *((LayerSettings, row) for row in rows)):
+            refuse_unknown(values, (described.name for described in describe(cls)))
+        return Recipe(**{**fields, "layers": tuple(LayerSettings(**row) for row in rows)})

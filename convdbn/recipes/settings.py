@@ -104,7 +104,7 @@ class LayerSettings(Settings):
         low=0,
         group="objective",
         needs={"objective": "likelihood", "labels": ON},
-        help="Weight of log p(label | input) in the objective (Larochelle and Bengio 2008); needs labels.",
+        help="Weight of log p(label | input) in the objective (Larochelle and Bengio 2008).",
     )
     phase: Literal["cd", "pcd", "fast-pcd", "tempering"] = setting(
         "cd",

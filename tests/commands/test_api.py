@@ -23,6 +23,7 @@ import convdbn
 from convdbn import recipes
 from convdbn.commands.options import stop_on_signal
 from convdbn.errors import CheckpointError, DataError, Interrupted, UsageError
+from convdbn.recipes import LayerSettings
 
 # 12 -> 10 / 2 = 5 -> 4 / 2 = 2
 TINY = {"filters": [4, 5], "kernel": [3, 2], "pool": 2, "updates": 6, "batch": 4, "held_out": 0, "log_every": 2}
@@ -417,3 +418,21 @@ class TestDemo:
 def test_the_readme_speaks_of_recipes_that_are_there():
     readme = (Path(convdbn.__file__).parents[1] / "README.md").read_text()
     assert set(re.findall(r"--recipe ([a-z]+) ", readme)) <= set(recipes.names())
+
+
+def test_a_run_of_epochs_is_that_of_as_many_updates_and_resumes(tmp_path, pictures, recipe):
+    """8 pictures in batches of 4: 3 epochs are 6 updates."""
+    counted = convdbn.train(recipe=recipe, data=pictures, updates=6, output_dir=tmp_path / "counted")
+    epochs = convdbn.train(recipe=recipe, data=pictures, epochs=3, output_dir=tmp_path / "epochs")
+    for one, other in zip(counted.parameters(), epochs.parameters(), strict=True):
+        assert torch.equal(one, other)
+    again = convdbn.train(recipe=recipe, data=pictures, epochs=3, output_dir=tmp_path / "epochs", resume=True)
+    assert all(torch.equal(one, other) for one, other in zip(again.parameters(), epochs.parameters(), strict=True))
+    with pytest.raises(UsageError, match="layers differ from the run"):
+        convdbn.train(recipe=recipe, data=pictures, epochs=4, output_dir=tmp_path / "epochs", resume=True)
+
+
+def test_layers_as_objects(pictures, recipe):
+    layers = [LayerSettings(filters=3, kernel=3, updates=4, batch=4), LayerSettings(filters=5, updates=4, batch=4)]
+    model = convdbn.train(recipe=recipe, data=pictures, layers=layers)
+    assert [info.channels for info in model.feature_info] == [3, 5]

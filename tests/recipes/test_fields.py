@@ -11,7 +11,7 @@ from convdbn.errors import UsageError
 from convdbn.learning.finetune import FineTuning
 from convdbn.learning.refine import Refinement
 from convdbn.recipes import LayerSettings, Recipe, Settings, checked, describe, options, setting
-from convdbn.recipes.fields import type_text
+from convdbn.recipes.fields import disabled_by, type_text
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Walk(Settings):
     gait: Literal["amble", "trot"] = setting(help="How to walk.")
     steps: int = setting(10, low=1, high=100, group="length", help="Number of steps.")
     stride: float = setting(0.5, above=0, below=2, group="length", help="Length of a step.")
-    back: bool = setting(False, help="Walk back too.")
+    back: bool = setting(False, needs={"gait": "trot"}, help="Walk back too.")
     home: str = setting("", help="Where the walk begins.")
 
 
@@ -72,6 +72,20 @@ def test_a_setting_without_default_must_be_written():
     with pytest.raises(UsageError, match="gait: has no default; choose from amble, trot"):
         checked(Walk, {})
     assert checked(Walk, {"gait": "amble"}) == Walk("amble")
+
+
+def test_a_value_without_effect_is_refused_where_it_is_written():
+    with pytest.raises(UsageError, match="back=True: has no effect with gait='amble'; leave it out"):
+        checked(Walk, {"gait": "amble", "back": True})
+    assert checked(Walk, {"gait": "amble", "back": False}) == Walk("amble")
+    assert Walk("amble", back=True).back  # the constructor takes it
+    assert describe(Walk)[3].help == "Walk back too. Needs gait: trot."
+
+
+def test_what_is_needed_may_need_something_itself():
+    settings = LayerSettings(phase="tempering", objective="denoising")
+    assert disabled_by(settings, "temperatures") == ("objective", "denoising")
+    assert disabled_by(LayerSettings(phase="tempering"), "temperatures") is None
 
 
 def test_a_bound_belongs_to_the_range_or_not_as_its_name_says():
@@ -140,6 +154,20 @@ class TestFineTuning:
     def test_what_can_not_be_meant(self, values, message):
         with pytest.raises(UsageError, match=message):
             checked(FineTuning, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"method": "up-down", "distort": 1}, "distort=1.0: has no effect with method='up-down'"),
+        ({"method": "autoencoder", "k": 5}, "k=5: has no effect with method='autoencoder'"),
+        ({"method": "autoencoder", "k_end": 5}, "k_end=5: has no effect with method='autoencoder'"),
+    ],
+    ids=str,
+)
+def test_settings_of_the_other_method_are_refused(values, message):
+    with pytest.raises(UsageError, match=message):
+        checked(Refinement, values)
 
 
 def test_a_method_of_refinement_is_needed():

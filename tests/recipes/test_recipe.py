@@ -69,6 +69,12 @@ def test_old_metadata_is_read_and_written_as_today():
     assert recipe.as_dict()["sizes"] == "error" and recipe.as_dict()["layers"][0]["centering"] == "data"
 
 
+def test_metadata_of_a_later_version_names_what_is_not_known():
+    for later in ({"layers": [{"stride": 2}]}, {"layers": [{}], "stride": 2}):
+        with pytest.raises(UsageError, match="stride=2: no such setting"):
+            Recipe.from_dict(later)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
