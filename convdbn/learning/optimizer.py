@@ -149,13 +149,7 @@ def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings, make: Make
     """
     groups = _groups(machine, settings)
     if make is not None:
-        optimizer = make([{**group, "lr": settings.rate} for group in groups])
-        if not isinstance(optimizer, torch.optim.Optimizer) or isinstance(optimizer, torch.optim.LBFGS):
-            raise UsageError(
-                f"optimizer={make!r}: makes {type(optimizer).__name__}; give a callable that makes an optimizer of "
-                "torch whose step needs no closure, such as torch.optim.RMSprop"
-            )
-        return TorchOptimizer(optimizer)
+        return TorchOptimizer(_made(make, [{**group, "lr": settings.rate} for group in groups]))
     weight = machine.links[0].weight
     recorded = weight.is_cuda  # a CUDA graph reads what changes from tensors
     for group in groups:
@@ -163,6 +157,18 @@ def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings, make: Make
     if settings.optimizer == "adam":
         return Adam(groups, settings.momentum, recorded=recorded)
     return Momentum(groups, settings.momentum)
+
+
+def _made(make: MakeOptimizer, groups: Groups) -> torch.optim.Optimizer:
+    """What `make` makes; UsageError unless it is an optimizer of torch."""
+    remedy = "give a callable that makes an optimizer of torch from groups of parameters, as torch.optim.RMSprop does"
+    try:
+        optimizer = make(groups)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"optimizer={make!r}: {error}; {remedy}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UsageError(f"optimizer={make!r}: makes {type(optimizer).__name__}; {remedy}")
+    return optimizer
 
 
 def still(machine: BoltzmannMachine) -> list[nn.Parameter]:
