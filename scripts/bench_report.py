@@ -64,7 +64,7 @@ def main() -> None:
         open_seconds, browser = opening(Path(made["output"]))
     result = {
         "recipe": "parts",
-        "units": [unit.n for _, unit in model.layers],
+        "units": [layer.unit.n for layer in model.layers],
         "pictures": made["pictures"],
         "threads": 2,
         "seconds": round(seconds, 1),

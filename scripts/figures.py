@@ -55,7 +55,7 @@ def which_object(network: Stack, data_root: str) -> dict[str, float]:
     tested = [half(data_root, folder, first=False).select(range(TESTED)) for folder in MIXTURE]
     pictures = torch.cat([resized(images, mixture_size()) for images in tested])
     labels = np.repeat(range(len(MIXTURE)), TESTED)
-    maps = [network.features(batch, trim=True) for batch in pictures.split(20)]
+    maps = [network.features(batch, sizes="trim") for batch in pictures.split(20)]
     scores = [torch.cat([x[depth].amax((2, 3)) for x in maps]) for depth in range(3)]
     return {
         f"layer_{depth}": round(float(mutual_information(rows.numpy(), labels).mean()), 3)

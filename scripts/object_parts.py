@@ -35,7 +35,7 @@ def scores(network: Stack, images: Images) -> list[Rows]:
     """The strongest response of every feature to each picture, for every layer: `(N, K)`."""
     parts: list[list[torch.Tensor]] = [[] for _ in LAYERS]
     for index in range(len(images)):
-        maps = network.features(torch.stack(list(images[[index]])), trim=True)
+        maps = network.features(torch.stack(list(images[[index]])), sizes="trim")
         for found, layer in zip(parts, maps, strict=True):
             found.append(layer.amax((2, 3)))
     return [torch.cat(rows).numpy() for rows in parts]

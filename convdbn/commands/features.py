@@ -45,7 +45,7 @@ def features(
     from convdbn.models.extract import extract
 
     images = pictures_for(model, data, data_root, download, split)
-    maps = extract(model, images, layer, trim=trim)
+    maps = extract(model, images, layer, sizes="trim" if trim else "error")
     if output is not None:
         labels: dict[str, Any] = (
             {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}

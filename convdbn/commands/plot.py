@@ -155,7 +155,7 @@ def _maps(model: "Stack", layer: int | None, units: list[int] | None, images: "I
     from convdbn.visual import figures, projections, statistics
 
     if layer is None:
-        layer = max((n for n, shape in enumerate(model.geometry, 1) if shape.kernel != (0, 0)), default=1)
+        layer = max((n for n, shape in enumerate(model.geometry, 1) if not shape.dense), default=1)
     projections.chosen(model, layer, units)
     batch = first_batch(model, images, len(images))
     shown = statistics.most_active(model, layer, FEW, images=batch) if units is None else units

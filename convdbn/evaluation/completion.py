@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Conv, mean_per_unit
+from convdbn.energy import BoltzmannMachine, mean_per_unit
 from convdbn.errors import UsageError
 from convdbn.models.compose import chained
 from convdbn.models.stack import Stack
@@ -29,7 +29,7 @@ def joined(stack: Stack, x: Tensor) -> BoltzmannMachine:
     """
     if len(stack.machines) == 1:
         return stack.machines[0]
-    if len({isinstance(link, Conv) for link, _ in stack.layers}) > 1 or len(stack.layers) > len(stack.machines):
+    if stack.deep or len({layer.dense for layer in stack.geometry}) > 1:
         raise UsageError("checkpoint: convolutional and connected layers in one stack cannot be inferred together")
     if any(machine.units[0].kind != "bernoulli" for machine in stack.machines[1:]):
         raise UsageError(

@@ -34,7 +34,7 @@ def completed(
     """The test pictures with one half covered, inferred through all layers from the other."""
     known, unseen = _pictures(stack, train.select(range(min(KNOWN, len(train))))), _pictures(stack, test)
     kept = seen(tuple(unseen.shape[1:]), cover).to(unseen.device)
-    dense = stack.geometry[0].kernel == (0, 0)
+    dense = stack.geometry[0].dense
     x, known_x, mask = (y.flatten(-3) if dense else y for y in (unseen, known, kept))
     found = complete(joined(stack, known_x), x, mask, sweeps=sweeps, generator=generator).view_as(unseen)
     covered = ~kept

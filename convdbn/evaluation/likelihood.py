@@ -40,7 +40,7 @@ def likelihood(
     """
     machines = list(stack.machines)
     generator = torch.Generator(machines[0].units[0].bias.device).manual_seed(seed)
-    if len(machines) > 1 and any(max(kernel) for kernel, _ in stack.geometry):
+    if len(machines) > 1 and not all(layer.dense for layer in stack.geometry):
         raise UsageError(
             "likelihood: convolutional layers in a stack share pooling units; take its first layer alone"
         )

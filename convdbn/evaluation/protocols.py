@@ -126,7 +126,7 @@ def compare(
 
 def _patches_like(network: Stack, images: Images, shaping: Pipeline, seed: int) -> KMeansPatches:
     """K-means on as many patches, of the same size, as layer 1 has filters, on the same pixels."""
-    kernel, machine = network.geometry[0].kernel, network.machines[0]
-    if kernel == (0, 0):
+    (kernel, _), machine = network.geometry[0], network.machines[0]
+    if network.geometry[0].dense:
         raise UsageError("baselines: k-means patches need a convolutional first layer")
     return KMeansPatches(images, centroids=machine.units[1].n, size=kernel[0], transform=shaping, seed=seed)

@@ -23,7 +23,7 @@ def reconstruction(stack: Stack, train: Images, test: Images) -> dict[str, Any]:
     """
     check(stack)
     x, unseen = prepared(stack, train), prepared(stack, test)
-    code = stack.layers[-1][1].n
+    code = stack.layers[-1].unit.n
     pca = PCA(min(code, *x.shape), svd_solver="covariance_eigh").fit(x.double().cpu().numpy())
     rows = unseen.double().cpu().numpy()
     linear = torch.from_numpy(pca.inverse_transform(pca.transform(rows)) - rows)

@@ -38,9 +38,9 @@ def initial_model(recipe: Recipe, transform: Pipeline) -> Stack:
     """The trained model that the recipe begins with; UsageError unless its layers are the lowest of the recipe's, and
     its transform is `transform` but for resizing and padding: filters know nothing of the size of pictures."""
     model, name = load(recipe.initial), recipe.initial
-    layers = [(unit.n, kernel, pool) for (_, unit), (kernel, pool) in zip(model.layers, model.geometry, strict=True)]
+    layers = [(layer.unit.n, *layer.geometry) for layer in model.layers]
     wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in recipe.layers]
-    deep = len(model.layers) > len(model.machines) and not recipe.joint
+    deep = model.deep and not recipe.joint
     if layers != wanted[: len(layers)] or deep:
         raise UsageError(f"initial={name!r}: has layers {layers}, the recipe {wanted} (units, kernel, pool)")
     if _without_shaping(model.transform) != _without_shaping(transform):
@@ -59,9 +59,9 @@ def begin_with(machine: BoltzmannMachine, model: Stack) -> None:
     Further links stay as they are, noise, so that the machine says nearly the same as the model.
     """
     machine.units[0].load_state_dict(model.machines[0].units[0].state_dict())
-    for layer, (link, unit) in enumerate(model.layers):
-        machine.links[layer].load_state_dict(link.state_dict())
-        machine.units[layer + 1].load_state_dict(unit.state_dict())
+    for index, layer in enumerate(model.layers):
+        machine.links[index].load_state_dict(layer.link.state_dict())
+        machine.units[index + 1].load_state_dict(layer.unit.state_dict())
     top = model.machines[-1]
     if machine.units[-1].kind == top.units[-1].kind == "categorical" and len(machine.units) == len(model.layers) + 2:
         machine.links[-1].load_state_dict(top.links[-1].state_dict())

@@ -141,7 +141,7 @@ class _Presentation:
         if not settings.distort and not settings.mirror:
             self.fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
         # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
-        self.recorded = self.fixed is not None and all(shape.kernel == (0, 0) for shape in network.shapes)
+        self.recorded = self.fixed is not None and all(shape.geometry.dense for shape in network.shapes)
 
     def loss(self, index: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the pictures at these indices, presented once, or again with every value moved."""

@@ -15,7 +15,7 @@ from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.splits import labeled
-from convdbn.models.geometry import Geometry, seen, trimmed
+from convdbn.models.geometry import Geometry, receptive_field, trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings
 from convdbn.sampling.bits import draw_bits
@@ -80,7 +80,8 @@ class LayerInput:
         indices, generator = self._indices(step), partial(_seeded, self.seed, self.depth, step)
         if self.settings.crop and (self.cache is None or self.drawn):
             # Only what a crop sees of its picture is carried through the layers below.
-            side, stride = seen(self.settings.crop, self.stack.geometry[: self.depth])
+            crop = Geometry((self.settings.crop, self.settings.crop), 1)
+            side, stride = receptive_field([*self.stack.geometry[: self.depth], crop], axis=0)
             pictures = self._prepared(indices) if self.cache is None else self.maps(indices)
             once = generator()
             return self._carried(random_crops(pictures, side, stride=stride, generator=once), once)
@@ -182,7 +183,7 @@ def prepared(stack: Stack, images: Images) -> Tensor:
     if len({x.shape[1:] for x in parts}) > 1:
         raise DataError(f"images={images.name!r}: pictures of several sizes; resize them in the model's transform")
     x = torch.cat(parts)
-    x = x.flatten(1) if stack.geometry[0].kernel == (0, 0) else x
+    x = x.flatten(1) if stack.geometry[0].dense else x
     stack.machines[0].units[0].check(x, "images")
     return x
 

@@ -131,7 +131,7 @@ def check(stack: Stack, *, labels: bool = False) -> None:
     """Refuse stacks that have no single pass upwards and downwards, or label units where there may be none."""
     if not labels and stack.machines[-1].units[-1].kind == "categorical":
         raise UsageError("checkpoint: has label units, which nothing gives back; train its top layer without labels")
-    if any(max(kernel) for kernel, _ in stack.geometry) or len(stack.layers) > len(stack.machines):
+    if stack.deep or not all(layer.dense for layer in stack.geometry):
         raise UsageError("checkpoint: needs fully connected layers that were trained one after the other")
 
 

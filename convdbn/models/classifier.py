@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Gaussian, Link, Unit
+from convdbn.energy import BoltzmannMachine, Gaussian, Link, Unit
 from convdbn.energy.units.block_softmax import PoolingProbability
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
         self.layers = nn.ModuleList(_layer(shape) for shape in shapes)  # type: ignore[assignment]
         cells = sum(side**2 for side in pooling.grid)
         described = [shapes[layer - 1] for layer in pooling.layers]
-        values = sum(shape.above * (1 if shape.kernel == (0, 0) else cells) for shape in described)
+        values = sum(shape.above * (1 if shape.geometry.dense else cells) for shape in described)
         self.register_buffer("center", torch.zeros(values))
         self.register_buffer("scale", torch.ones(values))
         self.linear = nn.Linear(values, len(classes))
@@ -90,34 +90,33 @@ class Classifier(nn.Module):
         depth = max(pooling.layers)
         if depth > len(stack.layers):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
-        if any(isinstance(unit, Gaussian) for _, unit in stack.layers[:depth]):
+        if any(isinstance(layer.unit, Gaussian) for layer in stack.layers[:depth]):
             raise UsageError("checkpoint: a layer of Gaussian units is a code; take the layers below it")
-        deep = len(stack.layers) > len(stack.machines)
-        if deep and (isinstance(stack.layers[0][0], Conv) or depth < len(stack.layers)):
+        if stack.deep and (not stack.geometry[0].dense or depth < len(stack.layers)):
             raise UsageError(
                 "layers: those that were trained together are taken whole, and fully connected ones alone"
             )
         shapes = [
-            Shape(link.weight.shape[1], unit.n, *shape, unit.kind)
-            for (link, unit), shape in zip(stack.layers[:depth], stack.geometry, strict=False)
+            Shape(layer.link.weight.shape[1], layer.unit.n, *layer.geometry, layer.unit.kind)
+            for layer in stack.layers[:depth]
         ]
         network = (
             # Its probabilities as they are: without the root, 1.16 % of held-out digits are missed instead of 1.21.
             DeepClassifier(stack.transform, stack.machines[0], classes=classes, pooling=replace(pooling, power=1.0))
-            if deep
+            if stack.deep
             else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
         )
         network.channels = stack.channels
         network.to(stack.machines[0].units[0].bias)
-        below = [stack.machines[0].units[0], *(unit for _, unit in stack.layers)]
-        for layer, visible, (link, hidden) in zip(network.layers, below, stack.layers, strict=False):
-            _copy(link, visible, hidden, layer)
+        below = [stack.machines[0].units[0], *(layer.unit for layer in stack.layers)]
+        for module, visible, layer in zip(network.layers, below, stack.layers, strict=False):
+            _copy(layer.link, visible, layer.unit, module)
         return network
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the lowest layer sees of pictures, which no training changes."""
         x = trimmed(self.transform.prepare(images, like=self.linear.bias), [shape.geometry for shape in self.shapes])
-        return x.flatten(1) if self.shapes[0].kernel == (0, 0) else x
+        return x.flatten(1) if self.shapes[0].geometry.dense else x
 
     def maps(self, inputs: Tensor, thinned: Dropout = no_dropout) -> list[Tensor]:
         """Pooling probabilities of every layer, the lowest first: those of `Stack.features`, but differentiable.
@@ -126,8 +125,8 @@ class Classifier(nn.Module):
         """
         x, maps = inputs, list[Tensor]()
         for layer, shape in zip(self.layers, self.shapes, strict=True):
-            seen = thinned(x) if maps and shape.kernel == (0, 0) else x
-            x = layer(seen.flatten(1) if shape.kernel == (0, 0) else seen)
+            seen = thinned(x) if maps and shape.geometry.dense else x
+            x = layer(seen.flatten(1) if shape.geometry.dense else seen)
             maps.append(x)
         return maps
 
@@ -255,7 +254,7 @@ def classifier_file(path: str | Path) -> Path | None:
 
 
 def _layer(shape: Shape) -> nn.Sequential:
-    if shape.kernel == (0, 0):
+    if shape.geometry.dense:
         activation = nn.Softplus() if shape.hidden == "noisy_relu" else nn.Sigmoid()
         return nn.Sequential(nn.Linear(shape.below, shape.above), activation)
     return nn.Sequential(nn.Conv2d(shape.below, shape.above, shape.kernel), PoolingProbability(shape.pool))

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from convdbn.energy import BoltzmannMachine, Conv
+from convdbn.energy import BoltzmannMachine
 from convdbn.models.stack import Stack
 
 
@@ -14,15 +14,15 @@ def chained(stack: Stack) -> BoltzmannMachine:
     """A deep machine of the layers of a stack: its links, the visible units, and the hidden ones with the biases that
     they have above their own link."""
     spec: dict[str, list[Any]] = {"units": [stack.machines[0].units[0].spec()], "links": []}
-    for depth, (link, unit) in enumerate(stack.layers):
-        below = {"pool": stack.geometry[depth - 1].pool} if depth and isinstance(link, Conv) else {}
-        spec["units"].append(unit.spec())
-        spec["links"].append([depth, depth + 1, {**link.spec(), **below}])
+    for depth, layer in enumerate(stack.layers):
+        below = {"pool": stack.geometry[depth - 1].pool} if depth and not layer.geometry.dense else {}
+        spec["units"].append(layer.unit.spec())
+        spec["links"].append([depth, depth + 1, {**layer.link.spec(), **below}])
     machine = BoltzmannMachine.build(spec).to(stack.machines[0].units[0].bias)
     machine.units[0].load_state_dict(stack.machines[0].units[0].state_dict())
-    for depth, (link, unit) in enumerate(stack.layers):
-        machine.links[depth].load_state_dict(link.state_dict())
-        machine.units[depth + 1].load_state_dict(unit.state_dict())
+    for depth, layer in enumerate(stack.layers):
+        machine.links[depth].load_state_dict(layer.link.state_dict())
+        machine.units[depth + 1].load_state_dict(layer.unit.state_dict())
     return machine.eval()
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from convdbn.errors import DataError
+from convdbn.errors import DataError, UsageError
 from convdbn.images import Images
+from convdbn.models.geometry import Sizes
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 from convdbn.ops.memory import keep_freed_memory
@@ -24,14 +25,14 @@ class Network(Protocol):
     def features(self, images: Tensor, *, depth: int) -> list[Tensor]: ...
 
 
-def extract(stack: Stack, images: Images, layer: int, *, trim: bool = False) -> NDArray[np.float32]:
+def extract(stack: Stack, images: Images, layer: int, *, sizes: Sizes = "error") -> NDArray[np.float32]:
     """Pooled maps of one layer for every picture, `(N, channels, h, w)`, or `(N, n)` for a fully connected layer.
 
     Layers count from 1. Only the result grows with the number of pictures.
     """
     if not 1 <= layer <= len(stack.layers):
-        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
-    return streamed(images, lambda batch: stack.features(batch, depth=layer, trim=trim)[-1])
+        raise UsageError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
+    return streamed(images, lambda batch: stack.features(batch, depth=layer, sizes=sizes)[-1])
 
 
 def describe(network: Network, images: Images, pooling: SpatialPyramid) -> NDArray[np.float32]:

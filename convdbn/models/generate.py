@@ -10,7 +10,7 @@ from torch import Tensor
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.models.geometry import output_side, trimmed, trimmed_size
-from convdbn.models.passes import as_maps, downward, places, spread_over_blocks
+from convdbn.models.passes import as_maps, downward, spread_over_blocks
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
@@ -58,7 +58,7 @@ def generate(
         if len(stack.machines) == 1:
             yield as_maps(stack, 0, top.units[0].mean(top.field(state, 0)))
         else:
-            below = [place.machine for place in places(stack)].index(len(stack.machines) - 1)
+            below = sum(layer.machine < len(stack.machines) - 1 for layer in stack.layers)
             yield downward(stack, below, spread_over_blocks(stack, below, state[0]), draw(generator))
 
 
@@ -99,7 +99,7 @@ def _visible(stack: Stack) -> tuple[int, ...]:
     """Shape of the visible layer of the top machine, over pictures of the trained size."""
     below = stack.geometry[: len(stack.machines) - 1]
     channels = stack.machines[-1].units[0].n
-    if stack.geometry[-1].kernel == (0, 0):
+    if stack.geometry[-1].dense:
         return (channels,)
     return channels, *(output_side(side, below, axis) for axis, side in enumerate(_picture(stack)[1:]))
 

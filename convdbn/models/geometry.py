@@ -2,12 +2,16 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from convdbn.energy import Link, Unit
-from convdbn.errors import DataError
+from convdbn.errors import DataError, UsageError
+
+Sizes = Literal["error", "trim", "pad"]
+"""Pictures that filters and pooling blocks do not divide are refused, lose a border, or get one."""
 
 
 class Geometry(NamedTuple):
@@ -15,6 +19,11 @@ class Geometry(NamedTuple):
 
     kernel: tuple[int, int]
     pool: int
+
+    @property
+    def dense(self) -> bool:
+        """Whether the layer is fully connected."""
+        return self.kernel == (0, 0)
 
 
 def geometry(link: Link, hidden: Unit) -> Geometry:
@@ -34,26 +43,18 @@ def output_side(side: int, layers: Sequence[Geometry], axis: int) -> int:
     return side
 
 
-def seen(side: int, layers: Sequence[Geometry]) -> tuple[int, int]:
-    """Side of the square of pixels that a square of the highest layer's maps depends on, and how many pixels it moves
-    for each position of these maps."""
-    stride = 1
-    for kernel, pool in reversed(layers):
-        side, stride = side * pool + max(kernel) - 1, stride * pool
-    return side, stride
-
-
 def receptive_field(layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
     """Height (axis 0) or width (axis 1) of what one unit of the highest layer sees, and its pixels to the next unit.
 
-    The blocks of that layer itself do not count: a pooling unit sees what all its units see.
+    The unit is one of the map before pooling, as patches are cut for. A pooling unit sees what all units of its block
+    see, `(pool - 1)` times the step more, and is `pool` steps away from the next.
     """
-    side = stride = 1
-    for height, (kernel, pool) in enumerate(reversed(layers)):
-        if height:
-            side, stride = side * pool, stride * pool
-        side += kernel[axis] - 1
-    return side, stride
+    side = step = 1
+    for above, layer in enumerate(reversed(layers)):
+        if above:
+            side, step = side * layer.pool, step * layer.pool
+        side += layer.kernel[axis] - 1
+    return side, step
 
 
 def nearest_sizes(side: int, layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
@@ -65,6 +66,12 @@ def nearest_sizes(side: int, layers: Sequence[Geometry], axis: int) -> tuple[int
 def trimmed_size(size: Sequence[int], layers: Sequence[Geometry]) -> tuple[int, int]:
     """The largest legal height and width up to these, or these themselves where none is."""
     height, width = (nearest_sizes(side, layers, axis)[0] or side for axis, side in enumerate(size))
+    return height, width
+
+
+def padded_size(size: Sequence[int], layers: Sequence[Geometry]) -> tuple[int, int]:
+    """The smallest legal height and width from these on."""
+    height, width = (nearest_sizes(side - 1, layers, axis)[1] for axis, side in enumerate(size))
     return height, width
 
 
@@ -87,8 +94,28 @@ def _legal(side: int, layers: Sequence[Geometry], axis: int) -> str:
     return f"{below} or {above}" if below else str(above)
 
 
+def fitted(x: Tensor, layers: Sequence[Geometry], sizes: Sizes = "error") -> Tensor:
+    """Transformed pictures `(B, c, H, W)` in a size that filters and pooling blocks of the layers divide.
+
+    "trim" takes a border away, split evenly; "pad" adds one that repeats the pixels at the edge, so that no stroke
+    begins there. "error" leaves pictures as they are. DataError for sizes that do not divide then.
+    """
+    if sizes not in get_args(Sizes):
+        raise UsageError(f"sizes={sizes!r}: no such way; choose from {', '.join(get_args(Sizes))}")
+    x = trimmed(x, layers) if sizes == "trim" else padded(x, layers) if sizes == "pad" else x
+    check_size(x.shape[2:], layers, "pictures (after the transform)")
+    return x
+
+
 def trimmed(x: Tensor, layers: Sequence[Geometry]) -> Tensor:
     """Pictures `x` without the border, split evenly, that the pooling blocks of the layers do not divide."""
     height, width = trimmed_size(x.shape[2:], layers)
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]
+
+
+def padded(x: Tensor, layers: Sequence[Geometry]) -> Tensor:
+    """Pictures `x` with the border, split evenly, that the pooling blocks of the layers lack."""
+    down, right = (new - old for new, old in zip(padded_size(x.shape[2:], layers), x.shape[2:], strict=True))
+    border = [right // 2, right - right // 2, down // 2, down - down // 2]
+    return F.pad(x, border, mode="replicate") if any(border) else x

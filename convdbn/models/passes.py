@@ -1,31 +1,12 @@
 """Through the layers of a stack, one after the other: fields upwards, and pictures from a state downwards."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from convdbn.energy import Conv, spread
-from convdbn.models.geometry import check_size, output_side, trimmed, trimmed_size
+from convdbn.energy import spread
+from convdbn.models.geometry import fitted, output_side, trimmed_size
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Rule, mean
-
-
-class Place(NamedTuple):
-    """Where a hidden layer of a stack stands: which machine, and which of its layers."""
-
-    machine: int
-    layer: int
-
-
-def places(stack: Stack) -> list[Place]:
-    """The place of every hidden layer, the lowest first."""
-    return [
-        Place(index, above)
-        for index, machine in enumerate(stack.machines)
-        for below, above, _ in machine.unique_links
-        if below < above  # labels are linked downwards
-    ]
 
 
 def visible(stack: Stack, images: Tensor, layers: int) -> Tensor:
@@ -33,10 +14,8 @@ def visible(stack: Stack, images: Tensor, layers: int) -> Tensor:
 
     DataError for pictures that do not fit, as in `Stack.features`.
     """
-    below = stack.geometry[:layers]
-    x = trimmed(stack.prepare(images), below)
-    check_size(x.shape[2:], below, "pictures (after the transform)")
-    stack.machines[0].units[0].check(x.flatten(1) if below[0].kernel == (0, 0) else x, "images")
+    x = fitted(stack.prepare(images), stack.geometry[:layers], "trim")
+    stack.machines[0].units[0].check(x.flatten(1) if stack.geometry[0].dense else x, "images")
     return x
 
 
@@ -48,14 +27,14 @@ def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
     depends on the unit's receptive field alone.
     """
     fields: list[Tensor] = []
-    found = places(stack)[:layers]
-    for depth, (index, layer) in enumerate(found):
-        machine = stack.machines[index]
-        x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
-        fields.append(machine.field(machine.only(layer - 1, x), layer))
-        if depth + 1 < len(found):
-            unit, inside = machine.units[layer], found[depth + 1].machine == index
-            x = unit.mean(fields[-1]) if inside else unit.pooling_mean(fields[-1])
+    lowest = stack.layers[:layers]
+    for depth, layer in enumerate(lowest):
+        machine = stack.machines[layer.machine]
+        x = x.flatten(1) if layer.geometry.dense else x
+        fields.append(machine.field(machine.only(layer.position - 1, x), layer.position))
+        if depth + 1 < len(lowest):
+            inside = lowest[depth + 1].machine == layer.machine
+            x = layer.unit.mean(fields[-1]) if inside else layer.unit.pooling_mean(fields[-1])
     return fields
 
 
@@ -64,11 +43,12 @@ def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
     """Mean pictures `(B, c, h, w)`, as layer 1 sees them, under states `x` of hidden layer 1, 2, ...; layers between
     take what `rule` makes of the field from above."""
     for depth in range(layer - 1, -1, -1):
-        index, above = places(stack)[depth]
-        machine = stack.downward(index)
-        unit, field = machine.units[above - 1], machine.field(machine.only(above, x), above - 1)
+        above = stack.layers[depth]
+        machine = stack.downward(above.machine)
+        unit = machine.units[above.position - 1]
+        field = machine.field(machine.only(above.position, x), above.position - 1)
         x = rule(unit, field) if depth else unit.mean(field)
-        if depth and above == 1:
+        if depth and above.position == 1:
             x = spread_over_blocks(stack, depth, x)
     return as_maps(stack, 0, x)
 
@@ -88,8 +68,8 @@ def as_maps(stack: Stack, layer: int, x: Tensor) -> Tensor:
     if layer == 0:
         return x.view(len(x), *stack.picture)
     below = stack.geometry[:layer]
-    if below[-1].kernel == (0, 0):
+    if below[-1].dense:
         return x
     size = trimmed_size(stack.picture[1:], stack.geometry)
     sides = [output_side(side, below, axis) for axis, side in enumerate(size)]
-    return x.view(len(x), stack.layers[layer - 1][1].n, *sides)
+    return x.view(len(x), stack.layers[layer - 1].unit.n, *sides)

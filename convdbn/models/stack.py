@@ -1,6 +1,8 @@
 """A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
+import warnings
 from collections.abc import Mapping, MutableSequence, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from convdbn.energy import BoltzmannMachine, Conv, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
-from convdbn.models.geometry import Geometry, check_size, geometry, trimmed
+from convdbn.models.geometry import Geometry, Sizes, fitted, geometry, receptive_field
 from convdbn.sampling.gibbs import mean_field, start
 from convdbn.storage import checkpoint
 
@@ -21,9 +23,23 @@ TRAINING = ("recipe", "data", "progress")
 """What the metadata of a run of `convdbn train` tell of it."""
 
 
+@dataclass(frozen=True, eq=False)
+class HiddenLayer:
+    """A hidden layer: layer `position` of machine `machine`, both counted from 0, and the link below it."""
+
+    machine: int
+    position: int
+    link: Link
+    unit: Unit
+    geometry: Geometry
+
+
 class FeatureInfo(NamedTuple):
     """What the maps of one layer are: number of maps, pixels of the transformed picture from one position to the
-    next, and side of the square of such pixels that one position sees (the longer side, where it is no square)."""
+    next, and side of the square of such pixels that one position sees (the longer side, where it is no square).
+
+    A position is a pooling unit, which sees what all units of its block see.
+    """
 
     layer: int
     channels: int
@@ -83,28 +99,34 @@ class Stack(nn.Module):
     @property
     def feature_info(self) -> list[FeatureInfo]:
         """Channels, reduction and receptive field of each layer's features; 0 pixels for fully connected layers."""
-        info, reduction, field = [], 1, 1
-        for layer, ((_, unit), (kernel, pool)) in enumerate(zip(self.layers, self.geometry, strict=True), start=1):
-            field += (max(kernel) - 1 + pool - 1) * reduction
-            reduction *= pool
-            dense = max(kernel) == 0
-            info.append(FeatureInfo(layer, unit.n, 0 if dense else reduction, 0 if dense else field))
+        info = []
+        for depth, layer in enumerate(self.layers, start=1):
+            if layer.geometry.dense:
+                info.append(FeatureInfo(depth, layer.unit.n, 0, 0))
+                continue
+            fields, pool = [receptive_field(self.geometry[:depth], axis) for axis in (0, 1)], layer.geometry.pool
+            sees = max(side + (pool - 1) * step for side, step in fields)
+            info.append(FeatureInfo(depth, layer.unit.n, pool * fields[0][1], sees))
         return info
 
-    def features(self, images: Tensor, *, depth: int | None = None, trim: bool = False) -> list[Tensor]:
+    def features(
+        self, images: Tensor, *, depth: int | None = None, sizes: Sizes = "error", trim: bool | None = None
+    ) -> list[Tensor]:
         """Probabilities of the pooling units, a list with one `(B, channels, h, w)` for each of the lowest `depth`
         layers (all of them by default); fully connected layers give `(B, n)`.
 
         `images` are `(B, c, H, W)`, bytes or floats in [0, 1]. Each picture's features depend on that picture alone.
-        With `trim` the transformed pictures lose the centered border that the pooling blocks do not divide; without
-        it such sizes raise `DataError`, naming the nearest legal ones.
+        Sizes that the pooling blocks do not divide raise `DataError`, naming the nearest legal ones; with
+        `sizes="trim"` the transformed pictures lose a border, with "pad" they get one. No gradients are recorded:
+        `forward` is the same with gradients. `trim` is the old spelling of `sizes`.
         """
+        if trim is not None:
+            sizes = "trim" if trim else "error"
+            warnings.warn(f"trim={trim}: is sizes={sizes!r} now", DeprecationWarning, stacklevel=2)
         depth = len(self.layers) if depth is None else depth
         if not 1 <= depth <= len(self.layers):
             raise UsageError(f"depth={depth}: the model has layers 1 to {len(self.layers)}")
-        x, layers = self.prepare(images), self.geometry[:depth]
-        x = trimmed(x, layers) if trim else x
-        check_size(x.shape[2:], layers, "pictures (after the transform)")
+        x = fitted(self.prepare(images), self.geometry[:depth], sizes)
         maps: list[Tensor] = []
         for index in range(len(self.machines)):
             if len(maps) < depth:
@@ -137,11 +159,11 @@ class Stack(nn.Module):
         return self.generative[index] if index < len(self.generative) else self.machines[index]
 
     @property
-    def layers(self) -> list[tuple[Link, Unit]]:
-        """Every hidden layer from the lowest, with the link below it."""
+    def layers(self) -> list[HiddenLayer]:
+        """Every hidden layer from the lowest."""
         return [
-            (link, machine.units[above])
-            for machine in self.machines
+            HiddenLayer(index, above, link, machine.units[above], geometry(link, machine.units[above]))
+            for index, machine in enumerate(self.machines)
             for below, above, link in machine.unique_links
             if below < above  # labels are linked downwards
         ]
@@ -149,7 +171,12 @@ class Stack(nn.Module):
     @property
     def geometry(self) -> list[Geometry]:
         """Filters and blocks of every hidden layer."""
-        return [geometry(link, unit) for link, unit in self.layers]
+        return [layer.geometry for layer in self.layers]
+
+    @property
+    def deep(self) -> bool:
+        """Whether some machine has several hidden layers, which were trained together."""
+        return any(machine.deep for machine in self.machines)
 
 
 def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:

@@ -38,7 +38,7 @@ def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Image
     best = torch.empty(len(index), 0, 4, dtype=torch.float64)
     for first, batch in pieces(images):
         field = upward(stack, visible(stack, batch, layer), layer)[-1]
-        best = strongest(best, stack.layers[layer - 1][1].biased(field)[:, index], first, count)
+        best = strongest(best, stack.layers[layer - 1].unit.biased(field)[:, index], first, count)
     return cut(stack, layer, images, best, below)
 
 
@@ -63,7 +63,7 @@ def cut(stack: Stack, layer: int, images: Images, best: Tensor, trim: Sequence[G
     Each picture is opened once, and all its patches are cut.
     """
     below, pictures = stack.geometry[:layer], best[..., 1].long()
-    strides = [0, 0] if below[-1].kernel == (0, 0) else [receptive_field(below, axis)[1] for axis in (0, 1)]
+    strides = [0, 0] if below[-1].dense else [receptive_field(below, axis)[1] for axis in (0, 1)]
     corners = (best[..., 2:] * torch.tensor(strides)).long()
     patches: Tensor | None = None
     for number in tqdm(pictures.unique().tolist(), desc=f"patches of layer {layer}", unit="picture", disable=None):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from convdbn.energy import Conv, State, spread
 from convdbn.models.generate import independent
 from convdbn.models.geometry import receptive_field, trimmed_size
-from convdbn.models.passes import as_maps, downward, places, spread_over_blocks, upward, visible
+from convdbn.models.passes import as_maps, downward, spread_over_blocks, upward, visible
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, gibbs, start
 
@@ -40,7 +40,7 @@ def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
     negative weights are cut, maps enlarged by the pooling ratio.
     """
     index = chosen(stack, layer, units)
-    x = stack.layers[layer - 1][0].weight[index]
+    x = stack.layers[layer - 1].link.weight[index]
     for depth in range(layer - 1, 0, -1):
         x = _painted(stack, depth, spread_over_blocks(stack, depth, x.clamp(min=0)))
     return as_maps(stack, 0, x)
@@ -51,9 +51,9 @@ def top_down(stack: Stack, layer: int, units: Units = None) -> Tensor:
     """What one unit that is on adds to the mean picture: all others of its layer are off, and the layers below take
     their means given the one above."""
     index = chosen(stack, layer, units)
-    on = index.new_zeros(len(index), stack.layers[layer - 1][1].n).scatter(1, index[:, None], 1)
+    on = index.new_zeros(len(index), stack.layers[layer - 1].unit.n).scatter(1, index[:, None], 1)
     state = on.to(next(stack.parameters()))
-    state = state[..., None, None] if isinstance(stack.layers[layer - 1][0], Conv) else state
+    state = state if stack.geometry[layer - 1].dense else state[..., None, None]
     return downward(stack, layer, state) - downward(stack, layer, torch.zeros_like(state[:1]))
 
 
@@ -124,7 +124,7 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
     for depth in range(layer, 1, -1):
         signal = _painted(stack, depth, signal).clamp(min=0)
         block = stack.geometry[depth - 2].pool
-        gate = _switches(stack.layers[depth - 2][1].mean(fields[depth - 2]), block)
+        gate = _switches(stack.layers[depth - 2].unit.mean(fields[depth - 2]), block)
         signal = spread(as_maps(stack, depth - 1, signal), block) * gate.repeat_interleave(len(index), 0)
     return as_maps(stack, 0, _painted(stack, 1, signal)).unflatten(0, (len(x), len(index)))
 
@@ -139,14 +139,15 @@ def reconstruction(
     what the machine sees there are layers that want input from both sides: there the expectation is an average over
     Gibbs chains in which the layer is held at its features, and over the second half of the sweeps.
     """
-    x = spread_over_blocks(stack, layer, stack.features(images, depth=layer, trim=True)[-1])
-    index, place = places(stack)[layer - 1]
-    if place == 1:
+    x = spread_over_blocks(stack, layer, stack.features(images, depth=layer, sizes="trim")[-1])
+    place = stack.layers[layer - 1]
+    if place.position == 1:
         return downward(stack, layer, x)
-    machine, found = stack.machines[index], []
+    machine, found = stack.machines[place.machine], []
     for part in x.split(max(1, CHUNK // chains)):
-        state = start(machine, machine.only(place, part.repeat_interleave(chains, 0)))
-        pictures = _mean_pictures(stack, index, state, {place: True}, sweeps=sweeps, generator=generator)
+        state = start(machine, machine.only(place.position, part.repeat_interleave(chains, 0)))
+        clamp: Clamp = {place.position: True}
+        pictures = _mean_pictures(stack, place.machine, state, clamp, sweeps=sweeps, generator=generator)
         found.append(pictures.unflatten(0, (len(part), chains)).mean(1))
     return torch.cat(found)
 
@@ -155,7 +156,7 @@ def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
     """Indices of units of a layer, all of them where `units` is None; ValueError for what the model has not."""
     if not 1 <= layer <= len(stack.layers):
         raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
-    n, device = stack.layers[layer - 1][1].n, next(stack.parameters()).device
+    n, device = stack.layers[layer - 1].unit.n, next(stack.parameters()).device
     index = torch.arange(n) if units is None else torch.as_tensor(units, dtype=torch.long)
     if not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
         raise ValueError(f"units={units}: layer {layer} has units 0 to {n - 1}")
@@ -165,14 +166,14 @@ def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
 def _size(stack: Stack, layer: int) -> tuple[int, int]:
     """Height and width of what a unit sees."""
     below = stack.geometry[:layer]
-    if below[-1].kernel == (0, 0):
+    if below[-1].dense:
         return trimmed_size(stack.picture[1:], below)
     return receptive_field(below, 0)[0], receptive_field(below, 1)[0]
 
 
 def _painted(stack: Stack, layer: int, x: Tensor) -> Tensor:
     """Units of a layer, painted with their weights onto what they see: pooling units, or pixels."""
-    weight = stack.layers[layer - 1][0].weight
+    weight = stack.layers[layer - 1].link.weight
     return x @ weight if weight.ndim == 2 else F.conv_transpose2d(x, weight)
 
 
@@ -188,7 +189,7 @@ def _clamped_mean(
     stack: Stack, layer: int, rows: Tensor, value: float, *, sweeps: int, generator: torch.Generator
 ) -> Tensor:
     """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
-    index, place = places(stack)[layer - 1]
+    index, place = stack.layers[layer - 1].machine, stack.layers[layer - 1].position
     machine = stack.machines[index]
     state = list(independent(machine, _smallest(stack, index), len(rows), generator))
     held, corner = _held(state[place], rows, stack.geometry[layer - 1].pool)
@@ -207,7 +208,7 @@ def _mean_pictures(
     stack: Stack, index: int, state: State, clamp: Clamp, *, sweeps: int, generator: torch.Generator
 ) -> Tensor:
     """Mean picture of each chain of machine `index`, over the second half of the sweeps."""
-    machine, below = stack.machines[index], [found.machine for found in places(stack)].index(index)
+    machine, below = stack.machines[index], sum(layer.machine < index for layer in stack.layers)
     total = torch.zeros(())
     for step in range(sweeps):
         state = gibbs(machine, state, 1, generator=generator, clamp=clamp)

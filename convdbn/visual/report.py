@@ -111,7 +111,7 @@ def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], colu
 
 def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int]) -> dict[str, Any]:
     """One layer of the overview, and `data`, what its units show when they are chosen."""
-    (_, unit), (kernel, pool) = stack.layers[index], stack.geometry[index]
+    unit, (kernel, pool) = stack.layers[index].unit, stack.geometry[index]
     sprites = {name: projected(pictures) for name, pictures in contents.projections[index].items()}
     first = next(iter(sprites.values()))
     info = stack.feature_info[index]

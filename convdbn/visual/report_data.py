@@ -49,13 +49,15 @@ def projections(stack: Stack, *, generator: torch.Generator) -> list[Projections
         "maximized input": partial(maximize, generator=generator),
     }
     found: list[Projections] = []
-    with tqdm(total=sum(unit.n for _, unit in stack.layers), desc="projections", unit="unit", disable=None) as bar:
-        for layer, (_, unit) in enumerate(stack.layers, start=1):
+    with tqdm(
+        total=sum(layer.unit.n for layer in stack.layers), desc="projections", unit="unit", disable=None
+    ) as bar:
+        for number, layer in enumerate(stack.layers, start=1):
             parts: dict[str, list[Tensor]] = {name: [] for name in methods}
-            for first in range(0, unit.n, CHUNK):
-                units = range(first, min(first + CHUNK, unit.n))
+            for first in range(0, layer.unit.n, CHUNK):
+                units = range(first, min(first + CHUNK, layer.unit.n))
                 for name, method in methods.items():
-                    parts[name].append(method(stack, layer, units).cpu())
+                    parts[name].append(method(stack, number, units).cpu())
                 bar.update(len(units))
             found.append({name: torch.cat(pictures) for name, pictures in parts.items()})
     return found
@@ -64,21 +66,21 @@ def projections(stack: Stack, *, generator: torch.Generator) -> list[Projections
 @torch.no_grad()
 def responses(stack: Stack, images: Images) -> list[Responses]:
     """What every layer, the lowest first, did on the pictures, which are gone through once."""
-    depth, deep = len(stack.layers), any(len(machine.units) > 2 for machine in stack.machines)
-    places = [torch.empty(unit.n, 0, 4, dtype=torch.float64) for _, unit in stack.layers]
+    depth, joint = len(stack.layers), any(len(machine.units) > 2 for machine in stack.machines)
+    places = [torch.empty(layer.unit.n, 0, 4, dtype=torch.float64) for layer in stack.layers]
     rows: list[list[Tensor]] = [[] for _ in stack.layers]
     for first, batch in pieces(images):
         fields = upward(stack, visible(stack, batch, depth), depth)
         # The features again: where a layer is sampled with the one above it, they are more than the field from below.
-        maps = stack.features(batch, trim=True) if deep else None
-        for index, ((_, unit), field) in enumerate(zip(stack.layers, fields, strict=True)):
-            places[index] = strongest(places[index], unit.biased(field), first, PATCHES)
-            pooled = maps[index] if maps else unit.pooling_mean(field)
+        maps = stack.features(batch, sizes="trim") if joint else None
+        for index, (layer, field) in enumerate(zip(stack.layers, fields, strict=True)):
+            places[index] = strongest(places[index], layer.unit.biased(field), first, PATCHES)
+            pooled = maps[index] if maps else layer.unit.pooling_mean(field)
             rows[index].append((pooled.amax((2, 3)) if pooled.ndim == 4 else pooled).cpu())
     found = []
-    for layer, (place, row) in enumerate(zip(places, rows, strict=True), start=1):
-        best = cut(stack, layer, images, place, stack.geometry)
-        found.append(_measured(best, torch.cat(row), stack.layers[layer - 1][1].limits, images))
+    for number, (layer, place, row) in enumerate(zip(stack.layers, places, rows, strict=True), start=1):
+        best = cut(stack, number, images, place, stack.geometry)
+        found.append(_measured(best, torch.cat(row), layer.unit.limits, images))
     return found
 
 

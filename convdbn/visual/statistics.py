@@ -24,7 +24,7 @@ SETTLED = 20
 
 def weights(stack: Stack) -> list[Tensor]:
     """The weights of every layer, the lowest first."""
-    return [link.weight.detach().cpu() for link, _ in stack.layers]
+    return [layer.link.weight.detach().cpu() for layer in stack.layers]
 
 
 def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
@@ -65,7 +65,7 @@ def probabilities(stack: Stack, layer: int, *, images: Images) -> Tensor:
 @torch.no_grad()
 def most_active(stack: Stack, layer: int, count: int, *, images: Tensor) -> list[int]:
     """The `count` units whose strongest responses to the pictures are highest on average, the highest first."""
-    x = stack.features(images, depth=layer, trim=True)[-1]
+    x = stack.features(images, depth=layer, sizes="trim")[-1]
     highest = x.flatten(2).amax(2) if x.ndim == 4 else x
     return highest.mean(0).argsort(descending=True)[:count].tolist()
 
@@ -79,9 +79,9 @@ def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) 
     """
     index = chosen(stack, layer, units)
     below = stack.geometry[:layer]
-    if below[-1].kernel == (0, 0):
+    if below[-1].dense:
         raise UsageError(f"layer={layer}: a fully connected layer has no maps; take a convolutional one, or cases")
-    maps = stack.features(images, depth=layer, trim=True)[-1][:, index]
+    maps = stack.features(images, depth=layer, sizes="trim")[-1][:, index]
     shown = trimmed(stack.transform.shaping(images), below)
     stride = stack.feature_info[layer - 1].reduction
     maps = spread(maps, stride)
@@ -92,4 +92,4 @@ def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) 
 def _features(stack: Stack, layer: int, images: Images) -> list[Tensor]:
     """Of each batch, or of each picture where sizes differ."""
     chosen(stack, layer, None)
-    return [stack.features(batch, depth=layer, trim=True)[-1].cpu() for _, batch in pieces(images)]
+    return [stack.features(batch, depth=layer, sizes="trim")[-1].cpu() for _, batch in pieces(images)]

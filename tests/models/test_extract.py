@@ -83,7 +83,7 @@ def test_trim():
     stack, pixels = conv_stack(), noise(3, 1, 11, 11)
     with pytest.raises(DataError, match=r"11x11 .*nearest legal heights 10 or 12"):
         extract(stack, ArrayImages(pixels), 1)
-    trimmed = extract(stack, ArrayImages(pixels), 1, trim=True)
+    trimmed = extract(stack, ArrayImages(pixels), 1, sizes="trim")
     np.testing.assert_allclose(trimmed, extract(stack, ArrayImages(pixels[..., :10, :10]), 1), rtol=1e-4, atol=1e-5)
 
 

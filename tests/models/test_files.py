@@ -29,7 +29,7 @@ def test_features_of_pictures_as_they_are(name):
     side, channels = SHAPES[name]
     model = convdbn.create_model(name, device="cpu")
     images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
-    assert [x.shape[1] for x in model.features(images, trim=True)] == channels
+    assert [x.shape[1] for x in model.features(images, sizes="trim")] == channels
     assert not model.training
     assert [info.channels for info in model.feature_info] == channels
 

@@ -7,7 +7,7 @@ from convdbn.energy import Conv
 from convdbn.images import build_transform
 from convdbn.models.geometry import receptive_field
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
-from convdbn.models.passes import as_maps, downward, places, spread_over_blocks, upward
+from convdbn.models.passes import as_maps, downward, spread_over_blocks, upward
 from convdbn.models.stack import Stack
 from convdbn.sampling.exact import states
 from convdbn.sampling.gibbs import mode
@@ -42,12 +42,6 @@ STACKS = {
 }
 
 
-def test_places_count_the_hidden_layers_alone():
-    stack = STACKS["deep on top"]()
-    assert places(stack) == [(0, 1), (1, 1), (1, 2)]
-    assert places(Stack(build_transform([]), [dbm(3, [2, 2])], (1, 1, 3))) == [(0, 1), (0, 2)]
-
-
 @pytest.mark.parametrize("name", STACKS)
 def test_a_unit_sees_its_receptive_field_and_nothing_else(name):
     """Every pixel of the picture is moved in turn: exactly those inside change the unit's field."""
@@ -74,16 +68,16 @@ def test_upwards_it_is_what_features_are_made_of(name):
     stack = STACKS[name]()
     images = torch.rand(3, *stack.picture, generator=seeded(1), dtype=torch.float64)
     fields = upward(stack, stack.prepare(images), len(stack.layers))
-    for (_, unit), field, maps in zip(stack.layers, fields, stack.features(images), strict=True):
-        torch.testing.assert_close(unit.pooling_mean(field), maps)
+    for layer, field, maps in zip(stack.layers, fields, stack.features(images), strict=True):
+        torch.testing.assert_close(layer.unit.pooling_mean(field), maps)
 
 
 def test_upwards_through_connected_layers_on_convolutional_ones():
     stack = stack_of(conv_rbm(1, 3, 3, pool=2), rbm(3 * 2 * 4, 5), rbm(5, 2), picture=(1, 6, 10))
     images = torch.rand(3, 1, 6, 10, generator=seeded(1), dtype=torch.float64)
     fields = upward(stack, stack.prepare(images), 3)
-    for (_, unit), field, maps in zip(stack.layers, fields, stack.features(images), strict=True):
-        torch.testing.assert_close(unit.pooling_mean(field), maps)
+    for layer, field, maps in zip(stack.layers, fields, stack.features(images), strict=True):
+        torch.testing.assert_close(layer.unit.pooling_mean(field), maps)
 
 
 def test_upwards_in_a_deep_machine_nothing_comes_from_above():
@@ -148,11 +142,11 @@ def test_downwards_by_the_generative_weights_where_these_are_untied():
 @pytest.mark.parametrize("name", STACKS)
 def test_downwards_a_state_becomes_the_pixels_that_it_sees(name):
     stack = STACKS[name]()
-    for layer, (link, unit) in enumerate(stack.layers, start=1):
-        assert isinstance(link, Conv)
-        below = stack.geometry[:layer]
+    for number, layer in enumerate(stack.layers, start=1):
+        assert isinstance(layer.link, Conv)
+        below = stack.geometry[:number]
         sides = (2, 3)
-        picture = downward(stack, layer, torch.zeros(1, unit.n, *sides).double())
+        picture = downward(stack, number, torch.zeros(1, layer.unit.n, *sides).double())
         seen = [
             side + (n - 1) * move
             for n, (side, move) in zip(sides, (receptive_field(below, axis) for axis in (0, 1)), strict=True)

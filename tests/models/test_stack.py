@@ -10,7 +10,7 @@ from convdbn.errors import DataError
 from convdbn.images import build_transform
 from convdbn.models import stack as stacks
 from convdbn.models.geometry import Geometry, output_side, trimmed
-from convdbn.models.machines import conv_rbm, rbm
+from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
 from convdbn.models.stack import Stack
 
 
@@ -190,6 +190,20 @@ def test_receptive_field_and_reduction_by_touching_single_pixels(layers):
             assert torch.equal(changed[pixel].any(0), sees), (info, pixel)
 
 
+def test_layers_say_where_they_stand():
+    """Label units are no hidden layer."""
+    lower, upper = conv_rbm(1, 2, 2, pool=2), conv_dbm(2, [2, 3], [2, 1], [2, 1])
+    stack = Stack(build_transform([]), [lower, upper], (1, 7, 7))
+    assert [(layer.machine, layer.position) for layer in stack.layers] == [(0, 1), (1, 1), (1, 2)]
+    assert [layer.unit for layer in stack.layers] == [lower.units[1], *upper.units[1:]]
+    assert [layer.link for layer in stack.layers] == [*lower.links, *upper.links]
+    assert stack.geometry == [((2, 2), 2), ((2, 2), 2), ((1, 1), 1)]
+    assert stack.deep and not conv_stack().deep
+    labeled = Stack(build_transform([]), [dbm(3, [2, 2], 4)], (1, 1, 3))
+    labeled = [(layer.position, layer.unit.n, layer.geometry.dense) for layer in labeled.layers]
+    assert labeled == [(1, 2, True), (2, 2, True)]
+
+
 def test_feature_info():
     info = conv_stack().feature_info
     assert [i._asdict() for i in info] == [
@@ -231,20 +245,35 @@ def test_sizes_matter_only_for_the_layers_asked_for():
 
 
 @pytest.mark.parametrize("size", [(2, 16), (16, 9), (1, 1)])
-@pytest.mark.parametrize("trim", [False, True])
-def test_pictures_smaller_than_the_filters(size, trim):
+@pytest.mark.parametrize("sizes", ["error", "trim"])
+def test_pictures_smaller_than_the_filters(size, sizes):
     with pytest.raises(DataError, match=f"{size[0]}x{size[1]}.*10"):
-        conv_stack().features(pictures(1, 1, *size), trim=trim)
+        conv_stack().features(pictures(1, 1, *size), sizes=sizes)
 
 
 def test_trim_takes_the_center():
     stack, x = conv_stack(), pictures(3, 1, 19, 23)
-    trimmed = stack.features(x, trim=True)
+    trimmed = stack.features(x, sizes="trim")
     inner = stack.features(x[:, :, 1:17, 0:22])
     assert all(torch.equal(a, b) for a, b in zip(trimmed, inner, strict=True))
     legal = x[:, :, :16, :22]
-    for a, b in zip(stack.features(legal, trim=True), stack.features(legal), strict=True):
+    for a, b in zip(stack.features(legal, sizes="trim"), stack.features(legal), strict=True):
         assert torch.equal(a, b)
+
+
+def test_padding_repeats_the_edge():
+    stack, x = conv_stack(), pictures(3, 1, 15, 21)
+    wide = torch.cat([x, x[..., -1:]], 3)
+    wide = torch.cat([wide, wide[:, :, -1:]], 2)  # 16 x 22: one odd pixel goes below and right
+    for a, b in zip(stack.features(x, sizes="pad"), stack.features(wide), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_old_spelling_of_sizes():
+    stack, x = conv_stack(), pictures(1, 1, 19, 23)
+    with pytest.warns(DeprecationWarning, match="sizes='trim'"):
+        old = stack.features(x, trim=True)
+    assert all(torch.equal(a, b) for a, b in zip(old, stack.features(x, sizes="trim"), strict=True))
 
 
 def test_trim_comes_after_the_transform():
@@ -252,7 +281,7 @@ def test_trim_comes_after_the_transform():
     stack, x = conv_stack(CONTRAST, visible=Gaussian(1)), pictures(2, 1, 17, 17)  # 19 after padding, 16 left
     prepared = stack.prepare(x)
     (expected,) = stack.infer(prepared[:, :, 1:17, 1:17], 0)
-    assert torch.equal(stack.features(x, trim=True)[0], expected)
+    assert torch.equal(stack.features(x, sizes="trim")[0], expected)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, 255.0])

@@ -65,11 +65,11 @@ def search(stack, layer, images):
                 part = (slice(top + y, top + y + tall), slice(left + x, left + x + wide))
                 with torch.no_grad():
                     field = upward(stack, seen[:, :, *part], layer)[-1]
-                    inputs = field[0, :, 0, 0] + stack.layers[layer - 1][1].bias
+                    inputs = field[0, :, 0, 0] + stack.layers[layer - 1].unit.bias
                 assert field.shape[2:] == (1, 1)
                 found.append((inputs, number, (top + y, left + x), shown[:, *part]))
     best = []
-    for unit in range(stack.layers[layer - 1][1].n):
+    for unit in range(stack.layers[layer - 1].unit.n):
         highest = {}
         for inputs, number, corner, patch in found:
             if number not in highest or inputs[unit] > highest[number][0]:
@@ -155,7 +155,7 @@ def test_connected_layers_see_whole_pictures():
     stack = stack_of(conv_rbm(1, 3, 3, pool=2), rbm(3 * 2 * 4, 5), picture=(1, 6, 10))
     images = ArrayImages(pictures(6, (6, 10)))
     found = best_patches(stack, 2, images=images, count=2)
-    inputs = upward(stack, stack.prepare(images[range(6)]), 2)[-1] + stack.layers[1][1].bias
+    inputs = upward(stack, stack.prepare(images[range(6)]), 2)[-1] + stack.layers[1].unit.bias
     best = inputs.argsort(0, descending=True)[:2].T
     assert torch.equal(found.pictures, best)
     assert torch.equal(found.patches, images[range(6)][best].to(found.patches))

@@ -58,7 +58,7 @@ class TestResponses:
     def test_activity_is_the_highest_feature_of_a_picture(self, stack, images):
         found = report_data.responses(stack, images)
         assert len(found) == len(stack.layers)
-        for response, maps in zip(found, stack.features(images.pixels, trim=True), strict=True):
+        for response, maps in zip(found, stack.features(images.pixels, sizes="trim"), strict=True):
             activity = maps.flatten(2).amax(2) if maps.ndim == 4 else maps
             torch.testing.assert_close(response.mean, activity.mean(0))
             torch.testing.assert_close(response.sparseness, lifetime_sparseness(activity))
@@ -78,7 +78,7 @@ class TestResponses:
         shaped = stack.transform.shaping(images.pixels)
         fields = upward(stack, trimmed(stack.prepare(images.pixels), stack.geometry), len(stack.layers))
         for layer, (response, field) in enumerate(zip(report_data.responses(stack, images), fields, strict=True), 1):
-            inputs = stack.layers[layer - 1][1].biased(field)
+            inputs = stack.layers[layer - 1].unit.biased(field)
             highest = inputs.flatten(2).amax(2) if inputs.ndim == 4 else inputs
             best = response.best
             torch.testing.assert_close(best.inputs, highest.topk(report_data.PATCHES, dim=0).values.T)
@@ -92,7 +92,9 @@ class TestResponses:
                     assert (height, width) == tuple(receptive_field(stack.geometry[:layer], a)[0] for a in (0, 1))
                     # The layers below, over that patch alone, give that input.
                     alone = upward(stack, seen[None], layer)[-1][0, unit, 0, 0]
-                    torch.testing.assert_close(alone + stack.layers[layer - 1][1].bias[unit], best.inputs[unit, rank])
+                    torch.testing.assert_close(
+                        alone + stack.layers[layer - 1].unit.bias[unit], best.inputs[unit, rank]
+                    )
 
 
 def test_of_one_layer_they_are_the_best_patches_of_that_layer():

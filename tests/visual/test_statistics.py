@@ -42,7 +42,8 @@ def test_weights_are_those_of_every_layer():
     found = statistics.weights(stack)
     assert [tuple(x.shape) for x in found] == [(3, 1, 3, 3), (4, 3, 2, 2)]
     assert all(
-        torch.equal(x, link.weight) and not x.requires_grad for x, (link, _) in zip(found, stack.layers, strict=True)
+        torch.equal(x, layer.link.weight) and not x.requires_grad
+        for x, layer in zip(found, stack.layers, strict=True)
     )
 
 
@@ -106,7 +107,7 @@ class TestActivities:
     def test_against_the_maps(self, layer):
         stack = two_layers()
         images = ArrayImages(pictures(105, (14, 14)))
-        maps = stack.features(pictures(105, (14, 14)), depth=layer, trim=True)[-1]
+        maps = stack.features(pictures(105, (14, 14)), depth=layer, sizes="trim")[-1]
         torch.testing.assert_close(statistics.activities(stack, layer, images=images), maps.flatten(2).amax(2))
         torch.testing.assert_close(statistics.probabilities(stack, layer, images=images), maps.flatten())
 
@@ -139,7 +140,7 @@ class TestMapsOver:
         stack = two_layers()
         images = pictures(2, (24, 20))
         shown, maps = statistics.maps_over(stack, layer, [2, 0], images=images)
-        pooled = stack.features(images, depth=layer, trim=True)[-1][:, [2, 0]]
+        pooled = stack.features(images, depth=layer, sizes="trim")[-1][:, [2, 0]]
         assert shown.shape == (2, 1, *maps.shape[2:]) and maps.shape[:2] == (2, 2)
         pool = stack.geometry[layer - 1].pool
         side, stride = receptive_field(stack.geometry[:layer], 0)
