@@ -21,7 +21,7 @@ def check(recipe: Recipe) -> None:
 
 
 def broken(recipe: Recipe) -> list[str]:
-    """A line for each rule that the recipe breaks."""
+    """A line for each rule that the recipe breaks. A setting without effect breaks none: rules read `machines`."""
     return [problem for rule in RULES for problem in rule(recipe)]
 
 
@@ -89,43 +89,40 @@ def _shapes(recipe: Recipe) -> Problems:
 
 
 def _crops(recipe: Recipe) -> Problems:
-    for number, layer in enumerate(recipe.layers, start=1):
-        inside = layer.crop - layer.kernel + 1
+    for number, layer in enumerate(recipe.machines, start=1):
         if not layer.crop:
             continue
+        inside = layer.crop - layer.kernel + 1
         if not layer.kernel:
             yield f"crop={layer.crop}: layer {number} is fully connected and takes whole inputs; write 0 for it"
         elif recipe.joint:
             yield f"crop={layer.crop}: joint training takes whole pictures; write 0"
         elif inside < 1 or inside % layer.pool:
             smaller = inside // layer.pool * layer.pool
-            legal = [side + layer.kernel - 1 for side in (smaller, smaller + layer.pool) if side > 0]
+            sides = (smaller, smaller + layer.pool) if smaller > 0 else (layer.pool,)
+            legal = [side + layer.kernel - 1 for side in sides]
             yield (
                 f"crop={layer.crop}: does not fit kernel={layer.kernel} and pool={layer.pool} of layer {number}; "
-                f"take {' or '.join(map(str, legal[:2]))}"
+                f"take {' or '.join(map(str, legal))}"
             )
-        if layer.crop and 2 * layer.border >= layer.crop:
+        if 2 * layer.border >= layer.crop:
             yield f"border={layer.border}: leaves nothing of the crops of {layer.crop} of layer {number}; take less"
 
 
 def _objectives(recipe: Recipe) -> Problems:
-    for number, layer in enumerate(recipe.layers, start=1):
-        if layer.variance != "fixed" and layer.visible == "gaussian" and layer.noise_free and layer.phase == "cd":
+    for number, layer in enumerate(recipe.machines, start=1):
+        if layer.variance != "fixed" and layer.noise_free:
             yield (
                 f"variance={layer.variance!r}: cannot be learned in layer {number} from the noise_free pictures of "
                 "cd; write noise_free: false"
             )
         if layer.objective == "denoising":
-            if recipe.joint or recipe.doubled or layer.labels:
-                others = {"joint": recipe.joint, "doubled": recipe.doubled, "labels": layer.labels}
-                named = next(name for name, value in others.items() if value)
-                yield f"objective='denoising': cannot be learned with {named}=True; take likelihood"
-            continue
-        if layer.generative:
-            continue
-        if not (layer.labels and layer.discriminative):
+            for other, on in (("joint", recipe.joint), ("doubled", recipe.doubled), ("labels", layer.labels)):
+                if on:
+                    yield f"objective='denoising': cannot be learned with {other}=True; take likelihood"
+        elif not layer.generative and not (layer.labels and layer.discriminative):
             yield f"generative=0: leaves layer {number} nothing to learn; needs labels and discriminative above 0"
-        if layer.centering in ("model", "both"):
+        elif not layer.generative and layer.centering in ("model", "both"):
             yield (
                 f"centering={layer.centering!r}: needs states of the model, which generative=0 does not draw; "
                 "take data"
@@ -133,21 +130,22 @@ def _objectives(recipe: Recipe) -> Problems:
 
 
 def _labels(recipe: Recipe) -> Problems:
-    layers = recipe.layers
+    layers, top = recipe.layers, recipe.machines[-1]
     if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and layers[-1].kernel):
         yield "labels=True: only for the highest layer, which must be fully connected; write kernel: 0 for it"
-    if layers[-1].labels and layers[-1].init in ("kmeans", "spherical"):
-        yield f"init={layers[-1].init!r}: finds no patches among labels; take normal for the layer with labels"
+    if top.labels and top.init in ("kmeans", "spherical"):
+        yield f"init={top.init!r}: finds no patches among labels; take normal for the layer with labels"
     if recipe.joint and any(layer.discriminative or layer.labeled for layer in layers):
         yield "joint=True: learns all labels, by likelihood alone; leave out labeled and discriminative"
 
 
 def _starts(recipe: Recipe) -> Problems:
-    for number, layer in enumerate(recipe.layers, start=1):
-        if layer.init != "transposed" or (number == 1 and recipe.initial and not recipe.joint):
+    for number, layer in enumerate(recipe.machines, start=1):
+        if layer.init != "transposed":
             continue
-        if number == 1 or recipe.joint:
-            yield "init='transposed': needs a layer below, trained before; take normal for layer 1 and with joint"
+        if number == 1:
+            if recipe.joint or not recipe.initial:
+                yield "init='transposed': needs a layer below, trained before; take normal for layer 1 and with joint"
             continue
         below = recipe.layers[number - 2]
         inputs = recipe.layers[number - 3].filters if number > 2 else 0  # pixels are not known here

@@ -30,7 +30,8 @@ BROKEN = {
         layered(CONV | {"crop": 9}),
         "crop=9: does not fit kernel=3 and pool=2 of layer 1; take 8 or 10",
     ),
-    "crop smaller than the filters": (layered(CONV, CONV | {"crop": 2}), "crop=2: .* of layer 2; take 4"),
+    "crop smaller than the filters": (layered(CONV, CONV | {"crop": 2}), "crop=2: .* of layer 2; take 4$"),
+    "crop far smaller than the filters": (layered({"kernel": 9, "crop": 2, "pool": 1}), "crop=2: .*; take 9$"),
     "border of the whole crop": (
         layered(CONV | {"crop": 8, "border": 4}),
         "border=4: leaves nothing of the crops",
@@ -65,6 +66,10 @@ BROKEN = {
     "patches of labels": (
         layered({"labels": True, "init": "kmeans"}),
         "init='kmeans': finds no patches",
+    ),
+    "joint patches of labels": (
+        layered({"init": "spherical"}, {"labels": True}, joint=True),
+        "init='spherical': finds no patches",
     ),
     "joint layers with few labels": (
         layered({}, {"labels": True, "labeled": 5}, joint=True),

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import MISSING, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -123,6 +123,12 @@ def test_options_of_a_recipe_take_one_value_or_a_list():
     assert texts["seed"] == "int"
     assert texts["transform"] == "list[dict[str, Any]]"
     assert "layers" not in texts
+
+
+def test_the_types_of_all_settings_can_be_written_into_a_stub():
+    known = {"Literal": Literal, "Any": Any}
+    for described in (*options(), *describe(FineTuning), *describe(Refinement)):
+        assert eval(described.type_text, known) == described.type, described.name
 
 
 @pytest.mark.parametrize(
