@@ -13,7 +13,7 @@ from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.build import begin_with, initial_model, machine_for
 from convdbn.learning.diagnostics import idle_units
-from convdbn.learning.layer_inputs import CHUNK, LayerInput
+from convdbn.learning.layer_inputs import CHUNK, LayerInput, fitting
 from convdbn.learning.optimizer import MakeOptimizer
 from convdbn.learning.penalty import Penalty
 from convdbn.learning.phases import NegativePhase
@@ -157,7 +157,7 @@ class _Run:
         check(self.recipe)
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
         self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
-        first = self.stack.prepare(self.images[[0]][0][None])
+        first = fitting(self.recipe)(self.stack.prepare(self.images[[0]][0][None]))
         channels, *size = first.shape[1:]
         check_sizes(self.recipe.layers, size)
         if self.recipe.initial and not self.recipe.joint:
@@ -201,8 +201,11 @@ class _Run:
 
     def inputs(self, images: Images, depth: int, **options: int) -> LayerInput:
         """What machine `depth` is trained on."""
-        settings, trim = self.recipe.machines[depth], any(layer.crop for layer in self.recipe.layers)
-        return LayerInput(self.stack, images, settings, depth, seed=self.recipe.seed, trim=trim, **options)
+        recipe, trim = self.recipe, any(layer.crop for layer in self.recipe.layers)
+        fit = fitting(recipe)
+        return LayerInput(
+            self.stack, images, recipe.machines[depth], depth, seed=recipe.seed, trim=trim, fit=fit, **options
+        )
 
     def trainer(self, depth: int, inputs: LayerInput) -> Trainer:
         """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""

@@ -15,9 +15,9 @@ from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.splits import labeled
-from convdbn.models.geometry import Geometry, receptive_field, trimmed
+from convdbn.models.geometry import Geometry, fitted, receptive_field, trimmed
 from convdbn.models.stack import Stack
-from convdbn.recipes import LayerSettings
+from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling.bits import draw_bits
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class LayerInput:
     With `sample_input` the layers below are drawn anew for each batch, from the pictures up; the trainer draws the
     last of them. The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than
     once; else each batch is computed anew from the pictures, and memory does not grow with their number. Where crops
-    are taken, here or (`trim`) in another layer, whole pictures lose the border that the blocks do not divide.
+    are taken, here or (`trim`) in another layer, whole pictures lose the border that the blocks do not divide. `fit`
+    changes the size of pictures after the transform, as `fitting` does.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class LayerInput:
         *,
         seed: int,
         trim: bool = False,
+        fit: Callable[[Tensor], Tensor] = lambda pictures: pictures,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
         # The layers that see whole pictures now; the one in training does unless it takes crops.
         own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
         self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
+        self.fit = fit
         self.drawn = settings.sample_input and depth > 0
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
@@ -131,8 +134,11 @@ class LayerInput:
         """Pictures as layer 1 sees them: one tensor, or a list where their sizes differ."""
         batch = self.images[indices]
         if isinstance(batch, Tensor):
-            return trimmed(self.stack.prepare(batch), self.trim)
-        return _stacked([trimmed(self.stack.prepare(picture[None]), self.trim)[0] for picture in batch])
+            return self._whole(batch)
+        return _stacked([self._whole(picture[None])[0] for picture in batch])
+
+    def _whole(self, pictures: Tensor) -> Tensor:
+        return trimmed(self.fit(self.stack.prepare(pictures)), self.trim)
 
     def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
@@ -172,6 +178,14 @@ class LayerInput:
         one_size = len(whole) == len(chunks) and len({chunk.shape[1:] for chunk in whole}) == 1
         self.cache = torch.cat(whole) if one_size else [x for chunk in chunks for x in chunk]
         log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
+
+
+def fitting(recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    """What gives transformed pictures a size that all layers divide, as `sizes` in the recipe says."""
+    if recipe.sizes == "error":
+        return lambda pictures: pictures
+    shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in recipe.layers]
+    return partial(fitted, layers=shapes, sizes=recipe.sizes)
 
 
 def prepared(stack: Stack, images: Images) -> Tensor:

@@ -109,6 +109,15 @@ def _crops(recipe: Recipe) -> Problems:
             yield f"border={layer.border}: leaves nothing of the crops of {layer.crop} of layer {number}; take less"
 
 
+def _sizes(recipe: Recipe) -> Problems:
+    if recipe.sizes == "error":
+        return
+    if any(layer.crop for layer in recipe.layers):
+        yield f"sizes={recipe.sizes!r}: has no effect with crop, for which pictures are trimmed; leave it out"
+    if not recipe.layers[0].kernel:
+        yield f"sizes={recipe.sizes!r}: has no effect on connected layers, which take any size; leave it out"
+
+
 def _objectives(recipe: Recipe) -> Problems:
     for number, layer in enumerate(recipe.machines, start=1):
         if layer.variance != "fixed" and layer.noise_free:
@@ -177,4 +186,4 @@ def _deep(recipe: Recipe) -> Problems:
         yield "doubled=True: layers above the first need visible: bernoulli"
 
 
-RULES: tuple[Callable[[Recipe], Problems], ...] = (_shapes, _crops, _objectives, _labels, _starts, _deep)
+RULES: tuple[Callable[[Recipe], Problems], ...] = (_shapes, _crops, _sizes, _objectives, _labels, _starts, _deep)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from convdbn.energy import spread
 from convdbn.errors import UsageError
 from convdbn.images import Images
-from convdbn.learning.layer_inputs import LayerInput
+from convdbn.learning.layer_inputs import LayerInput, fitting
 from convdbn.learning.trainer import Trainer
 from convdbn.models.extract import pieces
 from convdbn.models.geometry import trimmed
@@ -39,7 +39,7 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
     steps = []
     for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
-        inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, cache_bytes=0)
+        inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, fit=fitting(recipe), cache_bytes=0)
         like = machine.units[0].bias
         trainer = Trainer(machine, on, generator=torch.Generator(like.device).manual_seed(recipe.seed))
         steps.append(trainer.steps(batch.to(like) for batch in inputs.batches(0)))

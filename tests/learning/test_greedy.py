@@ -12,6 +12,7 @@ from convdbn import recipes
 from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
 from convdbn.learning.greedy import train_greedily
+from convdbn.models import geometry
 from convdbn.models import stack as stacks
 from convdbn.storage import metrics
 from convdbn.storage import resumable as checkpointing
@@ -479,3 +480,19 @@ def test_a_model_that_does_not_fit_below_is_refused(tmp_path, fields, message):
     fields = {"initial": str(tmp_path / "below"), **fields}
     with pytest.raises((UsageError, CheckpointError), match=message):
         train_greedily(recipe(tmp_path, **fields), images())
+
+
+@pytest.mark.parametrize(("sizes", "side"), [("trim", 12), ("pad", 16)])
+@pytest.mark.parametrize("joint", [False, True])
+def test_pictures_that_do_not_divide_are_trained_on_trimmed_or_padded(tmp_path, sizes, side, joint):
+    """14 -> 12 / 2 = 6 -> 5, which 2 does not divide; 12 and 16 are the nearest sizes that fit."""
+    with pytest.raises(DataError, match="nearest legal heights 12 or 16"):
+        train_greedily(recipe(tmp_path, joint=joint), images(side=14))
+    stack = train_greedily(recipe(tmp_path, joint=joint, sizes=sizes), images(side=14))
+    fitted = geometry.fitted(bars(50, 14), stack.geometry, sizes)
+    assert stack.picture == (1, side, side) and fitted.shape == (50, 1, side, side)
+    same = train_greedily(recipe(tmp_path, joint=joint), ArrayImages(fitted))
+    for one, other in zip(stack.parameters(), same.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(stack.features(bars(3, 14), sizes=sizes), same.features(fitted[:3]), strict=True):
+        assert one.shape == other.shape

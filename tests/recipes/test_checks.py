@@ -36,6 +36,8 @@ BROKEN = {
         layered(CONV | {"crop": 8, "border": 4}),
         "border=4: leaves nothing of the crops",
     ),
+    "sizes of cropped pictures": (layered(CONV | {"crop": 8}, sizes="pad"), "sizes='pad': has no effect with crop"),
+    "sizes of connected layers": (layered({}, sizes="trim"), "sizes='trim': has no effect on connected layers"),
     "variance without noise": (
         layered(ON_GAUSSIAN | {"variance": "unit", "noise_free": True}),
         "variance='unit': cannot be learned in layer 1 from the noise_free",
