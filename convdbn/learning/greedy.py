@@ -13,16 +13,16 @@ from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.build import begin_with, initial_model, machine_for
 from convdbn.learning.diagnostics import idle_units
-from convdbn.learning.layer_inputs import CHUNK, LayerInput, fitting
+from convdbn.learning.layer_inputs import CHUNK, LayerInput, input_for, shapes
 from convdbn.learning.optimizer import MakeOptimizer
 from convdbn.learning.penalty import Penalty
 from convdbn.learning.phases import NegativePhase
 from convdbn.learning.progress import Progress
 from convdbn.learning.trainer import Trainer
 from convdbn.models.compose import composed
-from convdbn.models.geometry import Geometry, check_size, output_side, trimmed_size
+from convdbn.models.geometry import check_size, output_side, padded_size, trimmed_size
 from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
-from convdbn.recipes import LayerSettings, Recipe, check
+from convdbn.recipes import Recipe, check
 from convdbn.storage import metrics
 from convdbn.storage.metrics import Metrics, MetricsFile
 from convdbn.storage.resumable import Checkpointing
@@ -94,7 +94,7 @@ def _train_layer(
 ) -> bool:
     """Fit machine `depth`, from its start or from where the saved run stood; False where a callback stopped it."""
     layer, settings = depth + 1, run.recipe.machines[depth]
-    inputs = run.inputs(run.images, depth)
+    inputs = input_for(run.stack, run.images, run.recipe, depth)
     trainer = run.trainer(depth, inputs)
     log.info("layer %d: %.3g epochs", layer, settings.updates * settings.batch / len(run.images))
     checkpoint = Checkpointing(None if run.folder is None else functools.partial(run.save, depth), stop)
@@ -157,15 +157,16 @@ class _Run:
         check(self.recipe)
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
         self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
-        first = fitting(self.recipe)(self.stack.prepare(self.images[[0]][0][None]))
-        channels, *size = first.shape[1:]
-        check_sizes(self.recipe.layers, size)
+        first = self.stack.prepare(self.images[[0]][0][None])
+        channels, *whole = first.shape[1:]
+        size = checked_size(self.recipe, whole)
         if self.recipe.initial and not self.recipe.joint:
             self._clear_folder()
             self.stack.machines.extend(initial_model(self.recipe, self.stack.transform).machines)
             self.trained = len(self.stack.machines)
         crop = self.recipe.layers[0].crop
-        self.stack.picture = (channels, *((crop, crop) if crop else size))
+        cropped = any(layer.crop for layer in self.recipe.layers)
+        self.stack.picture = (channels, *((crop, crop) if crop else whole if cropped else size))
         self.stack.to(self.device)
 
     def resume(self) -> None:
@@ -199,14 +200,6 @@ class _Run:
             metadata["own"] = own
         save(self.folder / MODEL_FILE, self.stack, metadata, trainer)
 
-    def inputs(self, images: Images, depth: int, **options: int) -> LayerInput:
-        """What machine `depth` is trained on."""
-        recipe, trim = self.recipe, any(layer.crop for layer in self.recipe.layers)
-        fit = fitting(recipe)
-        return LayerInput(
-            self.stack, images, recipe.machines[depth], depth, seed=recipe.seed, trim=trim, fit=fit, **options
-        )
-
     def trainer(self, depth: int, inputs: LayerInput) -> Trainer:
         """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""
         settings = self.recipe.machines[depth]
@@ -232,7 +225,7 @@ class _Run:
         """As many training as held-out inputs, for the free-energy gap."""
         if self.held_out is None:
             return None
-        unseen = self.inputs(self.held_out, inputs.depth, cache_bytes=0)
+        unseen = input_for(self.stack, self.held_out, self.recipe, inputs.depth, cache_bytes=0)
         count = min(len(self.held_out), len(self.images))
         return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
 
@@ -270,20 +263,25 @@ def _name(part: Any) -> str:
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def check_sizes(layers: Sequence[LayerSettings], size: Sequence[int]) -> None:
-    """Refuse pictures of a (height, width), after the transform, that some layer could not take."""
-    shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
+def checked_size(recipe: Recipe, size: Sequence[int]) -> Sequence[int]:
+    """The (height, width) that pictures of this size, after the transform, are brought to for the layers that see
+    whole ones; DataError where that, or a layer's crop, is not possible."""
+    layers, geometry = recipe.layers, shapes(recipe.layers)
     cropped = any(layer.crop for layer in layers)
     deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
-    size = trimmed_size(size, shapes[:deepest]) if cropped else size
-    check_size(size, shapes[:deepest], "pictures (after the transform)")
+    if recipe.sizes == "pad":
+        size = padded_size(size, geometry[:deepest])
+    elif recipe.sizes == "trim" or cropped:
+        size = trimmed_size(size, geometry[:deepest])
+    check_size(size, geometry[:deepest], "pictures (after the transform)")
     for number, layer in enumerate(layers, start=1):
         if not layer.crop:
             continue
-        below = shapes[: number - 1]
+        below = geometry[: number - 1]
         sides = [output_side(side, below, axis) for axis, side in enumerate(trimmed_size(size, below))]
         if layer.crop > min(sides):
             raise DataError(
                 f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
                 "pictures or a smaller crop"
             )
+    return size

@@ -2,9 +2,10 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from torch.nn import functional as F
 from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
+from convdbn.images.base import Batch
 from convdbn.images.splits import labeled
-from convdbn.models.geometry import Geometry, fitted, receptive_field, trimmed
+from convdbn.models.geometry import Geometry, Sizes, fitted, receptive_field
 from convdbn.models.stack import Stack
+from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling.bits import draw_bits
 
@@ -33,10 +36,11 @@ class LayerInput:
     """Batches for layer `depth` of a stack, a function of the seed and the step alone, so that a run can resume.
 
     With `sample_input` the layers below are drawn anew for each batch, from the pictures up; the trainer draws the
-    last of them. The maps of all pictures are kept in memory where they fit in `cache_bytes` and are used more than
-    once; else each batch is computed anew from the pictures, and memory does not grow with their number. Where crops
-    are taken, here or (`trim`) in another layer, whole pictures lose the border that the blocks do not divide. `fit`
-    changes the size of pictures after the transform, as `fitting` does.
+    last of them. The maps of all pictures are kept in memory where they fit in `cache_bytes`, are used more than once
+    and never change; else each batch is computed anew from the pictures, and memory does not grow with their number.
+
+    `sizes` says what becomes of whole pictures that the blocks do not divide: those of the layers below, of this one
+    unless it takes crops, and of the layers `above`. Where it takes crops they lose their border, unless told to pad.
     """
 
     def __init__(
@@ -47,58 +51,72 @@ class LayerInput:
         depth: int,
         *,
         seed: int,
-        trim: bool = False,
-        fit: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+        sizes: Sizes = "error",
+        above: Sequence[Geometry] = (),
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
-        # The layers that see whole pictures now; the one in training does unless it takes crops.
         own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
-        self.trim = [*stack.geometry[:depth], *own] if trim or settings.crop else []
-        self.fit = fit
+        self.whole = [*stack.geometry[:depth], *own, *above]
+        self.sizes: Sizes = "trim" if settings.crop and sizes == "error" else sizes
         self.drawn = settings.sample_input and depth > 0
         self.order = (-1, torch.empty(0, dtype=torch.long))
         self.cache: Maps | None = None
-        if cache_bytes and self.settings.updates * self.settings.batch > len(images):
+        if cache_bytes and not images.changing and self.settings.updates * self.settings.batch > len(images):
             self._fill_cache(cache_bytes)
 
-    def maps(self, indices: Tensor) -> Maps:
-        """Input maps of whole pictures: one tensor, or a list where their sizes differ.
-
-        Where the layers below are drawn anew for each batch, these are the pictures as layer 1 sees them.
-        """
-        if isinstance(self.cache, Tensor):
-            return self.cache.index_select(0, indices)
-        if self.cache is not None:
-            return [self.cache[i] for i in indices.tolist()]
-        prepared = self._prepared(indices)
-        if self.drawn:
-            return prepared
-        if isinstance(prepared, Tensor):
-            return self._carried(prepared)
-        return _stacked([self._carried(picture[None])[0] for picture in prepared])
+    def batches(self, start: int) -> Iterator[Tensor]:
+        """The batches of updates `start` and on."""
+        batches = self._batches(range(start, self.settings.updates))
+        # On a CPU the two would fight for the same cores.
+        on_gpu = any(x.is_cuda for x in self.stack.parameters())
+        return ahead(batches) if on_gpu and self.cache is None else batches
 
     def batch(self, step: int) -> Tensor:
         """The states that the visible layer takes in update `step`: crops, whole maps, or vectors."""
-        indices, generator = self._indices(step), partial(_seeded, self.seed, self.depth, step)
-        if self.settings.crop and (self.cache is None or self.drawn):
-            # Only what a crop sees of its picture is carried through the layers below.
-            crop = Geometry((self.settings.crop, self.settings.crop), 1)
-            side, stride = receptive_field([*self.stack.geometry[: self.depth], crop], axis=0)
-            pictures = self._prepared(indices) if self.cache is None else self.maps(indices)
-            once = generator()
-            return self._carried(random_crops(pictures, side, stride=stride, generator=once), once)
-        maps = self.maps(indices)
+        return next(self._batches([step]))
+
+    def sample(self, count: int) -> Tensor:
+        """`count` states of the visible layer, or a few more."""
+        return torch.cat([*self._batches(range(math.ceil(count / self.settings.batch)))])
+
+    def _batches(self, steps: Iterable[int]) -> Iterator[Tensor]:
+        asked: deque[tuple[int, Tensor]] = deque()  # more than one, where the images are read ahead
+
+        def indices() -> Iterator[Tensor]:
+            for step in steps:
+                asked.append((step, self._indices(step)))
+                yield asked[-1][1]
+
+        kept = self.cache is not None
+        for maps in map(self._kept, indices()) if kept else map(self._prepared, self.images.batches(indices())):
+            yield self._finished(*asked.popleft(), maps, carried=kept and not self.drawn)
+
+    @without_gradients
+    def _finished(self, step: int, indices: Tensor, maps: Maps, *, carried: bool) -> Tensor:
+        """The batch of a step, from pictures as layer 1 sees them, or from maps that were `carried` up already."""
         if self.settings.crop:
-            return random_crops(maps, self.settings.crop, generator=generator())
+            return self._cropped(step, maps, carried=carried)
+        if not carried and not self.drawn:
+            maps = self._maps(maps)
         if not isinstance(maps, Tensor):
             raise DataError(
                 f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
                 "random crops, or add {kind: resize, size: 64} to its transform"
             )
-        maps = self._carried(maps, generator()) if self.drawn else maps
+        maps = self._carried(maps, _seeded(self.seed, self.depth, step)) if self.drawn else maps
         maps = maps.flatten(1) if self.settings.kernel == 0 else maps
         return torch.cat([maps, self.one_hot_labels[indices].to(maps)], 1) if self.settings.labels else maps
+
+    def _cropped(self, step: int, maps: Maps, *, carried: bool) -> Tensor:
+        """A random crop of the layer's input for each picture."""
+        generator = _seeded(self.seed, self.depth, step)
+        if carried:
+            return random_crops(maps, self.settings.crop, generator=generator)
+        # Only what a crop sees of its picture is carried through the layers below.
+        crop = Geometry((self.settings.crop, self.settings.crop), 1)
+        side, stride = receptive_field([*self.stack.geometry[: self.depth], crop], axis=0)
+        return self._carried(random_crops(maps, side, stride=stride, generator=generator), generator)
 
     @property
     def device(self) -> torch.device:
@@ -119,26 +137,28 @@ class LayerInput:
             told = told * known
         return told.to(self.device)
 
-    def batches(self, start: int) -> Iterator[Tensor]:
-        """The batches of updates `start` and on."""
-        steps = range(start, self.settings.updates)
-        # On a CPU the two would fight for the same cores.
-        on_gpu = any(x.is_cuda for x in self.stack.parameters())
-        return ahead(self.batch, steps) if on_gpu and self.cache is None else map(self.batch, steps)
+    def _kept(self, indices: Tensor) -> Maps:
+        """What the cache has of these pictures."""
+        if isinstance(self.cache, Tensor):
+            return self.cache.index_select(0, indices)
+        assert self.cache is not None
+        return [self.cache[i] for i in indices.tolist()]
 
-    def sample(self, count: int) -> Tensor:
-        """`count` states of the visible layer, or a few more."""
-        return torch.cat([self.batch(step) for step in range(math.ceil(count / self.settings.batch))])
-
-    def _prepared(self, indices: Tensor) -> Maps:
+    @without_gradients
+    def _prepared(self, pictures: Batch) -> Maps:
         """Pictures as layer 1 sees them: one tensor, or a list where their sizes differ."""
-        batch = self.images[indices]
-        if isinstance(batch, Tensor):
-            return self._whole(batch)
-        return _stacked([self._whole(picture[None])[0] for picture in batch])
+        if isinstance(pictures, Tensor):
+            return self._fitted(self.stack.prepare(pictures))
+        return _stacked([self._fitted(self.stack.prepare(picture[None]))[0] for picture in pictures])
 
-    def _whole(self, pictures: Tensor) -> Tensor:
-        return trimmed(self.fit(self.stack.prepare(pictures)), self.trim)
+    def _fitted(self, x: Tensor) -> Tensor:
+        return x if self.sizes == "error" else fitted(x, self.whole, self.sizes)
+
+    def _maps(self, prepared: Maps) -> Maps:
+        """Means of the layer below this one, one tensor or a list as the pictures are."""
+        if isinstance(prepared, Tensor):
+            return self._carried(prepared)
+        return _stacked([self._carried(picture[None])[0] for picture in prepared])
 
     def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
@@ -162,14 +182,17 @@ class LayerInput:
             position += len(chosen[-1])
         return chosen[0] if len(chosen) == 1 else torch.cat(chosen)
 
+    @without_gradients
     def _fill_cache(self, cache_bytes: int) -> None:
-        """Keep all maps, unless the first chunk shows that they would not fit."""
+        """Keep all maps, or the pictures where maps are drawn anew, unless the first chunk shows that they would not
+        fit."""
         chunks: list[Maps] = []
-        used = 0
-        for first in range(0, len(self.images), CHUNK):
-            chunk = self.maps(torch.arange(first, min(first + CHUNK, len(self.images))))
-            used += sum(x.nbytes for x in chunk)
-            expected = used * len(self.images) // min(first + CHUNK, len(self.images))
+        used = done = 0
+        for pictures in self.images.batches(torch.arange(len(self.images)).split(CHUNK)):
+            prepared = self._prepared(pictures)
+            chunk = prepared if self.drawn else self._maps(prepared)
+            used, done = used + sum(x.nbytes for x in chunk), done + len(chunk)
+            expected = used * len(self.images) // done
             if expected > cache_bytes:
                 log.info("layer %d: input streamed (all of it: %s)", self.depth + 1, _size(expected))
                 return
@@ -180,12 +203,35 @@ class LayerInput:
         log.info("layer %d: input of %d pictures cached, %s", self.depth + 1, len(self.images), _size(used))
 
 
-def fitting(recipe: Recipe) -> Callable[[Tensor], Tensor]:
-    """What gives transformed pictures a size that all layers divide, as `sizes` in the recipe says."""
-    if recipe.sizes == "error":
-        return lambda pictures: pictures
-    shapes = [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in recipe.layers]
-    return partial(fitted, layers=shapes, sizes=recipe.sizes)
+def input_for(
+    stack: Stack,
+    images: Images,
+    recipe: Recipe,
+    depth: int,
+    *,
+    settings: LayerSettings | None = None,
+    cache_bytes: int = CACHE_BYTES,
+) -> LayerInput:
+    """What machine `depth` of the recipe is trained on; `settings` serve in place of the recipe's.
+
+    Where no layer takes crops, whole pictures suit all layers. Else every layer takes as much of them as it can.
+    """
+    cropped = any(layer.crop for layer in recipe.layers)
+    return LayerInput(
+        stack,
+        images,
+        settings or recipe.machines[depth],
+        depth,
+        seed=recipe.seed,
+        sizes="trim" if cropped and recipe.sizes == "error" else recipe.sizes,
+        above=[] if cropped else shapes(recipe.layers)[depth + 1 :],
+        cache_bytes=cache_bytes,
+    )
+
+
+def shapes(layers: Sequence[LayerSettings]) -> list[Geometry]:
+    """Filters and blocks of each layer."""
+    return [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
 
 
 def prepared(stack: Stack, images: Images) -> Tensor:
@@ -202,17 +248,14 @@ def prepared(stack: Stack, images: Images) -> Tensor:
     return x
 
 
-def ahead(batch: Callable[[int], Tensor], steps: range) -> Iterator[Tensor]:
-    """`map(batch, steps)`, with the next one made in another thread meanwhile: reading files and copying to a device
-    overlap with the updates."""
+def ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The same batches, the next one made in another thread meanwhile: reading files and copying to a device overlap
+    with the updates."""
     with ThreadPoolExecutor(1) as worker:
-        coming = [worker.submit(batch, step) for step in steps[:1]]
-        for step in steps[1:]:
-            ready = coming.pop().result()
-            coming.append(worker.submit(batch, step))
+        coming = worker.submit(next, batches, None)
+        while (ready := coming.result()) is not None:
+            coming = worker.submit(next, batches, None)
             yield ready
-        for last in coming:
-            yield last.result()
 
 
 def _seeded(*numbers: int) -> torch.Generator:

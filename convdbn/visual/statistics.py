@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from convdbn.energy import spread
 from convdbn.errors import UsageError
 from convdbn.images import Images
-from convdbn.learning.layer_inputs import LayerInput, fitting
+from convdbn.learning.layer_inputs import input_for
 from convdbn.learning.trainer import Trainer
 from convdbn.models.extract import pieces
 from convdbn.models.geometry import trimmed
@@ -35,11 +35,10 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
     """
     if len(recipe.machines) != len(stack.machines) or len(stack.generative):
         raise UsageError("checkpoint: the model is not the one that its recipe trained; take that of `convdbn train`")
-    trained, trim = copy.deepcopy(stack), any(layer.crop for layer in recipe.layers)
-    steps = []
+    trained, steps = copy.deepcopy(stack), []
     for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
-        inputs = LayerInput(stack, images, on, depth, seed=recipe.seed, trim=trim, fit=fitting(recipe), cache_bytes=0)
+        inputs = input_for(stack, images, recipe, depth, settings=on, cache_bytes=0)
         like = machine.units[0].bias
         trainer = Trainer(machine, on, generator=torch.Generator(like.device).manual_seed(recipe.seed))
         steps.append(trainer.steps(batch.to(like) for batch in inputs.batches(0)))

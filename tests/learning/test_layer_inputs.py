@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 
 import pytest
@@ -6,10 +7,10 @@ from PIL import Image
 
 from convdbn.errors import DataError
 from convdbn.images import ArrayImages, FolderImages, build_transform
-from convdbn.learning.layer_inputs import LayerInput, ahead
+from convdbn.learning.layer_inputs import LayerInput, ahead, input_for
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
-from convdbn.recipes import LayerSettings
+from convdbn.recipes import LayerSettings, Recipe
 
 
 def seeded(seed=0):
@@ -249,22 +250,24 @@ def test_samples_are_the_first_batches():
 def test_batches_made_ahead_are_the_same_in_the_same_order():
     made = []
 
-    def batch(step):
-        made.append(step)
-        return torch.tensor(step)
+    def batches(steps):
+        for step in steps:
+            made.append(step)
+            yield torch.tensor(step)
 
-    batches = ahead(batch, range(3, 8))
-    assert int(next(batches)) == 3
-    assert [int(x) for x in batches] == [4, 5, 6, 7] and made == [3, 4, 5, 6, 7]
-    assert not list(ahead(batch, range(2, 2)))
+    coming = ahead(batches(range(3, 8)))
+    assert int(next(coming)) == 3
+    assert [int(x) for x in coming] == [4, 5, 6, 7] and made == [3, 4, 5, 6, 7]
+    assert not list(ahead(batches([])))
 
 
 def test_an_error_in_a_batch_made_ahead_reaches_the_training():
-    def batch(step):
-        raise DataError(f"picture {step}")
+    def batches():
+        yield torch.zeros(1)
+        raise DataError("picture 1")
 
-    with pytest.raises(DataError, match="picture 0"):
-        list(ahead(batch, range(3)))
+    with pytest.raises(DataError, match="picture 1"):
+        list(ahead(batches()))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**20])
@@ -287,3 +290,50 @@ def test_layers_below_are_drawn_from_the_pictures_up(cache_bytes):
     # 12,800 bits: false alarm 1e-4 at 3.9 standard errors of sqrt(.3 * .7 / 12800) = .004.
     assert abs(float(drawn.mean()) - 77 / 255) < 0.016
     assert torch.equal(inputs(sample_input=True).batch(3), drawn[3]) and not torch.equal(drawn[3], drawn[4])
+
+
+class Changing(ArrayImages):
+    """Pictures that are brighter every time they are read, in batches that a worker would have loaded."""
+
+    changing = True
+
+    def __init__(self):
+        super().__init__(torch.zeros(10, 1, 8, 8))
+        self.reads = 0
+
+    def __getitem__(self, indices):
+        self.reads += 1
+        return super().__getitem__(indices) + self.reads / 1000
+
+    def batches(self, indices):
+        self.asked = [torch.as_tensor(x).tolist() for x in indices]  # all at once: it reads ahead
+        return (self[x] for x in self.asked)
+
+
+def test_pictures_that_change_are_never_kept_and_are_read_as_their_set_wants():
+    images = Changing()
+    inputs = LayerInput(bottom(), images, LayerSettings(kernel=3, batch=5, updates=40), 0, seed=0)
+    assert inputs.cache is None and images.reads == 0
+    seen = [round(1000 * float(x.mean())) for x in inputs.batches(30)]
+    assert seen == list(range(1, 11))
+    still = LayerInput(bottom(), numbered(10), LayerSettings(kernel=3, batch=5, updates=40), 0, seed=0)
+    assert images.asked == [indices(x) for x in still.batches(30)]
+
+
+@pytest.mark.parametrize(("sizes", "side"), [("trim", 7), ("pad", 9)])
+def test_sizes_that_blocks_do_not_divide(sizes, side):
+    """Filters of 2 and blocks of 2 take odd sides alone."""
+    images, settings = numbered(), LayerSettings(filters=4, kernel=2, batch=5, updates=40)
+    whole = LayerInput(bottom(), images, CONV, 0, seed=0).batch(0)
+    x = LayerInput(bottom(), images, settings, 0, seed=0, sizes=sizes).batch(0)
+    assert x.shape == (5, 1, side, side)
+    inner = min(side, 8)
+    assert torch.equal(x[..., :inner, :inner], whole[..., :inner, :inner])
+
+
+def test_pictures_suit_the_layers_above_too():
+    """12 becomes 10 and 5 in layer 1, and 4 in layer 2, which 3 does not divide; 10 ends at 1, and 16 at 2."""
+    recipe = Recipe(layers=(LayerSettings(kernel=3), LayerSettings(kernel=2, pool=3)), sizes="pad")
+    assert input_for(bottom(), numbered(side=12), recipe, 0).batch(0).shape[2:] == (16, 16)
+    trimmed = dataclasses.replace(recipe, sizes="trim")
+    assert input_for(bottom(), numbered(side=12), trimmed, 0).batch(0).shape[2:] == (10, 10)
