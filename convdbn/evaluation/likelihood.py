@@ -97,9 +97,8 @@ def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, genera
     state = start(machine, (data[index], *[None] * (len(machine.units) - 1)))
     state = update(machine, state, 1, draw(generator))
     betas = tempering.ladder(TEMPERATURES, like=data)
-    state = tempering.replicas(state, TEMPERATURES)
-    for step in range(MIXING):
-        state = tempering.tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1)
+    replicas = tempering.replicas(state, TEMPERATURES)
+    state = tempering.tempered(machine, replicas, betas, MIXING, generator=generator)
     return tuple(x[:count] for x in state)
 
 

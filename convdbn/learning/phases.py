@@ -19,7 +19,7 @@ from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings
 from convdbn.sampling.gibbs import draw, mean, mean_field, start, update
-from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
+from convdbn.sampling.tempering import ladder, replicas, tempered
 
 
 @without_gradients
@@ -189,10 +189,8 @@ class ParallelTempering(PersistentContrastiveDivergence):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         if self.chains is None:
             self.chains = replicas(samples, self.temperatures)
-        betas, chains = ladder(self.temperatures, like=self.chains[0]), self.chains
-        for _ in range(self.k):
-            for odd in (False, True):
-                chains = tempered_sweep(machine, chains, betas, generator=generator, odd=odd)
+        betas = ladder(self.temperatures, like=self.chains[0])
+        chains = tempered(machine, self.chains, betas, 2 * self.k, generator=generator)
         for kept, new in zip(self.chains, chains, strict=True):
             kept.copy_(new)
         count = len(chains[0]) // self.temperatures

@@ -32,7 +32,7 @@ class Schedule:
     def sigma(self, progress: float) -> float:
         """Standard deviation of Gaussian visibles: falls geometrically, then stays."""
         s = self.settings
-        return s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL)
+        return float(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
 
     def sweeps(self, progress: float) -> int:
         """Gibbs sweeps of the negative phase, where their number changes: moves linearly."""

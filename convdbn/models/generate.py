@@ -13,7 +13,7 @@ from convdbn.models.geometry import output_side, trimmed, trimmed_size
 from convdbn.models.passes import as_maps, downward, spread_over_blocks
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
-from convdbn.sampling.tempering import ladder, replicas, tempered_sweep
+from convdbn.sampling.tempering import ladder, replicas, tempered
 
 TEMPERATURES = 20
 
@@ -90,8 +90,7 @@ def _cooled(
 ) -> State:
     count, betas = len(state[0]), ladder(TEMPERATURES, like=state[0])
     state = replicas(state, TEMPERATURES)
-    for step in range(sweeps):
-        state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1, clamp=clamp)
+    state = tempered(machine, state, betas, sweeps, generator=generator, clamp=clamp)
     return tuple(x[:count] for x in state)
 
 

@@ -21,6 +21,21 @@ def replicas(state: State, temperatures: int) -> State:
     return tuple(x.repeat(temperatures, *[1] * (x.ndim - 1)) for x in state)
 
 
+def tempered(
+    machine: BoltzmannMachine,
+    state: State,
+    betas: Tensor,
+    sweeps: int,
+    *,
+    generator: torch.Generator,
+    clamp: Clamp | None = None,
+) -> State:
+    """`sweeps` sweeps of every replica; after each, replicas swap with one neighbor or the other in turn."""
+    for step in range(sweeps):
+        state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1, clamp=clamp)
+    return state
+
+
 @without_gradients
 def tempered_sweep(
     machine: BoltzmannMachine,

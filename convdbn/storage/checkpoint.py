@@ -15,18 +15,18 @@ from convdbn.errors import CheckpointError
 
 FORMAT = 1
 FORMER_NAMES = {"centre": "center"}
-"""Names of tensors that files of version 0.1.0 have, and what they are called now."""
+"""Names of tensors in files of version 0.1.0, and their present names."""
 TRAINER = "trainer."
-"""How the names of tensors begin that are there for going on with the training alone."""
+"""Prefix of tensors needed only to resume training."""
 
 Kind = Literal["model", "classifier"]
 FILES: dict[Kind, str] = {"model": "model.safetensors", "classifier": "classifier.safetensors"}
-"""What the checkpoint of a folder is called."""
+"""File names of the checkpoints in a run folder."""
 WRONG_KIND: dict[Kind, str] = {
     "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
     "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
 }
-"""What is wrong with a file of the other kind where this one is wanted."""
+"""The message about a file of the other kind where this one is wanted."""
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -68,18 +68,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def with_trainer(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a model, and beside them those that going on with its training needs."""
+    """The tensors of a model with those that resuming its training needs."""
     return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
 
 
 def without_trainer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The inverse of `with_trainer`; the trainer's are none once training has finished."""
+    """The inverse of `with_trainer`; a finished training has no tensors of a trainer."""
     trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
     return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
 
 
 def file_in(path: Path, kind: Kind) -> Path:
-    """The file itself, where a folder is given: that of the kind, or else of the other one."""
+    """The checkpoint at `path`: in a folder that of the kind, or else the other one."""
     if not path.is_dir():
         return path
     return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
@@ -88,7 +88,7 @@ def file_in(path: Path, kind: Kind) -> Path:
 def restore(
     path: Path, kind: Kind, build: Callable[[Mapping[str, Any]], Module]
 ) -> tuple[Module, dict[str, Any], dict[str, Tensor]]:
-    """What `build` makes of the architecture in a file, with its parameters; the metadata, and the trainer's tensors.
+    """The module that `build` makes from a file, with its parameters; the metadata; and the trainer's tensors.
 
     CheckpointError for a file of the other kind, and for parameters that do not fit the architecture.
     """
@@ -123,7 +123,7 @@ def _open(path: Path) -> Any:
 
 def _metadata(path: Path, file: Any) -> dict[str, Any]:
     try:
-        metadata = json.loads((file.metadata() or {})["convdbn"])
+        metadata: dict[str, Any] = json.loads((file.metadata() or {})["convdbn"])
         newer = int(metadata["format"]) > FORMAT
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
