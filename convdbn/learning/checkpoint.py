@@ -1,10 +1,13 @@
 """This module is `convdbn.storage.checkpoint` now; the name stays for one version."""
 
 import importlib
-import sys
 import warnings
+from typing import Any
 
-warnings.warn(
-    "convdbn.learning.checkpoint is convdbn.storage.checkpoint now; import that", DeprecationWarning, stacklevel=2
-)
-sys.modules[__name__] = importlib.import_module("convdbn.storage.checkpoint")
+NEW = "convdbn.storage.checkpoint"
+
+
+def __getattr__(name: str) -> Any:
+    value = getattr(importlib.import_module(NEW), name)
+    warnings.warn(f"{__name__} is {NEW} now; import that", DeprecationWarning, stacklevel=2)
+    return value

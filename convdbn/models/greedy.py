@@ -1,8 +1,13 @@
 """This module is `convdbn.learning.greedy` now; the name stays for one version."""
 
 import importlib
-import sys
 import warnings
+from typing import Any
 
-warnings.warn("convdbn.models.greedy is convdbn.learning.greedy now; import that", DeprecationWarning, stacklevel=2)
-sys.modules[__name__] = importlib.import_module("convdbn.learning.greedy")
+NEW = "convdbn.learning.greedy"
+
+
+def __getattr__(name: str) -> Any:
+    value = getattr(importlib.import_module(NEW), name)
+    warnings.warn(f"{__name__} is {NEW} now; import that", DeprecationWarning, stacklevel=2)
+    return value
