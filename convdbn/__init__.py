@@ -1,12 +1,14 @@
 """Convolutional deep belief networks: image features learned without labels, layer by layer.
 
-model = convdbn.train(recipe="photos", data="photos", output_dir="run")
+model = convdbn.train("photos", recipe="photos", output_dir="run")
 model = convdbn.load("run")
 maps = model.features(images)       # a list, one tensor per layer
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from convdbn.commands import COMMANDS
 
 if TYPE_CHECKING:
     from convdbn.commands.complete import complete as complete
@@ -15,43 +17,36 @@ if TYPE_CHECKING:
     from convdbn.commands.features import features as features
     from convdbn.commands.finetune import finetune as finetune
     from convdbn.commands.inspect import inspect as inspect
+    from convdbn.commands.label_error import label_error as label_error
+    from convdbn.commands.likelihood import likelihood as likelihood
     from convdbn.commands.load import create_model as create_model
     from convdbn.commands.load import load as load
     from convdbn.commands.load import load_classifier as load_classifier
     from convdbn.commands.plot import plot as plot
+    from convdbn.commands.reconstruction import reconstruction as reconstruction
     from convdbn.commands.refine import refine as refine
     from convdbn.commands.report import report as report
     from convdbn.commands.sample import sample as sample
     from convdbn.commands.train import train as train
     from convdbn.commands.visualize import visualize as visualize
+    from convdbn.images import as_images as as_images
 
 __version__ = "0.1.0"
-__all__ = [
-    "complete",
-    "create_model",
-    "demo",
-    "evaluate",
-    "features",
-    "finetune",
-    "inspect",
-    "load",
-    "load_classifier",
-    "plot",
-    "refine",
-    "report",
-    "sample",
-    "train",
-    "visualize",
-]
-_MODULES = {"create_model": "commands.load", "load_classifier": "commands.load"}
-"""Where a public name lives that is not the command of its own module."""
+_ELSEWHERE = {
+    "as_images": "images",
+    "create_model": "commands.load",
+    "load": "commands.load",
+    "load_classifier": "commands.load",
+}
+"""Where the public names live that are no command of the command line."""
+__all__ = sorted([*COMMANDS, *_ELSEWHERE])
 
 
 def __getattr__(name: str) -> Any:
     """The public names, loaded when first used, so that the command line answers at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES.get(name, f'commands.{name}')}"), name)
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, f'commands.{name}')}"), name)
 
 
 def __dir__() -> list[str]:

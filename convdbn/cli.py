@@ -3,7 +3,6 @@
 import inspect
 import json
 import logging
-import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -13,46 +12,49 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from convdbn import __version__, recipes
+from convdbn.commands import COMMANDS
+from convdbn.commands.former import present_words
 from convdbn.commands.inspect import inspect as inspect_model
+from convdbn.commands.options import helped
 from convdbn.errors import Diverged, Interrupted, UsageError
+from convdbn.recipes import Setting
+from convdbn.recipes.tuning import FineTuning, Refinement
 
 log = logging.getLogger("convdbn")
 
-COMMANDS = (
-    "demo",
-    "train",
-    "features",
-    "evaluate",
-    "finetune",
-    "refine",
-    "visualize",
-    "plot",
-    "report",
-    "sample",
-    "complete",
-    "inspect",
-)
 VERBS: dict[str, Callable[..., Any]] = {
-    name: getattr(import_module(f"convdbn.commands.{name}"), name) for name in COMMANDS
+    name.replace("_", "-"): getattr(import_module(f"convdbn.commands.{name}"), name) for name in COMMANDS
 }
-# What a Python caller may leave out, but a command without it would lose its result.
+"""The commands by the names that are typed."""
 REQUIRED = {
     "train": {"data", "output_dir"},
     "features": {"output"},
     "finetune": {"output_dir"},
     "refine": {"output_dir"},
+    "visualize": {"output"},
+    "plot": {"output"},
+    "complete": {"output"},
 }
+"""What a Python caller may leave out, but a command without it would lose its result."""
+IN_PYTHON = {"train": {"layers", "callbacks", "optimizer", "penalty", "phase", "verbose"}}
+"""What only Python can say: objects and functions."""
+SETTINGS: dict[str, Sequence[Setting]] = {
+    "train": recipes.options(),
+    "finetune": recipes.describe(FineTuning),
+    "refine": recipes.describe(Refinement),
+}
+"""The settings that a command takes besides its own options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code: 0 ok, 2 usage, 3 data, 4 checkpoint, 5 diverged, 75 interrupted but saved."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(present_words(sys.argv[1:] if arguments is None else arguments))
     verb = options.subcommand
-    chosen = options[verb].as_dict()
-    as_json = chosen.pop("json")
+    asked = {name: value for name, value in options[verb].as_dict().items() if value is not None}
+    as_json = asked.pop("json")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        result = _summary(verb, chosen, VERBS[verb](**chosen))
+        result = _summary(asked, VERBS[verb](**asked))
     except (ValueError, OSError, Diverged, Interrupted) as error:
         log.error("convdbn %s: %s", verb, error)
         return getattr(error, "exit_code", UsageError.exit_code)
@@ -60,13 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _summary(verb: str, chosen: dict[str, Any], result: Any) -> dict[str, Any]:
-    """What a command prints of what its function returns."""
-    if verb in ("train", "refine"):
-        return inspect_model(chosen["output_dir"])
-    if verb == "features":
-        return {"output": str(chosen["output"]), "shape": list(result.shape)}
-    return {"output": str(result)} if verb in ("visualize", "plot", "sample") else result
+def _summary(asked: dict[str, Any], result: Any) -> dict[str, Any]:
+    """What a command prints: the result itself, or what was written and what it is."""
+    if isinstance(result, dict):
+        return result
+    if "output_dir" in asked:
+        return inspect_model(asked["output_dir"])
+    shape = {"shape": list(result.shape)} if hasattr(result, "shape") else {}
+    return {"output": str(asked["output"]), **shape}
 
 
 def _parser() -> ArgumentParser:
@@ -79,38 +82,46 @@ def _parser() -> ArgumentParser:
     for verb, function in VERBS.items():
         purpose = (function.__doc__ or "").splitlines()[0]
         command = ArgumentParser(description=purpose)
-        _add_arguments(command, function, REQUIRED.get(verb, set()))
-        if verb == "train":
-            _add_recipe_fields(command)
+        _add_arguments(command, function, REQUIRED.get(verb, set()), IN_PYTHON.get(verb, set()))
+        _add_settings(command, function, SETTINGS.get(verb, ()))
         command.add_argument("--json", action="store_true", help="print the result as JSON")
         commands.add_subcommand(verb, command, help=purpose)
     return parser
 
 
-def _add_arguments(command: ArgumentParser, function: Callable[..., Any], required: set[str]) -> None:
-    """One option for each keyword of the function, explained by its docstring; its positionals stay positional."""
+def _add_arguments(
+    command: ArgumentParser, function: Callable[..., Any], required: set[str], in_python: set[str]
+) -> None:
+    """One option for each argument of the function, explained by its docstring; the model has no flag."""
+    help_of = helped(function.__doc__ or "")
     for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
+        if parameter.kind is parameter.VAR_KEYWORD or name in in_python:
             continue
-        explained = re.search(rf"^ {{8}}{name}: (.*(?:\n {{12}}.*)*)", function.__doc__ or "", re.MULTILINE)
-        options: dict[str, Any] = {"help": " ".join(explained[1].split()) if explained else ""}
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+        kind = str if isinstance(parameter.annotation, str) else parameter.annotation  # objects, by name or path
+        options: dict[str, Any] = {"help": help_of.get(name, "")}
+        if name == "model":
             command.add_argument(name, type=str, **options)
-        elif parameter.annotation is bool:
+        elif kind is bool:
             command.add_argument(_flag(name), action="store_true", **options)
         elif name in required or parameter.default is parameter.empty:
-            command.add_argument(_flag(name), type=str, required=True, **options)
+            command.add_argument(_flag(name), type=kind, required=True, **options)
         else:
-            command.add_argument(_flag(name), type=parameter.annotation, default=parameter.default, **options)
+            command.add_argument(_flag(name), type=kind | None, default=parameter.default, **options)
 
 
-def _add_recipe_fields(command: ArgumentParser) -> None:
-    """Every field of a recipe as an option that overrides it."""
-    groups = {}
-    for option in recipes.options():
+def _add_settings(command: ArgumentParser, function: Callable[..., Any], settings: Sequence[Setting]) -> None:
+    """An option for each setting, in the groups of its declaration; those that the function has itself are there."""
+    own = inspect.signature(function).parameters
+    groups: dict[str, Any] = {}
+    for option in settings:
+        if option.name in own and option.name not in IN_PYTHON["train"]:
+            continue
         if option.group not in groups:
-            groups[option.group] = command.add_argument_group(f"recipe, {option.group}")
-        groups[option.group].add_argument(_flag(option.name), type=option.type | None, default=None, help=option.help)
+            groups[option.group] = command.add_argument_group(f"settings, {option.group}")
+        switch = {"nargs": "?", "const": True} if option.type is bool else {}
+        groups[option.group].add_argument(
+            _flag(option.name), type=option.type | None, default=None, help=option.help, **switch
+        )
 
 
 def _flag(name: str) -> str:

@@ -36,11 +36,11 @@ def main() -> None:
 
     def greedy() -> dict[str, Any]:
         convdbn.train(recipe="autoencoder_mnist", output_dir=layers, resume=True, **shortened, **data)
-        return rounded(convdbn.evaluate(checkpoint=layers, reconstruction=True, **data))
+        return rounded(convdbn.reconstruction(layers, **data))
 
     def together() -> dict[str, Any]:
-        convdbn.refine(checkpoint=layers, output_dir=deep, resume=True, **refining, **data)
-        return rounded(convdbn.evaluate(checkpoint=deep, reconstruction=True, **data))
+        convdbn.refine(model=layers, output_dir=deep, resume=True, **refining, **data)
+        return rounded(convdbn.reconstruction(deep, **data))
 
     figures = {"layers": ledger.get("layers", greedy), "autoencoder": ledger.get("autoencoder", together)}
     write(

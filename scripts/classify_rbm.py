@@ -38,7 +38,7 @@ def main() -> None:
         start, folder = perf_counter(), Path("runs", f"{name}_{kind}")
         convdbn.train(recipe="classification_rbm", output_dir=folder, resume=True, **data, **fields)
         seconds = round(perf_counter() - start, 1)
-        error = convdbn.evaluate(checkpoint=folder, classifier="labels", **data)["error"]
+        error = convdbn.label_error(folder, **data)["error"]
         return {"error": round(error, 2), "train_seconds": seconds, "recipe": fields}
 
     figures = {kind: ledger.get(kind, lambda k=kind, f=fields: trained(k, f)) for kind, fields in plans.items()}

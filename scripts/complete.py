@@ -71,9 +71,9 @@ def digits(data_root: str) -> dict[str, Any]:
     run = Path("runs", "cdbm_mnist")
     convdbn.train(recipe="cdbm_mnist", output_dir=run, resume=True, **data)
     return {
-        "dbm_mnist": convdbn.complete(checkpoint="dbm_mnist", output=FIGURES / "dbm_completed.png", **data),
+        "dbm_mnist": convdbn.complete(model="dbm_mnist", output=FIGURES / "dbm_completed.png", **data),
         "cdbm_mnist": convdbn.complete(
-            checkpoint=run, output=FIGURES / "cdbm_completed.png", count=48, sweeps=SWEEPS, **data
+            model=run, output=FIGURES / "cdbm_completed.png", count=48, sweeps=SWEEPS, **data
         ),
     }
 

@@ -35,7 +35,7 @@ def main() -> None:
 
     def tuned() -> dict[str, Any]:
         folder = Path("runs", f"{name}_tuned")
-        found = convdbn.finetune(checkpoint=MODEL, output_dir=folder, resume=True, **tuning, **data)
+        found = convdbn.finetune(model=MODEL, output_dir=folder, resume=True, **tuning, **data)
         return {"error": round(found["error"], 2)}
 
     write(

@@ -33,18 +33,18 @@ def main() -> None:
     ledger = Ledger(name, fingerprint(plan, shortened, up_down, tuning))
 
     def label_units(checkpoint: Path) -> dict[str, Any]:
-        return {"error": round(convdbn.evaluate(checkpoint=checkpoint, classifier="labels", **data)["error"], 2)}
+        return {"error": round(convdbn.label_error(checkpoint, **data)["error"], 2)}
 
     def greedy() -> dict[str, Any]:
         convdbn.train(recipe="dbn_labels_mnist", output_dir=run, resume=True, **shortened, **data)
         return label_units(run)
 
     def woken() -> dict[str, Any]:
-        convdbn.refine(checkpoint=run, output_dir=refined, resume=True, **up_down, **data)
+        convdbn.refine(model=run, output_dir=refined, resume=True, **up_down, **data)
         return label_units(refined)
 
     def tuned() -> dict[str, Any]:
-        found = convdbn.finetune(checkpoint=run, output_dir=network, resume=True, **tuning, **data)
+        found = convdbn.finetune(model=run, output_dir=network, resume=True, **tuning, **data)
         return {"error": round(found["error"], 2)}
 
     figures = {

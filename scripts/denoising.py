@@ -42,7 +42,7 @@ def main() -> None:
     def tuned(count: int) -> dict[str, Any]:
         folder = Path("runs", f"{name}_{count}")
         found = convdbn.finetune(
-            checkpoint=run, labels=count, output_dir=folder, baseline=True, resume=True, **tuning[count], **data
+            model=run, labels=count, output_dir=folder, baseline=True, resume=True, **tuning[count], **data
         )
         return {key: round(found[key], 2) for key in ("error", "error_from_random_weights")}
 

@@ -70,9 +70,7 @@ def main() -> None:
     drawn({"natural scenes": scenes}, (1, 2), "natural.png")
     networks = {name: learned(options.data_root, name) for name in (*OBJECTS, "mixture")}
     drawn(networks, (2, 3), "objects.png")
-    convdbn.sample(
-        checkpoint="dbn_mnist", output=FIGURES / "generator.gif", count=36, sweeps=5, frames=40, device="cpu"
-    )
+    convdbn.sample(model="dbn_mnist", output=FIGURES / "generator.gif", count=36, sweeps=5, frames=40, device="cpu")
     write(
         Path("results", "figures.json"),
         {

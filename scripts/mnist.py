@@ -39,7 +39,6 @@ def main() -> None:
         features = {
             f"features_{layer}_seconds": run(
                 "features",
-                "--checkpoint",
                 f"{folder}/run",
                 *data,
                 "--split",
@@ -51,7 +50,7 @@ def main() -> None:
             )
             for layer in (1, 2)
         }
-        convdbn.visualize(checkpoint=f"{folder}/run", output="docs/figures/mnist.png")
+        convdbn.visualize(model=f"{folder}/run", output="docs/figures/mnist.png")
         metrics = (Path(folder) / "run" / "metrics.csv").read_text().splitlines()
     columns = metrics[0].split(",")
     last = {row.split(",")[0]: dict(zip(columns, row.split(","), strict=True)) for row in metrics[1:]}

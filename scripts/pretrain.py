@@ -57,7 +57,7 @@ def main() -> None:
     metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
     model = model.half() if options.name in HALF else model
     stack.save(stack.WEIGHTS / f"{options.name}.safetensors", model, metadata)
-    convdbn.visualize(checkpoint=run, output=f"docs/figures/{options.name}.png")
+    convdbn.visualize(model=run, output=f"docs/figures/{options.name}.png")
 
 
 if __name__ == "__main__":

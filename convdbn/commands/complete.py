@@ -3,66 +3,70 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from convdbn.commands.inputs import parted_data
-from convdbn.commands.load import load
-from convdbn.commands.options import FIGURE, check_counts, check_output, seeded
+from convdbn.commands.inputs import Source, model_from
+from convdbn.commands.options import (
+    FIGURE_FORMATS,
+    ValueRange,
+    check_counts,
+    check_output,
+    command,
+)
 
 if TYPE_CHECKING:
-    pass
+    from convdbn.commands.inputs import Data, Model
 
 
 SHOWN = 16
 
 
+@command
 def complete(
+    model: "Model",
+    data: "Data",
     *,
-    checkpoint: str | Path,
-    data: str | Path,
-    output: str | Path,
+    output: str | Path | None = None,
     cover: Literal["left", "right", "top", "bottom"] = "left",
     count: int = 100,
     sweeps: int = 300,
+    value_range: ValueRange = None,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Cover one half of test pictures and infer it from the other through all layers; a picture of some of them.
+    """Cover one half of test pictures and infer it from the other through all layers: the squared errors.
 
-    Its rows are the pictures, what the model saw, and what it made of it: expectations given the half that was seen.
-    The squared errors of a covered pixel are beside those of the mean training picture, and of the training picture
-    that is nearest in what was seen.
+    They are those of a covered pixel: of the model, of the mean training picture, and of the training picture that is
+    nearest in the other half. The rows of the figure are the pictures, what the model saw, and what it made of it.
 
     Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`.
         output: picture to write, .png, .pdf or .svg.
         cover: left, right, top or bottom half.
-        count: test pictures to complete, of which the first 16 are shown.
+        count: test pictures to complete, of which the figure has the first 16.
         sweeps: sweeps of Gibbs sampling in ten chains for each picture, the second half of which is averaged.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of the chains.
-        device: auto, cpu, cuda, ...
     """
-    check_output(output, *FIGURE)
+    check_output(output, *FIGURE_FORMATS)
     check_counts(count=count, sweeps=sweeps)
-    model = load(checkpoint, device=device)
+    stack = model_from(model, device)
     import torch
 
     from convdbn.evaluation.completion_error import completed
+    from convdbn.models.generate import seeded
     from convdbn.visual import figures
 
-    train, test = parted_data(model, data, data_root, download)
-    chosen = test.select(range(min(count, len(test))))
-    found = completed(model, train, chosen, cover, sweeps=sweeps, generator=seeded(model, seed))
-    blank = torch.where(found.kept, found.pictures, found.pictures.mean())
-    rows = [x[:SHOWN].cpu() for x in (found.pictures, blank, found.completed)]
-    written = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
-    return {
-        "output": str(written),
-        "pictures": len(chosen),
-        "squared_error": found.error,
-        "squared_error_of_mean": found.mean_error,
-        "squared_error_of_nearest": found.nearest_error,
+    source = Source(data, value_range=value_range, data_root=data_root, download=download)
+    train, test = source.parted(stack.channels)
+    test = test.select(range(min(count, len(test))))
+    result = completed(stack, train, test, cover, sweeps=sweeps, generator=seeded(stack, seed))
+    errors = {
+        "pictures": len(test),
+        "squared_error": result.error,
+        "squared_error_of_mean": result.mean_error,
+        "squared_error_of_nearest": result.nearest_error,
     }
+    if output is None:
+        return errors
+    half = torch.where(result.kept, result.pictures, result.pictures.mean())
+    rows = [x[:SHOWN].cpu() for x in (result.pictures, half, result.completed)]
+    written = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
+    return {"output": str(written), **errors}

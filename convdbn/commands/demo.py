@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn import recipes
+from convdbn.commands.options import command
 from convdbn.commands.train import train
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ RANDOM_DRAWS = 3
 """The network with random filters is drawn this often, and its mean accuracy printed."""
 
 
+@command
 def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     """Train on the built-in photographs and digits: pictures and accuracies, no network needed.
 

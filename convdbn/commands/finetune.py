@@ -5,122 +5,95 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import labeled_data
-from convdbn.commands.load import load
-from convdbn.commands.options import as_tuple, checked_device, saved_run, stop_on_signal
+from convdbn.commands.inputs import Source, model_from, model_name, with_model
+from convdbn.commands.options import (
+    ValueRange,
+    as_tuple,
+    checked_device,
+    command,
+    saved_run,
+    stop_on_signal,
+)
+from convdbn.recipes import checked
+from convdbn.recipes.tuning import FineTuning
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from convdbn.commands.inputs import Data, Model
     from convdbn.images import Images
-    from convdbn.learning.finetune import FineTuning
     from convdbn.models.classifier import Classifier
-    from convdbn.models.stack import Stack
 
 
+@command
 def finetune(
+    model: "Model",
+    data: "Data",
     *,
-    checkpoint: str | Path,
-    data: str | Path,
-    output_dir: str | Path | None = None,
     labels: int | None = None,
     layers: int | list[int] | None = None,
     grid: int | list[int] = 5,
-    dropout: float = 0.5,
-    epochs: int = 60,
-    batch: int = 50,
-    rate: float = 1e-3,
-    distort: float = 1.0,
-    sample_input: bool = False,
-    mirror: bool = False,
-    adversarial: float = 0.0,
-    weight_decay: float = 1e-4,
-    held_out: float = 0.1,
     baseline: bool = False,
+    output_dir: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    value_range: ValueRange = None,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
     device: str = "auto",
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Train the layers further, with labels, as a classifier; its error on the test pictures.
+    """Train the layers further, with labels, as a classifier: its error on the test pictures.
 
-    Of a folder with a sub-folder for each class a fifth of every class is the test set. `load_classifier` gives the
+    Data without test pictures of its own gives a fifth of every class for the test. `load_classifier` gives the
     network in `output_dir`, an ordinary torch module.
 
     Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`, with labels.
-        output_dir: folder for the classifier; None writes nothing.
         labels: number of labeled pictures to train on, equally many of each class; all of them otherwise.
         layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        dropout: share of the averages, and of the units of fully connected layers, that each update leaves out.
-        epochs: passes over the labeled pictures.
-        batch: pictures in an update.
-        rate: highest learning rate of the layers.
-        distort: strength of random shifts, turns, stretches and smooth distortions of the pictures; 0 for none.
-        sample_input: draw bits from the input of the lowest layer, anew in every update.
-        mirror: mirror pictures at random; not for letters and digits.
-        adversarial: how far a second presentation of each batch moves every value of the input, as raises the loss.
-        weight_decay: share of the weights, times the rate, that every update takes off.
-        held_out: share of the labeled pictures that chooses the best epoch; 0 trains on all to the end.
         baseline: train the same network from random filters as well, for comparison; written beside the other.
-        overwrite: replace a classifier that the folder holds already.
-        resume: go on with the training in the folder; the other options must be the same.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of everything random.
-        device: auto, cpu, cuda, ...
+        settings: any field of `FineTuning`, such as epochs=20.
     """
+    tuning = checked(FineTuning, {**settings, "seed": seed})
     from convdbn.evaluation.baselines import with_random_filters
-    from convdbn.learning import finetune as tuning
+    from convdbn.images import labeled
+    from convdbn.learning.finetune import error
     from convdbn.models import classifier
     from convdbn.models.pyramid import SpatialPyramid
 
-    settings = tuning.FineTuning(
-        epochs, batch, rate, dropout, distort, sample_input, mirror, adversarial, weight_decay, held_out, seed
-    )
-    origin = {"checkpoint": str(checkpoint), "data": str(data), "labels": labels, "layers": layers, "grid": grid}
-    options = {**vars(settings), **origin}
+    source = Source(data, value_range=value_range, data_root=data_root, download=download)
+    asked = {"model": model_name(model), **source.record, "labels": labels, "layers": layers, "grid": grid}
+    options = {**vars(tuning), **asked}
     folder = None if output_dir is None else Path(output_dir)
-    main, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
-    known = vars(tuning.FineTuning())  # settings that came later have their defaults
-    goes_on = partial(saved_run, chosen=options, before=lambda run: {**known, **run.get("finetuned", {})})
-    saved = goes_on(main, overwrite=overwrite, resume=resume)
-    model = load(checkpoint, device=device)
-    train, test = _labeled(model, data, data_root, download, labels, seed)
-    pooling = SpatialPyramid(as_tuple(len(model.layers) if layers is None else layers), as_tuple(grid))
-
-    def network(stack: "Stack") -> "Classifier":
-        return classifier.Classifier.from_stack(stack, train.classes, pooling)
-
-    with stop_on_signal() as stop:
-        trained = partial(
-            _trained, images=train, settings=settings, options=options, stop=stop, device=checked_device(device)
-        )
-        tuned = trained(main, saved, lambda: network(model), stale=other)
-        result: dict[str, Any] = {"labels": len(train), "error": tuning.error(tuned, test)}
-        if baseline:
-            again = saved and goes_on(other, overwrite=False, resume=True)
-            tuned = trained(other, again, lambda: network(with_random_filters(model, seed=seed)))
-            result["error_from_random_weights"] = tuning.error(tuned, test)
-    if main is not None:
-        result["output"] = str(main)
-    return result
-
-
-def _labeled(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, labels: int | None, seed: int
-) -> tuple["Images", "Images"]:
-    """Training pictures, so many of which are labeled and taken where that is said, and test pictures."""
-    from convdbn.images.splits import labeled
-
-    train, test = labeled_data(model, data, data_root, download)
+    file, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
+    saved_in = partial(saved_run, chosen=options, before=_options_of)
+    saved = saved_in(file, overwrite=overwrite, resume=resume)
+    stack = model_from(model, device)
+    train, test = source.labeled(stack.channels)
     if labels is not None and train.labels is not None:
         train = train.select(labeled(train.labels.numpy(), labels, seed=seed).tolist())
-    return train, test
+    pooling = SpatialPyramid(
+        as_tuple("layers", len(stack.layers) if layers is None else layers), as_tuple("grid", grid)
+    )
+    begin = partial(classifier.Classifier.from_stack, classes=train.classes, pooling=pooling)
+    with stop_on_signal() as stop:
+        trained = partial(
+            _trained, images=train, settings=tuning, options=options, stop=stop, device=checked_device(device)
+        )
+        network = trained(file, saved, lambda: begin(stack), stale=other)
+        result: dict[str, Any] = {"labels": len(train), "error": error(network, test)}
+        if baseline:
+            again = saved and saved_in(other, overwrite=False, resume=True)
+            network = trained(other, again, lambda: begin(with_random_filters(stack, seed=seed)))
+            result["error_from_random_weights"] = error(network, test)
+    return result | ({} if file is None else {"output": str(file)})
+
+
+def _options_of(run: dict[str, Any]) -> dict[str, Any]:
+    """The options of a saved run; settings that came later have their defaults."""
+    return with_model({**vars(FineTuning()), **run.get("finetuned", {})})
 
 
 def _trained(
@@ -129,7 +102,7 @@ def _trained(
     begin: Callable[[], "Classifier"],
     *,
     images: "Images",
-    settings: "FineTuning",
+    settings: FineTuning,
     options: Mapping[str, Any],
     stop: Callable[[], bool],
     device: str,
@@ -137,10 +110,10 @@ def _trained(
 ) -> "Classifier":
     """A network trained to the end, from its beginning, or where one is `saved` from where the file has it.
 
-    A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so that beside
-    a network in training it is that of an earlier one.
+    A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so the baseline
+    beside a network in training is that of an earlier one.
     """
-    from convdbn.learning import finetune as tuning
+    from convdbn.learning import finetune as learning
     from convdbn.models import classifier
     from convdbn.storage.resumable import Checkpointing
 
@@ -159,7 +132,7 @@ def _trained(
         if stale is not None:
             stale.unlink(missing_ok=True)
 
-    tuning.finetune(network, images, settings, Checkpointing(None if file is None else save, stop, trainer))
+    learning.finetune(network, images, settings, Checkpointing(None if file is None else save, stop, trainer))
     if file is not None:
         save({})
     return network

@@ -1,70 +1,181 @@
-"""What is handed to a command becomes pictures for its model."""
+"""What is handed to a command becomes a model, and pictures for it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from convdbn.commands.former import NAMES
+from convdbn.commands.options import Split, ValueRange, checked_device
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
+    from torch.utils.data import DataLoader, Dataset
 
     from convdbn.images import Images
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
+    from convdbn.recipes import Recipe
 
-PIXELS = "in the pixels of pictures"
+    Model: TypeAlias = str | Path | Stack
+    Pictures: TypeAlias = NDArray[Any] | Tensor
+    Data: TypeAlias = str | Path | Pictures | Dataset[Any] | DataLoader[Any] | Images | tuple[Pictures, Any]
 
-
-TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
-"""Data sets whose test pictures serve as the held-out ones of the free-energy gap; they decide nothing."""
-
-
-def pictures_for(
-    model: "Stack | Classifier",
-    data: str | Path,
-    data_root: str | Path | None,
-    download: bool,
-    split: Literal["train", "test"] = "train",
-) -> "Images":
-    """The pictures, in as many channels as the model takes."""
-    from convdbn.images import open_images
-
-    return open_images(data, data_root=data_root, split=split, download=download, gray=model.channels == 1)
+WITH_TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
+"""Data sets that have test pictures of their own."""
 
 
-def labeled_data(
-    model: "Stack | Classifier", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures with labels."""
-    train = pictures_for(model, data, data_root, download)
-    if str(data) in TEST_SPLIT:
-        return train, pictures_for(model, data, data_root, download, "test")
-    from convdbn.images import stratified
+class Source:
+    """Pictures as a command got them: `data`, and the options beside it. They are opened when they are asked for."""
 
-    return stratified(train, "train"), stratified(train, "test")
+    def __init__(
+        self,
+        data: "Data",
+        *,
+        data_root: str | Path | None = None,
+        download: bool = False,
+        value_range: ValueRange = None,
+    ) -> None:
+        from convdbn.images import as_images
+
+        self.path = str(data) if isinstance(data, str | Path) else None
+        self.options: dict[str, Any] = {"data_root": data_root, "download": download}
+        if self.path is None:
+            for name, value in self.options.items():
+                if value:
+                    raise UsageError(f"{name}={value!r}: has no effect on data in memory; leave it out")
+            data, self.options = as_images(data, value_range=value_range), {}
+        elif value_range is not None:
+            self.options["value_range"] = value_range
+        self.data: Any = data
+
+    @property
+    def name(self) -> str:
+        """What messages call the data."""
+        return self.data.name if self.path is None else self.path
+
+    def images(self, channels: int, split: Split = "train") -> "Images":
+        """The pictures, gray or in color as the model takes them."""
+        from convdbn.images import as_images, in_channels
+
+        return in_channels(as_images(self.data, split=split, color=channels != 1, **self.options), channels)
+
+    @property
+    def has_test_split(self) -> bool:
+        """Whether the data has test pictures of its own."""
+        return self.path in WITH_TEST_SPLIT
+
+    def labeled(self, channels: int) -> tuple["Images", "Images"]:
+        """Training and test pictures with labels; where the data has no test pictures, a fifth of every class."""
+        train = self.images(channels)
+        if self.has_test_split:
+            return train, self.images(channels, "test")
+        from convdbn.images import stratified
+
+        return stratified(train, "train"), stratified(train, "test")
+
+    def parted(self, channels: int) -> tuple["Images", "Images"]:
+        """Training and test pictures, with labels or without; where the data has no test pictures, a tenth of it."""
+        if self.has_test_split:
+            return self.labeled(channels)
+        from convdbn.images import hold_out
+
+        whole = self.images(channels)
+        train, test = hold_out(whole, len(whole), seed=0)
+        if test is None:
+            raise UsageError(
+                f"data={self.name!r}: has {len(whole)} pictures, of which a tenth is tested; take at least 10"
+            )
+        return train, test
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a run remembers of its data: the name or path, of data in memory also the number of pictures."""
+        return {"data": self.name} | ({"pictures": len(self.data)} if self.path is None else {})
 
 
-def parted_data(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images"]:
-    """Training and test pictures, with labels or without; of a folder a tenth are the test pictures."""
-    if str(data) in TEST_SPLIT:
-        return labeled_data(model, data, data_root, download)
-    from convdbn.images.splits import hold_out
+def model_from(model: "Model | Classifier", device: str) -> "Stack":
+    """The model itself: one in memory as it is, or that of a name or path."""
+    from convdbn.models import stack
 
-    whole = pictures_for(model, data, data_root, download)
-    train, test = hold_out(whole, len(whole), seed=0)
-    if test is None:
-        raise UsageError(f"data={str(data)!r}: {len(whole)} pictures, of which a tenth are tested; take at least 10")
-    return train, test
+    if isinstance(model, stack.Stack):
+        return model if device == "auto" else model.to(checked_device(device))
+    return stack.load(_path(model, "Stack")).to(checked_device(device))
 
 
-def first_batch(model: "Stack", images: "Images", count: int) -> "Tensor":
-    """The first pictures as one batch."""
-    return model.transform.batch(images, range(min(count, len(images))))
+def classifier_from(model: "Model | Classifier", device: str) -> "Classifier":
+    """A classifier in memory as it is, or that of a path."""
+    from convdbn.models import classifier
+
+    if isinstance(model, classifier.Classifier):
+        return model if device == "auto" else model.to(checked_device(device))
+    return classifier.load(_path(model, "Classifier")).to(checked_device(device))
 
 
-def space(model: "Stack") -> str:
-    """What was done to the pictures that layer 1 sees."""
-    steps = [step["kind"] for step in model.transform.spec()]
-    return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
+def _path(model: object, kind: str) -> str | Path:
+    """A name or path; UsageError for an object of another kind."""
+    if not isinstance(model, str | Path):
+        raise UsageError(f"model={type(model).__name__}: give the name or path of a model, or a {kind}")
+    return model
+
+
+def model_name(model: object) -> str:
+    """What a run remembers of the model that it began with."""
+    return str(model) if isinstance(model, str | Path) else f"{type(model).__name__} in memory"
+
+
+class Opened(NamedTuple):
+    """A model and all that is known of it: metadata and metrics of its training, the trainer's tensors where that has
+    not ended, and its file; None for one in memory."""
+
+    model: "Stack"
+    metadata: Mapping[str, Any]
+    trainer: Mapping[str, "Tensor"]
+    file: Path | None
+    history: Sequence[Mapping[str, float]]
+
+
+def opened(model: "Model | Classifier") -> Opened:
+    """The model with what its run wrote beside it."""
+    from convdbn.learning.greedy import METRICS_FILE
+    from convdbn.models import stack
+    from convdbn.storage import metrics
+
+    if isinstance(model, stack.Stack):
+        return Opened(model, getattr(model, "metadata", {}), {}, None, getattr(model, "history", []))
+    loaded, metadata, trainer = stack.load_trained(_path(model, "Stack"))
+    file = stack.model_file(_path(model, "Stack"))
+    curves = file.with_name(METRICS_FILE)
+    history = metrics.read(curves) if curves.is_file() and not is_packaged(file) else []
+    return Opened(loaded, metadata, trainer, file, history)
+
+
+def is_packaged(file: Path) -> bool:
+    """Whether the file belongs to a model of the package."""
+    from convdbn.models.stack import WEIGHTS
+
+    return file.parent == WEIGHTS
+
+
+def history_of(model: "Model | Classifier") -> Sequence[Mapping[str, float]]:
+    """The rows of metrics of the model's training; UsageError where there are none."""
+    history = opened(model).history
+    if not history:
+        raise UsageError(f"model={model_name(model)!r}: has no metrics; give a run folder of `convdbn train`")
+    return history
+
+
+def recipe_of(model: "Model | Classifier") -> "Recipe":
+    """The recipe that the model was trained by; UsageError where there is none."""
+    from convdbn.recipes import Recipe
+
+    metadata = opened(model).metadata
+    if "recipe" not in metadata:
+        raise UsageError(f"model={model_name(model)!r}: has no recipe; give a run folder of `convdbn train`")
+    return Recipe.from_dict(metadata["recipe"])
+
+
+def with_model(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a saved run; version 0.1.0 wrote the model as `checkpoint`."""
+    return {NAMES.get(name, name): value for name, value in options.items()}

@@ -1,41 +1,66 @@
-"""`inspect`: what a checkpoint holds."""
+"""`inspect`: what a model is, and how it was trained."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn import recipes
+from convdbn.commands.inputs import opened
+from convdbn.commands.options import (
+    command,
+)
 
 if TYPE_CHECKING:
-    pass
+    from convdbn.commands.inputs import Model
+    from convdbn.energy import Unit
+    from convdbn.models.classifier import Classifier
 
 
-def inspect(checkpoint: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds: its layers and their features, its transforms, recipe, data and progress; or what a
-    classifier does, and how it was trained."""
-    from convdbn.energy import Gaussian
-    from convdbn.models import classifier, stack
+@command
+def inspect(model: "Model | Classifier") -> dict[str, Any]:
+    """What a model holds: layers and their features, transform, recipe, data and progress; or what a classifier does.
 
-    if (tuned := classifier.classifier_file(checkpoint)) is not None:
-        network, metadata, trainer = classifier.load_run(tuned)
-        return {
-            "file": str(tuned),
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "finished": not trainer,
-            "classes": network.classes,
-            "transform": network.transform.spec(),
-            "finetuned": metadata.get("finetuned"),
-        }
-    model, metadata, trainer = stack.load_trained(checkpoint)
-    stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)
+    Everything in the result can be written as JSON.
+    """
+    from convdbn.models import classifier
+
+    if isinstance(model, classifier.Classifier):
+        return _of_classifier(model)
+    if isinstance(model, str | Path) and (file := classifier.classifier_file(model)) is not None:
+        network, metadata, trainer = classifier.load_run(file)
+        about = {"finished": not trainer, "finetuned": metadata.get("finetuned")}
+        return {"file": str(file), **_of_classifier(network), **about}
+    stack, training, rest, file, _ = opened(model)
     return {
-        "file": str(stack.model_file(checkpoint)),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "finished": not trainer and metadata["progress"]["layer"] == stages,
-        "picture": list(model.picture),
-        "layers": [info._asdict() for info in model.feature_info],
-        "scales": [
-            float(m.units[0].scale.mean()) if isinstance(m.units[0], Gaussian) else None for m in model.machines
-        ],
-        "transform": model.transform.spec(),
-        **{key: metadata[key] for key in ("data", "progress", "recipe", "refined") if key in metadata},
+        **({} if file is None else {"file": str(file)}),
+        "parameters": sum(p.numel() for p in stack.parameters()),
+        "finished": not rest and _is_trained(training),
+        "picture": list(stack.picture),
+        "layers": [info._asdict() for info in stack.feature_info],
+        "scales": [_scale(machine.units[0]) for machine in stack.machines],
+        "transform": stack.transform.spec(),
+        **{key: training[key] for key in ("data", "progress", "recipe", "refined") if key in training},
     }
+
+
+def _of_classifier(network: "Classifier") -> dict[str, Any]:
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "classes": network.classes,
+        "transform": network.transform.spec(),
+    }
+
+
+def _is_trained(metadata: Mapping[str, Any]) -> bool:
+    """Whether every machine of the recipe is trained; models without a recipe are what they are."""
+    if "recipe" not in metadata:
+        return True
+    stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)
+    return bool(metadata["progress"]["layer"] == stages)
+
+
+def _scale(unit: "Unit") -> float | None:
+    """Mean standard deviation of Gaussian units."""
+    from convdbn.energy import Gaussian
+
+    return float(unit.scale.mean()) if isinstance(unit, Gaussian) else None

@@ -3,34 +3,34 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convdbn.commands.options import checked_device
+from convdbn.commands.inputs import classifier_from, model_from
+from convdbn.commands.options import checked_device, command
 
 if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
     from convdbn.models.stack import Stack
 
 
-def load(checkpoint: str | Path, *, device: str = "auto") -> "Stack":
-    """The trained model in a run folder or checkpoint file; `model.features(images)` gives its maps.
+@command
+def load(model: str | Path, *, device: str = "auto") -> "Stack":
+    """The trained model of a name or path; `model.features(images)` gives its maps.
 
     Raises `CheckpointError` for a file that is missing, truncated or not ours.
     """
-    from convdbn.models import stack
-
-    return stack.load(checkpoint).to(checked_device(device))
+    return model_from(model, device)
 
 
-def load_classifier(path: str | Path, *, device: str = "auto") -> "Classifier":
+@command
+def load_classifier(model: str | Path, *, device: str = "auto") -> "Classifier":
     """The classifier in a folder or file that `finetune` wrote: pictures in, logits of `classes` out."""
-    from convdbn.models import classifier
-
-    return classifier.load(path).to(checked_device(device))
+    return classifier_from(model, device)
 
 
+@command
 def create_model(name: str, *, pretrained: bool = True, device: str = "auto") -> "Stack":
-    """A model of the package, such as `cdbn_mnist`, trained unless `pretrained` is False; another name lists them.
+    """A model of the package, such as `cdbn_mnist`, trained unless `pretrained` is False.
 
-    Wherever a checkpoint is asked for, the name does as well.
+    An unknown name raises an error that lists them all. The name serves wherever a command takes a model.
     """
     from convdbn.models import files
 

@@ -1,33 +1,110 @@
-"""What the commands share: checks before any work, run folders, signals, devices."""
+"""What the commands share: the options that many of them have, checks before any work, devices, signals."""
 
 import contextlib
+import difflib
+import functools
 import inspect
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
+from convdbn.commands import former
 from convdbn.errors import UsageError
 
-if TYPE_CHECKING:
-    import torch
+P = ParamSpec("P")
+T = TypeVar("T")
 
-    from convdbn.models.stack import Stack
+ValueRange = tuple[float, float] | Literal["raw"] | None
+Split = Literal["train", "test"]
+
+HELP = {
+    "model": "name of a model of the package, path of a run folder or a file, or, in Python, the model itself.",
+    "data": "`digits`, `photos`, `mnist`, `fashion-mnist`, `caltech101`, or a folder of pictures; in Python also an "
+    "array, a tensor, a torch Dataset or DataLoader, Images, or a pair (pictures, labels).",
+    "output_dir": "folder for the result; without one it stays in memory.",
+    "overwrite": "replace what the folder holds already.",
+    "resume": "continue the run in the folder; all other options must be the same.",
+    "split": "train or test, for data sets that have both.",
+    "value_range": "lowest and highest value of pixels in memory, such as [0, 4095], or raw for values that stay as "
+    "they are; otherwise bytes, 16-bit integers, or floats from 0 to 1.",
+    "data_root": "folder that holds the torchvision data sets.",
+    "download": "fetch a torchvision data set that is missing.",
+    "seed": "seed of everything random.",
+    "device": "auto, cpu, cuda, ...; with auto a model in memory stays where it is.",
+}
+"""What the options mean that many commands have."""
+FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
-FIGURE = (".png", ".pdf", ".svg")
-"""Formats of figures."""
-PICTURES = {"data", "split", "count", "data_root", "download"}
-"""Options about pictures that are given."""
-FEW = 8
-"""Units, and pictures, that are shown where none are named and there is no room for all."""
+def command(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that people call: its docstring explains the shared options too, former names are understood, and
+    arguments that do not fit are refused by name."""
+    signature = inspect.signature(function)
+    name = function.__name__
+
+    @functools.wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> T:
+        now, known = former.present(name, dict(named))
+        if now != name:
+            instead: Callable[..., T] = getattr(import_module(f"convdbn.commands.{now}"), now)
+            return instead(*arguments, **known)
+        _check_names(name, signature, len(arguments), known)
+        return function(*arguments, **known)
+
+    called.__doc__ = explained(function)
+    return called
 
 
-def check_output(output: str | Path, *suffixes: str) -> None:
+def explained(function: Callable[..., Any]) -> str:
+    """The docstring with the help of all shared options that the signature names: the model and the data before the
+    command's own arguments, the others after them."""
+    text, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
+    own, _, after = rest.partition("\n\n")
+    shared = [name for name in inspect.signature(function).parameters if name in HELP and name not in helped(own)]
+    lines = {name: f"    {name}: {HELP[name]}" for name in shared}
+    first = [lines.pop(name) for name in ("model", "data") if name in lines]
+    arguments = "\n".join(filter(None, [*first, own, *lines.values()]))
+    return "\n\n".join(filter(None, [text, arguments and f"Args:\n{arguments}", after]))
+
+
+def helped(docstring: str) -> dict[str, str]:
+    """What a docstring says of each argument."""
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", docstring, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _check_names(name: str, signature: inspect.Signature, positional: int, named: Mapping[str, Any]) -> None:
+    """UsageError for arguments that the function does not take, or does not get."""
+    parameters = signature.parameters
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for unknown in [] if free else [key for key in named if key not in parameters]:
+        near = difflib.get_close_matches(unknown, parameters, 1)
+        remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(parameters)}"
+        raise UsageError(f"{unknown}={named[unknown]!r}: no option of {name}; {remedy}")
+    places = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    if positional > len(places):
+        raise UsageError(
+            f"{name}: takes {' and '.join(places) or 'nothing'} without a name, but got {positional} such arguments; "
+            "name the others"
+        )
+    for twice in [key for key in places[:positional] if key in named]:
+        raise UsageError(f"{twice}={named[twice]!r}: stands there twice; leave one out")
+    for key, one in parameters.items():
+        needed = one.default is one.empty and one.kind is not one.VAR_KEYWORD
+        if needed and key not in named and key not in places[:positional]:
+            raise UsageError(f"{key}: is missing; {name} needs {HELP.get(key, 'it').rstrip('.')}")
+
+
+def check_output(output: str | Path | None, *suffixes: str) -> None:
     """UsageError, before the work that would be lost, for a file of another format or in no folder to write into."""
+    if output is None:
+        return
     path = Path(output)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"output={str(output)!r}: name a file that ends in {' or '.join(suffixes)}")
@@ -36,42 +113,59 @@ def check_output(output: str | Path, *suffixes: str) -> None:
         raise UsageError(f"output={str(output)!r}: {str(folder)!r} is no folder to write into; name another file")
 
 
-def check_counts(**counts: int) -> None:
+def check_counts(**counts: int | None) -> None:
     """UsageError for numbers of things of which there must be one."""
     for name, value in counts.items():
-        if value < 1:
-            raise UsageError(f"{name}={value}: must be at least 1")
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise UsageError(f"{name}={value!r}: must be a whole number of at least 1")
 
 
-def check_choice(name: str, value: Any, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r}: choose from {', '.join(allowed)}")
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """UsageError for a value that is none of a `Literal`."""
+    if value not in get_args(choices):
+        raise UsageError(f"{name}={value!r}: choose from {', '.join(get_args(choices))}")
 
 
-def refuse_ignored(verb: Callable[..., Any], given: Mapping[str, Any], unused: Collection[str], what: str) -> None:
+def refuse_ignored(verb: Callable[..., Any], values: Mapping[str, Any], unused: Collection[str], what: str) -> None:
     """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
 
-    `given` are the options of the verb, its `locals()` before any of them is changed.
+    `values` are the options of the verb, its `locals()` before any of them is changed.
     """
     defaults = inspect.signature(verb).parameters
-    idle = [name for name in defaults if name in unused and given[name] != defaults[name].default]
+    idle = [name for name in defaults if name in unused and _differs(values[name], defaults[name].default)]
     if idle:
-        named = ", ".join(f"{name}={given[name]!r}" for name in idle)
-        raise UsageError(f"{named}: of no use with {what}; leave out")
+        named = ", ".join(f"{name}={values[name]!r}" for name in idle)
+        raise UsageError(f"{named}: has no effect with {what}; leave it out")
 
 
-def others(uses: Mapping[str, set[str]], chosen: str) -> set[str]:
-    """The options that are used, but not by this one."""
-    return set().union(*uses.values()) - uses[chosen]
+def figure_options(
+    verb: Callable[..., Any], values: Mapping[str, Any], figure: Callable[..., Any], what: str
+) -> dict[str, Any]:
+    """Those of the verb's options that a function which draws a figure takes, where they were said.
+
+    UsageError for options that it does not take, and for pictures that it needs and does not get. `values` are the
+    options of the verb, its `locals()` before any of them is changed.
+    """
+    takes = inspect.signature(figure).parameters
+    pictures = [name for name in ("images", "test") if name in takes]
+    used = {"model", "output", "device", "method", "figure", *takes}
+    used |= {"data", "value_range", "data_root", "download"} if pictures else set()
+    used |= {"split"} if "images" in takes else set()
+    refuse_ignored(verb, values, set(inspect.signature(verb).parameters) - used, what)
+    if values["data"] is None and pictures:
+        if takes[pictures[0]].default is inspect.Parameter.empty:
+            raise UsageError(f"data=None: {what} needs pictures; give a data set or a folder")
+        refuse_ignored(verb, values, {"split", "value_range", "data_root", "download"}, "data=None")
+    return {name: values[name] for name in takes if name not in ("model", "data") and values.get(name) is not None}
 
 
-def require_data(data: str | Path | None, what: str) -> None:
-    if data is None:
-        raise UsageError(f"data=None: {what} needs pictures; give a data set or a folder")
+def _differs(value: Any, default: Any) -> bool:
+    comparable = value is None or isinstance(value, str | int | float | list | tuple)  # no array
+    return not comparable or bool(value != default)
 
 
 @contextlib.contextmanager
-def stop_on_signal() -> Iterator[Any]:
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """A function that says whether Ctrl-C or a termination signal came; a second Ctrl-C stops at once."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -99,17 +193,15 @@ def saved_run(
     overwrite: bool,
     resume: bool,
 ) -> bool:
-    """Whether the file holds a run to go on with; refuse one that would be lost unasked, or of other options.
+    """Whether the file holds a run to continue; UsageError for one that would be lost unasked, or of other options.
 
-    `chosen` are the options that decide what comes out, and `before` finds those of a run in its metadata.
+    `chosen` are the options that decide the result, and `before` finds those of the saved run in its metadata.
     """
     if overwrite and resume:
-        raise UsageError("overwrite and resume: choose one, to replace the run or to go on with it")
-    if file is None:
-        if resume:
-            raise UsageError("resume=True: needs output_dir, the folder of the run to go on with")
-        return False
-    if not file.exists():
+        raise UsageError("overwrite=True, resume=True: contradict each other; choose one")
+    if file is None and resume:
+        raise UsageError("resume=True: needs output_dir, the folder of the run to continue")
+    if file is None or not file.exists():
         return False
     folder = str(file.parent)
     if resume:
@@ -129,18 +221,16 @@ def saved_run(
     return False
 
 
-def seeded(model: "Stack", seed: int) -> "torch.Generator":
-    """A generator where the model is."""
-    import torch
-
-    return torch.Generator(next(model.parameters()).device).manual_seed(seed)
-
-
-def as_tuple(numbers: int | list[int]) -> tuple[int, ...]:
-    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
+def as_tuple(name: str, numbers: int | list[int]) -> tuple[int, ...]:
+    """One number or several as a tuple; UsageError, naming the option, for anything else."""
+    found = (numbers,) if isinstance(numbers, int) else tuple(numbers) if isinstance(numbers, list | tuple) else ()
+    if not found or not all(isinstance(number, int) for number in found):
+        raise UsageError(f"{name}={numbers!r}: is no whole number, nor a list of them; write {name}=[1, 2]")
+    return found
 
 
 def checked_device(name: str) -> str:
+    """The device by name, `auto` being the GPU where there is one; UsageError for one that this machine has not."""
     import torch
 
     if name == "auto":
@@ -148,5 +238,5 @@ def checked_device(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device={name!r}: not to be had here; use cpu") from error
-    return name
+        raise UsageError(f"device={name!r}: is not available on this machine; use cpu") from error
+    return str(name)

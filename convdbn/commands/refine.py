@@ -1,78 +1,76 @@
 """`refine`: all layers of a stack trained together."""
 
+import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import labeled_data, parted_data
-from convdbn.commands.options import checked_device, refuse_ignored, saved_run, stop_on_signal
+from convdbn.commands.inputs import Source, model_name, opened, with_model
+from convdbn.commands.options import (
+    ValueRange,
+    checked_device,
+    command,
+    saved_run,
+    stop_on_signal,
+)
+from convdbn.recipes import checked
+from convdbn.recipes.tuning import Method, Refinement
 
 if TYPE_CHECKING:
+    from convdbn.commands.inputs import Data, Model
     from convdbn.models.stack import Stack
 
 
+@command
 def refine(
+    model: "Model",
+    data: "Data",
     *,
-    checkpoint: str | Path,
-    data: str | Path,
-    method: Literal["autoencoder", "up-down"],
+    method: Method,
     output_dir: str | Path | None = None,
-    epochs: int = 30,
-    batch: int = 100,
-    rate: float = 1e-3,
-    distort: float = 0.0,
-    k: int = 3,
-    k_end: int = 10,
     overwrite: bool = False,
     resume: bool = False,
+    value_range: ValueRange = None,
     data_root: str | Path | None = None,
     download: bool = False,
     seed: int = 0,
     device: str = "auto",
+    **settings: Any,
 ) -> "Stack":
     """Train all layers of a fully connected stack together, upward and downward weights parting; the refined stack.
 
     As an autoencoder the layers learn to give the picture back from the highest one (Hinton and Salakhutdinov 2006);
     up-down learning makes a better generator (Hinton, Osindero and Teh 2006), with label units where the top machine
-    has them. What is written is a run like that of `train`.
+    has them. The run that is written is like one of `train`; a model in memory stays as it is.
 
     Args:
-        checkpoint: run folder, model file, or the name of a model of the package.
-        data: as for `train`.
         method: autoencoder or up-down.
-        output_dir: folder for the refined model; None writes nothing.
-        epochs: passes over the training pictures.
-        batch: pictures in an update.
-        rate: highest learning rate; it rises over the first tenth of the updates and falls to nothing.
-        distort: strength of random shifts, turns, stretches and smooth distortions of an autoencoder's pictures.
-        k: Gibbs sweeps of the top machine in up-down learning, at the start.
-        k_end: ... and at the end.
-        overwrite: replace a model that the folder holds already.
-        resume: go on with the run in the folder; the other options must be the same.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        seed: seed of everything random.
-        device: auto, cpu, cuda, ...
+        settings: any field of `Refinement`, such as epochs=20.
     """
-    unused = {"autoencoder": ("k", "k_end"), "up-down": ("distort",)}
-    refuse_ignored(refine, locals(), unused.get(method, ()), f"method={method!r}")
-    from convdbn.learning import refine as refining
-    from convdbn.models import stack
+    refinement = checked(Refinement, {**settings, "method": method, "seed": seed})
+    from convdbn.learning.refine import refine_on
+    from convdbn.models import stack as stacks
     from convdbn.storage.resumable import Checkpointing
 
-    file = None if output_dir is None else Path(output_dir, stack.MODEL_FILE)
-    settings = refining.Refinement(method, epochs, batch, rate, distort, k, k_end, seed)
-    options = {**vars(settings), "checkpoint": str(checkpoint), "data": str(data)}
-    saved = saved_run(file, options, lambda run: run.get("refined", {}), overwrite=overwrite, resume=resume)
-    model, metadata, trainer = stack.load_run(file if file is not None and saved else checkpoint)
-    model.to(checked_device(device))
-    if saved and not trainer:
-        return model
-    labeled = model.machines[-1].units[-1].kind == "categorical"
-    train, _ = (labeled_data if labeled else parted_data)(model, data, data_root, download)
-    save = None if file is None else partial(stack.save, file, model, {**metadata, "refined": options})
+    source = Source(data, value_range=value_range, data_root=data_root, download=download)
+    file = None if output_dir is None else Path(output_dir, stacks.MODEL_FILE)
+    options = {**vars(refinement), "model": model_name(model), **source.record}
+    saved = saved_run(file, options, _options_of, overwrite=overwrite, resume=resume)
+    begun = opened(file if file is not None and saved else model)
+    stack = copy.deepcopy(begun.model) if begun.file is None else begun.model
+    stack.to(checked_device(device))
+    if saved and not begun.trainer:
+        return stack
+    labeled = stack.machines[-1].units[-1].kind == "categorical"
+    train, _ = (source.labeled if labeled else source.parted)(stack.channels)
+    save = None if file is None else partial(stacks.save, file, stack, {**begun.metadata, "refined": options})
     with stop_on_signal() as stop:
-        refined = refining.refine_on(model, train, settings, Checkpointing(save, stop, trainer if saved else {}))
+        refined = refine_on(stack, train, refinement, Checkpointing(save, stop, begun.trainer if saved else {}))
     if save is not None:
         save({})
     return refined
+
+
+def _options_of(run: dict[str, Any]) -> dict[str, Any]:
+    """The options of a saved run; empty for one that was not refined."""
+    return with_model(run.get("refined") or {})

@@ -1,29 +1,38 @@
 """`report`: all of a model at once, in a page to open in a browser."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import pictures_for
+from convdbn.commands.inputs import Source, is_packaged, model_from, opened
 from convdbn.commands.inspect import inspect
-from convdbn.commands.load import load
-from convdbn.commands.options import check_counts, check_output, seeded
-from convdbn.errors import DataError
+from convdbn.commands.options import (
+    ValueRange,
+    check_counts,
+    check_output,
+    checked_device,
+    command,
+)
+from convdbn.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from convdbn.commands.inputs import Data, Model
     from convdbn.images import Images
     from convdbn.models.stack import Stack
 
 
+@command
 def report(
-    run_dir: str | Path,
+    model: "Model",
+    data: "Data | None" = None,
     *,
-    data: str | Path | None = None,
-    data_root: str | Path | None = None,
-    download: bool = False,
     output: str | Path | None = None,
     count: int = 1000,
-    device: str = "auto",
+    value_range: ValueRange = None,
+    data_root: str | Path | None = None,
+    download: bool = False,
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Show what every unit has learned, in one HTML file that needs nothing else.
 
@@ -31,48 +40,35 @@ def report(
     most, its activity, how selective it is, and what it says about the class.
 
     Args:
-        run_dir: run folder, model file, or the name of a model of the package.
         data: pictures to look at, as for `train`; those that the model was trained on, where they can be opened.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        output: .html file to write; report.html in the run folder, or NAME.html for a model of the package.
+        output: .html file to write; otherwise report.html in the run folder, or NAME.html for a model of the package.
         count: pictures to look at, drawn at random where there are more.
-        device: auto, cpu, cuda, ...
         seed: seed of the draw and of where the maximized inputs begin.
     """
     check_counts(count=count)
-    model, about = load(run_dir, device=device), inspect(run_dir)
-    import torch
-
-    from convdbn.learning.greedy import METRICS_FILE
-    from convdbn.models.stack import WEIGHTS
-    from convdbn.storage import metrics
+    stack, metadata, _, file, history = opened(model)
+    path = Path(output) if output is not None else _default_output(file)
+    check_output(path, ".html")
+    stack = model_from(stack, device if file is None else checked_device(device))
+    from convdbn.models.generate import seeded
     from convdbn.visual import report as page
     from convdbn.visual import report_data
 
-    file = Path(about["file"])
-    packaged = file.parent == WEIGHTS
-    name = file.stem if packaged else file.parent.resolve().name
-    path = Path(output or (f"{name}.html" if packaged else file.with_name("report.html")))
-    check_output(path, ".html")
-    images, why = _opened(model, data or about["data"]["data"], data_root, download, data is None)
+    sources = {"value_range": value_range, "data_root": data_root, "download": download}
+    images, why = _pictures(stack, metadata if data is None else {}, data, **sources)
     if images is not None and len(images) > count:
-        drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
-        images = images.select(drawn.sort().values)
-    curves = file.with_name(METRICS_FILE)
-    projections = report_data.projections(model, generator=seeded(model, seed))
-    responses = None if images is None else report_data.responses(model, images)
-    shown = page.Contents(
-        name,
-        about,
-        metrics.read(curves) if not packaged and curves.is_file() else [],
-        projections,
-        responses,
+        images = _drawn(images, count, seed)
+    contents = page.Contents(
+        path.stem if file is None else _name(file),
+        inspect(model),
+        history,
+        report_data.projections(stack, generator=seeded(stack, seed)),
+        None if images is None else report_data.responses(stack, images),
         images,
         why,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.render(model, shown), encoding="utf-8")
+    path.write_text(page.render(stack, contents), encoding="utf-8")
     return {
         "output": str(path),
         "megabytes": round(path.stat().st_size / 1e6, 2),
@@ -80,17 +76,41 @@ def report(
     } | ({"no_pictures": why} if why else {})
 
 
-def _opened(
-    model: "Stack", data: str | Path, data_root: str | Path | None, download: bool, optional: bool
+def _name(file: Path) -> str:
+    """What the page calls a model: the name of a packaged one, otherwise that of the run folder."""
+    return file.stem if is_packaged(file) else file.parent.resolve().name
+
+
+def _default_output(file: Path | None) -> Path:
+    """In the run folder, or here for a model of the package."""
+    if file is None:
+        raise UsageError("output=None: a model in memory has no folder; name an .html file")
+    return Path(f"{_name(file)}.html") if is_packaged(file) else file.with_name("report.html")
+
+
+def _pictures(
+    stack: "Stack", metadata: Mapping[str, Any], data: "Data | None", **options: Any
 ) -> tuple["Images | None", str]:
-    """The pictures, or, where they are `optional`, why there are none; the first is tried on the model."""
+    """The pictures, the first of which is tried on the model; or why there are none, where `data` names none and
+    those of the training, in the metadata, cannot be opened."""
     from convdbn.models.passes import visible
 
+    trained_on = metadata.get("data", {})
+    if data is None and ("data" not in trained_on or "pictures" in trained_on):
+        return None, "data=None: the pictures of the training are in no file; hand them in as data"
     try:
-        images = pictures_for(model, data, data_root, download)
-        visible(model, images[[0]][0][None], len(model.layers))
+        images = Source(trained_on["data"] if data is None else data, **options).images(stack.channels)
+        visible(stack, images[[0]][0][None], len(stack.layers))
         return images, ""
     except DataError as error:
-        if not optional:
+        if data is not None:
             raise
         return None, str(error)
+
+
+def _drawn(images: "Images", count: int, seed: int) -> "Images":
+    """That many pictures at random, in the order of the set."""
+    import torch
+
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    return images.select(order[:count].sort().values)

@@ -1,106 +1,129 @@
 """`train`: a stack of layers from pictures without labels."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn import recipes
-from convdbn.commands.inputs import TEST_SPLIT
+from convdbn.commands.inputs import Source
 from convdbn.commands.options import (
+    ValueRange,
     checked_device,
+    command,
     saved_run,
     stop_on_signal,
 )
 from convdbn.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
+
+    from convdbn.commands.inputs import Data
     from convdbn.images import Images
     from convdbn.models.stack import Stack
+    from convdbn.storage.metrics import Metrics
+
+    MakesOptimizer = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
+@command
 def train(
+    data: "Data" = "photos",
     *,
-    recipe: str | Path = "images",
-    data: str | Path = "photos",
-    data_root: str | Path | None = None,
-    download: bool = False,
+    recipe: "str | Path | recipes.Recipe" = "images",
+    layers: "Sequence[recipes.LayerSettings] | None" = None,
     output_dir: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     tensorboard: bool = False,
+    callbacks: "Sequence[Callable[[Stack, int, Metrics], Any]]" = (),
+    optimizer: "str | list[str] | MakesOptimizer | None" = None,
+    penalty: Any = None,
+    phase: Any = None,
+    verbose: bool = True,
+    value_range: ValueRange = None,
+    data_root: str | Path | None = None,
+    download: bool = False,
     device: str = "auto",
-    **overrides: Any,
+    **settings: Any,
 ) -> "Stack":
     """Train a stack of layers greedily, without labels.
 
     Args:
-        recipe: name of a recipe of the package, or a YAML file.
-        data: `digits`, `photos`, `mnist`, `fashion-mnist`, `caltech101`, or a folder of pictures.
-        data_root: where the torchvision data sets lie.
-        download: fetch a torchvision data set that is not there.
-        output_dir: run folder for the model and its metrics; None keeps the result in memory alone.
-        overwrite: replace a run that the folder holds already.
-        resume: go on with the run in the folder; the other options must be the same.
+        recipe: name of a recipe of the package, a YAML file, or, in Python, a `Recipe`.
+        layers: the layers as `LayerSettings`, from the lowest, in place of the recipe's.
+        output_dir: run folder for the model and its metrics; without one the result stays in memory.
         tensorboard: write curves and pictures of filters as they come, for `tensorboard --logdir OUTPUT_DIR`.
-        device: auto, cpu, cuda, ...
-        overrides: any field of the recipe, one value for all layers or a list with one for each.
+        callbacks: functions of the model so far, the layer in training, and a new row of metrics; True stops the run.
+        optimizer: a field of the recipe, or a function that makes a torch optimizer of parameter groups.
+        penalty: an object with the methods of `convdbn.learning.sparsity`, in place of the recipe's sparsity.
+        phase: a field of the recipe, or an object with the methods of a `NegativePhase`.
+        verbose: show the progress.
+        settings: any field of the recipe, one value for all layers or a list with one for each.
     """
-    chosen = recipes.load(recipe, **overrides)
+    parts: dict[str, Any] = {"penalty": penalty}
+    for name, value in (("optimizer", optimizer), ("phase", phase)):
+        (settings if isinstance(value, str | list) else parts)[name] = value
+    chosen = recipes.load(recipe, layers=layers, **settings)
     folder = None if output_dir is None else Path(output_dir)
-    origin = {"data": str(data)}
+    if folder is None and tensorboard:
+        raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
     from convdbn.learning.greedy import train_greedily
     from convdbn.models.stack import MODEL_FILE
 
-    images, held = _to_learn(chosen, data, data_root, download)
+    source = Source(data, value_range=value_range, data_root=data_root, download=download)
+    images, held_out = _to_learn(source, chosen)
     chosen = chosen.resolved(len(images))
-
-    def before(run: dict[str, Any]) -> dict[str, Any]:
-        # Fields that came later, or that have no effect, have their defaults.
-        saved = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
-        return {**saved, **run.get("data", {}), "refined": run.get("refined")}
-
     saved = saved_run(
         None if folder is None else folder / MODEL_FILE,
-        {**chosen.effective().as_dict(), **origin, "refined": None},
-        before,
+        {**chosen.effective().as_dict(), **source.record, "refined": None},
+        _options_of,
         overwrite=overwrite,
         resume=resume,
     )
-    device = checked_device(device)
-    watching = _watching(folder, chosen) if tensorboard else contextlib.nullcontext()
-    with watching as watch, stop_on_signal() as stop:
+    with _watching(folder if tensorboard else None, chosen) as watching, stop_on_signal() as stop:
         return train_greedily(
             chosen,
             images,
-            held_out=held,
+            held_out=held_out,
             folder=folder,
-            data=origin,
+            data=source.record,
             resume=saved,
-            device=device,
+            device=checked_device(device),
             stop=stop,
-            callbacks=[] if watch is None else [watch],
+            callbacks=[*watching, *callbacks],
+            verbose=verbose,
+            **{name: part for name, part in parts.items() if part is not None},
         )
 
 
-def _watching(folder: Path | None, recipe: recipes.Recipe) -> Any:
-    """What writes for TensorBoard, once entered."""
+def _options_of(run: dict[str, Any]) -> dict[str, Any]:
+    """What decided the result of a saved run; fields that came later, or that have no effect, have their defaults."""
+    recipe = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
+    return {**recipe, **run.get("data", {}), "refined": run.get("refined")}
+
+
+@contextlib.contextmanager
+def _watching(folder: Path | None, recipe: recipes.Recipe) -> Iterator[list[Any]]:
+    """The callbacks that write for TensorBoard into the folder; none without a folder."""
     if folder is None:
-        raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
+        yield []
+        return
     from convdbn.learning.greedy import TENSORBOARD_FOLDER
     from convdbn.visual.tensorboard import TensorBoard
 
-    return TensorBoard(folder / TENSORBOARD_FOLDER, recipe)
+    with TensorBoard(folder / TENSORBOARD_FOLDER, recipe) as watch:
+        yield [watch]
 
 
-def _to_learn(
-    recipe: recipes.Recipe, data: str | Path, data_root: str | Path | None, download: bool
-) -> tuple["Images", "Images | None"]:
+def _to_learn(source: Source, recipe: recipes.Recipe) -> tuple["Images", "Images | None"]:
     """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
-    from convdbn.images import open_images
-    from convdbn.images.splits import hold_out
+    from convdbn.images import hold_out
 
-    images = open_images(data, data_root=data_root, download=download, gray=not recipe.color)
-    if str(data) not in TEST_SPLIT:
+    channels = 3 if recipe.color else 1
+    images = source.images(channels)
+    if not source.has_test_split:
         return hold_out(images, recipe.held_out, seed=recipe.seed)
-    test = open_images(data, split="test", data_root=data_root, gray=not recipe.color)
+    test = source.images(channels, "test")
     return images, test.select(range(min(len(test), recipe.held_out))) if recipe.held_out else None

@@ -4,7 +4,6 @@ import copy
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from convdbn.images import Images
 from convdbn.images.augment import distorted
 from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.models.classifier import Classifier
-from convdbn.recipes import Settings, setting
+from convdbn.recipes.tuning import FineTuning
 from convdbn.sampling.bits import draw_bits
 from convdbn.storage.resumable import Checkpointing
 
@@ -26,48 +25,6 @@ BATCH = 100
 """Pictures that are classified at once."""
 LINEAR_RATE = 100.0
 """Rate of the linear map, over the layers' and the root of the number of values that it sees."""
-
-
-@dataclass(frozen=True)
-class FineTuning(Settings):
-    """How a classifier is trained."""
-
-    epochs: int = setting(60, low=1, help="Passes over the labeled pictures.")
-    batch: int = setting(50, low=1, help="Pictures in one update.")
-    rate: float = setting(1e-3, above=0, help="Highest learning rate of the layers, with Adam.")
-    dropout: float = setting(
-        0.5,
-        low=0,
-        below=1,
-        help="Share of their inputs that the linear map and fully connected layers above others do not see, drawn "
-        "anew for each picture.",
-    )
-    distort: float = setting(
-        1.0,
-        low=0,
-        help="Strength of random shifts, rotations, stretches and smooth distortions; 0 leaves the pictures as they "
-        "are.",
-    )
-    sample_input: bool = setting(
-        False, help="Take the input of the lowest layer as probabilities and draw bits from it in every update."
-    )
-    mirror: bool = setting(False, help="Mirror pictures at random; not for letters and digits.")
-    adversarial: float = setting(
-        0.0,
-        low=0,
-        help="Present each batch twice, the second time with every input value moved this far in the direction that "
-        "raises the loss (Goodfellow, Shlens and Szegedy 2015); 0 presents it once.",
-    )
-    weight_decay: float = setting(
-        1e-4, low=0, help="Share of the weights, times the learning rate, that every update subtracts."
-    )
-    held_out: float = setting(
-        0.1,
-        low=0,
-        high=0.5,
-        help="Share of the labeled pictures that select the best epoch; 0 trains on all of them to the end.",
-    )
-    seed: int = setting(0, low=0, help="Seed of everything random in the training.")
 
 
 def finetune(

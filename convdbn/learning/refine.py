@@ -2,8 +2,6 @@
 
 import copy
 import logging
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,47 +15,12 @@ from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.learning.layer_inputs import prepared
 from convdbn.learning.phases import ContrastiveDivergence, positive
 from convdbn.models.stack import Stack
-from convdbn.recipes import Settings, setting
+from convdbn.recipes.tuning import Refinement
 from convdbn.sampling.bits import draw_bits
 from convdbn.sampling.bound import log_density
 from convdbn.storage.resumable import Checkpointing
 
 log = logging.getLogger(__name__)
-
-Method = Literal["autoencoder", "up-down"]
-
-
-@dataclass(frozen=True)
-class Refinement(Settings):
-    """How a stack is trained further."""
-
-    method: Method = setting(
-        help="autoencoder learns to reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006). "
-        "up-down learns to generate the input and to recognize it (Hinton, Osindero and Teh 2006)."
-    )
-    epochs: int = setting(30, low=1, help="Passes over the pictures.")
-    batch: int = setting(100, low=1, help="Pictures in one update.")
-    rate: float = setting(
-        1e-3,
-        above=0,
-        help="Highest learning rate, with Adam; it rises over the first tenth of the updates, then falls to 0.",
-    )
-    distort: float = setting(
-        0.0,
-        low=0,
-        needs={"method": "autoencoder"},
-        help="Strength of random shifts, rotations, stretches and smooth distortions of an autoencoder's pictures.",
-    )
-    k: int = setting(
-        3,
-        low=1,
-        needs={"method": "up-down"},
-        help="Gibbs sweeps of the top machine at the first update of up-down learning, which rise to `k_end`.",
-    )
-    k_end: int = setting(
-        10, low=1, needs={"method": "up-down"}, help="Gibbs sweeps of the top machine at the last update."
-    )
-    seed: int = setting(0, low=0, help="Seed of everything random in the training.")
 
 
 def refine(

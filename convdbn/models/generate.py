@@ -76,6 +76,11 @@ def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:
     return (every if label == "all" else every[[label]]).repeat_interleave(count, 0)
 
 
+def seeded(stack: Stack, seed: int) -> torch.Generator:
+    """A generator where the model is."""
+    return torch.Generator(stack.place.device).manual_seed(seed)
+
+
 def independent(machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator) -> State:
     """States at beta 0."""
     like = machine.units[0].bias

@@ -1,5 +1,6 @@
 """Drawing of pictures only: what is drawn was computed elsewhere. No window is ever opened."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,9 +175,18 @@ def save(figure: Figure, path: str | Path) -> Path:
     return path
 
 
+class Page(Figure):
+    """A figure without a window, which notebooks show by themselves."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=DPI / 2)
+        return file.getvalue()
+
+
 def blank(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of so many inches and its title, on a canvas that no window shows."""
-    figure = Figure(figsize=(width, height + 0.3 * bool(title)), layout="constrained")
+    """An empty figure of a width and height in inches, below its title."""
+    figure = Page(figsize=(width, height + 0.3 * bool(title)), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")

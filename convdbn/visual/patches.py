@@ -12,7 +12,7 @@ from convdbn.models.extract import pieces
 from convdbn.models.geometry import Geometry, receptive_field, trimmed
 from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
-from convdbn.visual.projections import Units, chosen
+from convdbn.visual.projections import Units, unit_indices
 
 
 class Best(NamedTuple):
@@ -34,7 +34,7 @@ def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Image
     where the transform does that, but neither whitened nor normalized. Memory does not grow with the number of
     pictures. Fully connected layers see whole pictures. Inputs are those from below alone.
     """
-    index, below = chosen(stack, layer, units), stack.geometry[:layer]
+    index, below = unit_indices(stack, layer, units), stack.geometry[:layer]
     best = torch.empty(len(index), 0, 4, dtype=torch.float64)
     for first, batch in pieces(images):
         field = upward(stack, visible(stack, batch, layer), layer)[-1]

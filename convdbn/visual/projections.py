@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.energy import Conv, State, spread
+from convdbn.errors import UsageError
 from convdbn.models.generate import independent
 from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.passes import as_maps, downward, spread_over_blocks, upward, visible
@@ -39,7 +40,7 @@ def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
     Each weight of an upper layer scales the picture of the unit below that it leads to, at the place it leads to:
     negative weights are cut, maps enlarged by the pooling ratio.
     """
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     x = stack.layers[layer - 1].link.weight[index]
     for depth in range(layer - 1, 0, -1):
         x = _painted(stack, depth, spread_over_blocks(stack, depth, x.clamp(min=0)))
@@ -50,7 +51,7 @@ def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
 def top_down(stack: Stack, layer: int, units: Units = None) -> Tensor:
     """What one unit that is on adds to the mean picture: all others of its layer are off, and the layers below take
     their means given the one above."""
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     on = index.new_zeros(len(index), stack.layers[layer - 1].unit.n).scatter(1, index[:, None], 1)
     state = on.to(next(stack.parameters()))
     state = state if stack.geometry[layer - 1].dense else state[..., None, None]
@@ -66,7 +67,7 @@ def clamped_samples(
 
     The layer's machine is sampled, what is below it takes its means; averages over the second half of the sweeps.
     """
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     differences = []
     for part in index.split(max(1, CHUNK // chains)):
         rows = part.repeat_interleave(chains)
@@ -85,7 +86,7 @@ def maximize(
     Before every step the picture moves by up to `jitter` pixels, so that no detail counts that a shift would undo.
     In a deep Boltzmann machine input from below alone is climbed.
     """
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     low, high = stack.machines[0].units[0].limits
     channels, height, width = stack.channels, *_size(stack, layer)
     norm = math.sqrt(channels * height * width * (SHARE if high < math.inf else 1))
@@ -112,7 +113,7 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
     At every layer the signal goes on through the units that are on, those of a block being the most probable one of
     it alone, in proportion to their probability; negative weights are cut above layer 1.
     """
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     x = visible(stack, images, layer)
     fields = upward(stack, x, layer)
     top = fields[-1].flatten(2) if fields[-1].ndim == 4 else fields[-1][..., None]
@@ -152,14 +153,14 @@ def reconstruction(
     return torch.cat(found)
 
 
-def chosen(stack: Stack, layer: int, units: Units) -> Tensor:
-    """Indices of units of a layer, all of them where `units` is None; ValueError for what the model has not."""
+def unit_indices(stack: Stack, layer: int, units: Units) -> Tensor:
+    """Indices of units of a layer, all of them where `units` is None; UsageError for what the model has not."""
     if not 1 <= layer <= len(stack.layers):
-        raise ValueError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
+        raise UsageError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}; choose one of them")
     n, device = stack.layers[layer - 1].unit.n, next(stack.parameters()).device
     index = torch.arange(n) if units is None else torch.as_tensor(units, dtype=torch.long)
     if not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
-        raise ValueError(f"units={units}: layer {layer} has units 0 to {n - 1}")
+        raise UsageError(f"units={units}: layer {layer} has units 0 to {n - 1}; choose from them")
     return index.to(device)
 
 

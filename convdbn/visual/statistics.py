@@ -16,7 +16,7 @@ from convdbn.models.extract import pieces
 from convdbn.models.geometry import trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
-from convdbn.visual.projections import Units, chosen
+from convdbn.visual.projections import Units, unit_indices
 
 SETTLED = 20
 """Updates after which one is like those of a long training."""
@@ -76,7 +76,7 @@ def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) 
     A pooling unit covers the pixels that it moves by, in the middle of what it sees; pixels at the edge that no unit
     is above have 0.
     """
-    index = chosen(stack, layer, units)
+    index = unit_indices(stack, layer, units)
     below = stack.geometry[:layer]
     if below[-1].dense:
         raise UsageError(f"layer={layer}: a fully connected layer has no maps; take a convolutional one, or cases")
@@ -90,5 +90,5 @@ def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) 
 
 def _features(stack: Stack, layer: int, images: Images) -> list[Tensor]:
     """Of each batch, or of each picture where sizes differ."""
-    chosen(stack, layer, None)
+    unit_indices(stack, layer, None)
     return [stack.features(batch, depth=layer, sizes="trim")[-1].cpu() for _, batch in pieces(images)]

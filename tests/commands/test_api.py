@@ -181,7 +181,7 @@ class TestExistingRuns:
 class TestFeatures:
     def test_of_a_folder(self, tmp_path, run, pictures):
         output = tmp_path / "deep" / "maps.npz"
-        maps = convdbn.features(checkpoint=run, data=pictures, layer=2, output=output)
+        maps = convdbn.features(model=run, data=pictures, layer=2, output=output)
         assert maps.shape == (8, 5, 2, 2) and maps.dtype == np.float32
         with np.load(output, allow_pickle=False) as saved:
             assert set(saved) == {"features", "labels", "classes"}
@@ -190,7 +190,7 @@ class TestFeatures:
             assert saved["classes"].tolist() == ["a", "b"]
 
     def test_without_labels(self, tmp_path, run, pictures):
-        convdbn.features(checkpoint=run, data=pictures / "a", output=tmp_path / "maps.npz")
+        convdbn.features(model=run, data=pictures / "a", output=tmp_path / "maps.npz")
         with np.load(tmp_path / "maps.npz", allow_pickle=False) as saved:
             assert set(saved) == {"features"} and saved["features"].shape == (4, 4, 5, 5)
 
@@ -198,7 +198,7 @@ class TestFeatures:
         """numpy adds `.npz` to names without it: such a name is refused, or the file is there afterwards."""
         for name in ("maps", "maps.features", "maps.NPZ"):
             with contextlib.suppress(UsageError):
-                convdbn.features(checkpoint=run, data=pictures, output=tmp_path / name)
+                convdbn.features(model=run, data=pictures, output=tmp_path / name)
                 assert (tmp_path / name).exists()
             assert not (tmp_path / f"{name}.npz").exists()
 
@@ -206,41 +206,41 @@ class TestFeatures:
         output = tmp_path / "maps.npz"
         output.write_bytes(b"old")
         with pytest.raises(ValueError, match="layer=3: the model has layers 1 to 2"):
-            convdbn.features(checkpoint=run, data=pictures, layer=3, output=output)
+            convdbn.features(model=run, data=pictures, layer=3, output=output)
         other = save_pictures(tmp_path / "other", size=(13, 12))
         with pytest.raises(DataError, match="nearest legal heights 12 or 14"):
-            convdbn.features(checkpoint=run, data=other, layer=1, output=output)
+            convdbn.features(model=run, data=other, layer=1, output=output)
         assert output.read_bytes() == b"old"
-        trimmed = convdbn.features(checkpoint=run, data=other, layer=1, trim=True)
+        trimmed = convdbn.features(model=run, data=other, layer=1, trim=True)
         assert trimmed.shape == (8, 4, 5, 5)
 
     def test_splits(self, run):
         sizes = {
-            split: len(convdbn.features(checkpoint=run, data="digits", layer=1, split=split))
+            split: len(convdbn.features(model=run, data="digits", layer=1, split=split))
             for split in ("train", "test")
         }
         assert sizes == {"train": 1437, "test": 360}
         with pytest.raises(ValueError, match="'valid'"):
-            convdbn.features(checkpoint=run, data="digits", split="valid")
+            convdbn.features(model=run, data="digits", split="valid")
 
     def test_of_color_pictures(self, tmp_path, recipe):
         colorful = save_pictures(tmp_path / "colorful", color=True)
         model = convdbn.train(recipe=recipe, data=colorful, output_dir=tmp_path / "run", color=True)
         assert model.picture == (3, 12, 12)
-        assert convdbn.features(checkpoint=tmp_path / "run", data=colorful).shape == (8, 4, 5, 5)
+        assert convdbn.features(model=tmp_path / "run", data=colorful).shape == (8, 4, 5, 5)
         gray = save_pictures(tmp_path / "gray")
-        assert convdbn.features(checkpoint=tmp_path / "run", data=gray).shape == (8, 4, 5, 5)
+        assert convdbn.features(model=tmp_path / "run", data=gray).shape == (8, 4, 5, 5)
 
     def test_a_gray_model_takes_color_pictures(self, tmp_path, run):
         colorful = save_pictures(tmp_path / "colorful", color=True)
-        assert convdbn.features(checkpoint=run, data=colorful).shape == (8, 4, 5, 5)
+        assert convdbn.features(model=run, data=colorful).shape == (8, 4, 5, 5)
 
     @pytest.mark.parametrize("color", [False, True])
     def test_of_a_fully_connected_model(self, tmp_path, recipe, color):
         pictures = save_pictures(tmp_path / "p", color=True)
         dense = {"filters": 6, "kernel": 0}
         convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run", color=color, **dense)
-        assert convdbn.features(checkpoint=tmp_path / "run", data=pictures).shape == (8, 6)
+        assert convdbn.features(model=tmp_path / "run", data=pictures).shape == (8, 6)
 
     def test_of_a_model_that_makes_its_pictures_gray(self, tmp_path, recipe):
         """Trained on color pictures with a transform to gray: its features come from color pictures as well."""
@@ -249,26 +249,27 @@ class TestFeatures:
         model = convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "run", **options)
         images = convdbn.images.open_images(pictures, gray=False)
         expected = model.features(torch.stack(images[range(8)]))[0]
-        found = convdbn.features(checkpoint=tmp_path / "run", data=pictures)
+        found = convdbn.features(model=tmp_path / "run", data=pictures)
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 class TestVisualize:
-    def test_writes_the_file_that_it_returns(self, tmp_path, run):
-        for layer in (None, 1, 2):
-            path = convdbn.visualize(checkpoint=run, output=tmp_path / f"{layer}.png", layer=layer)
-            assert path.read_bytes().startswith(b"\x89PNG")
+    def test_writes_the_figure_that_it_returns(self, tmp_path, run):
+        for layer, count in ((None, 2), (1, 1), (2, 1)):
+            figure = convdbn.visualize(run, output=tmp_path / f"{layer}.png", layer=layer)
+            assert len(figure.axes) == count
+            assert (tmp_path / f"{layer}.png").read_bytes().startswith(b"\x89PNG")
 
     @pytest.mark.parametrize("layer", [0, 3])
     def test_layers_that_are_not_there(self, tmp_path, run, layer):
         with pytest.raises(ValueError, match=f"layer={layer}: the model has layers 1 to 2"):
-            convdbn.visualize(checkpoint=run, output=tmp_path / "a.png", layer=layer)
+            convdbn.visualize(model=run, output=tmp_path / "a.png", layer=layer)
         assert not (tmp_path / "a.png").exists()
 
     def test_fully_connected_layers(self, tmp_path, pictures, recipe):
         for name, kernel in (("above", [3, 0]), ("both", 0)):
             convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / name, kernel=kernel)
-            assert convdbn.visualize(checkpoint=tmp_path / name, output=tmp_path / f"{name}.png").exists()
+            assert len(convdbn.visualize(tmp_path / name).axes) == 2
 
 
 class TestInspect:
@@ -312,13 +313,13 @@ class TestInspect:
             "inspect": lambda: convdbn.inspect(bare),
             "report": lambda: convdbn.report(bare, output=tmp_path / "a.html", data=pictures, device="cpu"),
             "updates": lambda: convdbn.plot(
-                checkpoint=bare, figure="updates", output=tmp_path / "a.png", data=pictures, device="cpu"
+                model=bare, figure="updates", output=tmp_path / "a.png", data=pictures, device="cpu"
             ),
         }
         for tell in tells.values():
             with pytest.raises(CheckpointError, match=message):
                 tell()
-        assert convdbn.plot(checkpoint=bare, figure="weights", output=tmp_path / "a.png", device="cpu").exists()
+        assert len(convdbn.plot(bare, figure="weights", device="cpu").axes) == 2
 
 
 class TestSignals:

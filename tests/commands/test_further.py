@@ -49,7 +49,7 @@ def test_stopped_and_resumed_it_ends_bit_for_bit_the_same(tmp_path, monkeypatch,
     verb, options = VERBS[kind]
 
     def call(folder, **more):
-        return getattr(convdbn, verb)(checkpoint=trained, output_dir=folder, **WHERE, **options, **more)
+        return getattr(convdbn, verb)(model=trained, output_dir=folder, **WHERE, **options, **more)
 
     with monkeypatch.context() as patch:
         stopping(patch, 10**9)
@@ -86,7 +86,7 @@ def test_runs_are_neither_lost_nor_taken_for_others(tmp_path, monkeypatch, train
 
     def call(folder, **more):
         return getattr(convdbn, verb)(
-            **{"checkpoint": trained, "output_dir": folder, "batch": 50, **WHERE, **options, **more}
+            **{"model": trained, "output_dir": folder, "batch": 50, **WHERE, **options, **more}
         )
 
     with pytest.raises(Interrupted):
@@ -96,8 +96,8 @@ def test_runs_are_neither_lost_nor_taken_for_others(tmp_path, monkeypatch, train
         call(tmp_path / "run")
     with pytest.raises(UsageError, match=r"resume=True: epochs, rate differ from the run in .*give the same options"):
         call(tmp_path / "run", rate=0.1, epochs=7, resume=True)
-    with pytest.raises(UsageError, match="resume=True: checkpoint differ"):
-        call(tmp_path / "run", checkpoint=tmp_path, resume=True)
+    with pytest.raises(UsageError, match="resume=True: model differ"):
+        call(tmp_path / "run", model=tmp_path, resume=True)
     with pytest.raises(UsageError, match="resume=True: needs output_dir"):
         call(None, resume=True)
     with pytest.raises(UsageError, match="overwrite and resume: choose one"):
@@ -111,7 +111,7 @@ def test_runs_are_neither_lost_nor_taken_for_others(tmp_path, monkeypatch, train
 
 def test_a_trained_run_is_not_refined_by_resuming_nor_the_reverse(tmp_path, trained):
     convdbn.train(**TINY, filters=[20, 10], output_dir=tmp_path)
-    refining = {"checkpoint": trained, "method": "autoencoder", "epochs": 1, "output_dir": tmp_path, **WHERE}
+    refining = {"model": trained, "method": "autoencoder", "epochs": 1, "output_dir": tmp_path, **WHERE}
     with pytest.raises(UsageError, match=r"method, .* differ from the run"):
         convdbn.refine(**refining, resume=True)
     convdbn.refine(**refining, overwrite=True)
@@ -122,7 +122,7 @@ def test_a_trained_run_is_not_refined_by_resuming_nor_the_reverse(tmp_path, trai
 def test_an_unfinished_classifier_can_be_looked_at(tmp_path, monkeypatch, trained):
     stopping(monkeypatch, 2)
     with pytest.raises(Interrupted):
-        convdbn.finetune(checkpoint=trained, output_dir=tmp_path, labels=100, **WHERE)
+        convdbn.finetune(model=trained, output_dir=tmp_path, labels=100, **WHERE)
     found = convdbn.inspect(tmp_path)
     assert found["finished"] is False and found["finetuned"]["labels"] == 100
     assert found == convdbn.inspect(tmp_path / "classifier.safetensors")
@@ -131,7 +131,7 @@ def test_an_unfinished_classifier_can_be_looked_at(tmp_path, monkeypatch, traine
 
 
 def test_what_is_begun_anew_keeps_no_baseline_of_before(tmp_path, trained):
-    words = {"checkpoint": trained, "output_dir": tmp_path, "labels": 100, "epochs": 1, **WHERE}
+    words = {"model": trained, "output_dir": tmp_path, "labels": 100, "epochs": 1, **WHERE}
     convdbn.finetune(**words, baseline=True)
     assert sorted(contents(tmp_path)) == ["baseline.safetensors", "classifier.safetensors"]
     # What is refused loses nothing.
@@ -147,8 +147,15 @@ def test_what_is_begun_anew_keeps_no_baseline_of_before(tmp_path, trained):
 def test_a_signal_leaves_a_run_with_which_the_same_command_goes_on(
     tmp_path, monkeypatch, trained, caplog, verb, words
 ):
-    where = {"checkpoint": trained, "data": "digits", "output-dir": tmp_path / "run", "device": "cpu"}
-    command = [verb, *(f"--{name}={value}" for name, value in where.items()), *words, "--batch=5", "--epochs=5000"]
+    where = {"data": "digits", "output-dir": tmp_path / "run", "device": "cpu"}
+    command = [
+        verb,
+        str(trained),
+        *(f"--{name}={value}" for name, value in where.items()),
+        *words,
+        "--batch=5",
+        "--epochs=5000",
+    ]
     code, out, log = interrupted(command, signal.SIGTERM, tmp_path / "log", lambda log: "epoch 1:" in log)
     assert (code, out) == (75, ""), log
     stopped = re.search(rf"convdbn {verb}: step (\d+): saved; go on with --resume", log)

@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional as F
 
 import convdbn
-from convdbn.commands import plot, visualize
+from convdbn.commands.plot import Plot
+from convdbn.commands.visualize import Method
 from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.images import open_images
-from convdbn.visual import figures
+from convdbn.visual import figures, unit_figures
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
 def tuned(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     found = convdbn.finetune(
-        checkpoint=run, data="digits", output_dir=folder, labels=100, epochs=1, distort=0, device="cpu"
+        model=run, data="digits", output_dir=folder, labels=100, epochs=1, distort=0, device="cpu"
     )
     return folder, found["error"]
 
@@ -42,6 +43,15 @@ def drawn(monkeypatch):
     return found
 
 
+NAMES = {
+    "linear": "linear combination of filters",
+    "top-down": "top-down from the unit alone",
+    "samples": "samples, unit on less unit off",
+    "maximize": "maximized input",
+    "patches": "best patches",
+}
+
+
 def titles(figure):
     return [axis.get_title(loc="left") for axis in figure.axes]
 
@@ -50,11 +60,11 @@ def titles(figure):
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
     given = {"data": "digits", "split": "test", "count": 4} if method == "patches" else {}
-    options = {"checkpoint": run, "method": method, "device": "cpu", **given}
-    path = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
-    assert path.read_bytes().startswith(b"\x89PNG")
+    options = {"model": run, "method": method, "device": "cpu", **given}
+    figure = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
+    assert figure is drawn[0] and (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
-    assert drawn[0]._suptitle.get_text() == f"{visualize.NAMES[method]}, in the pixels of pictures"
+    assert drawn[0]._suptitle.get_text() == f"{NAMES[method]}, in the pixels of pictures"
     boxes = [axis.get_position() for axis in drawn[0].axes]
     assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
     convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
@@ -62,7 +72,7 @@ def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
 
 
 def test_path_and_reconstruction_have_a_column_for_each_picture(run, tmp_path, drawn):
-    options = {"checkpoint": run, "data": "digits", "device": "cpu", "count": 3}
+    options = {"model": run, "data": "digits", "device": "cpu", "count": 3}
     convdbn.visualize(**options, output=tmp_path / "a.png", method="reconstruction")
     assert [axis.get_ylabel() for axis in drawn[0].axes] == ["picture", "layer 1", "layer 2"]
     convdbn.visualize(**options, output=tmp_path / "b.png", method="path", layer=2, units=[4, 0])
@@ -78,17 +88,16 @@ def test_the_title_names_the_steps_of_the_transform(run):
     model = convdbn.load(run, device="cpu")
     steps = [{"kind": "pad", "size": 1}, {"kind": "local_contrast", "size": 3}]
     model.transform = convdbn.images.build_transform(steps)
-    assert visualize._title(model, "linear").endswith("in the space of pictures after pad, local_contrast")
-    assert visualize._title(model, "patches") == "best patches, in the pixels of pictures"
+    title = unit_figures.linear(model)._suptitle.get_text()
+    assert title.endswith("in the space of pictures after pad, local_contrast")
+    model.transform = convdbn.images.build_transform([])
+    title = unit_figures.patches(model, open_images("digits").select(range(3)))._suptitle.get_text()
+    assert title == "best patches, in the pixels of pictures"
 
 
 def test_a_seed_fixes_the_samples(run, tmp_path):
-    written = [
-        convdbn.visualize(
-            checkpoint=run, output=tmp_path / f"{i}.png", method="samples", layer=1, seed=seed, device="cpu"
-        ).read_bytes()
-        for i, seed in enumerate((0, 0, 1))
-    ]
+    options = {"method": "samples", "layer": 1, "device": "cpu"}
+    written = [convdbn.visualize(run, seed=seed, **options)._repr_png_() for seed in (0, 0, 1)]
     assert written[0] == written[1] != written[2]
 
 
@@ -104,9 +113,9 @@ EXPECTED = {
 @pytest.mark.parametrize("figure", EXPECTED)
 def test_plots_of_a_run(run, tmp_path, drawn, figure):
     given = {} if figure in ("curves", "weights") else {"data": "digits", "count": 20}
-    options = {"checkpoint": run, "figure": figure, "device": "cpu", **given}
-    path = convdbn.plot(**options, output=tmp_path / "deep" / "a.png")
-    assert path.read_bytes().startswith(b"\x89PNG")
+    options = {"model": run, "figure": figure, "device": "cpu", **given}
+    assert convdbn.plot(**options, output=tmp_path / "deep" / "a.png") is drawn[0]
+    assert (tmp_path / "deep" / "a.png").read_bytes().startswith(b"\x89PNG")
     assert titles(drawn[0])[: len(EXPECTED[figure])] == EXPECTED[figure]
     convdbn.plot(**options, output=tmp_path / "b.png", layer=2)
     if figure == "curves":
@@ -119,7 +128,7 @@ def test_plots_of_a_run(run, tmp_path, drawn, figure):
 
 
 def test_maps_over_the_pictures(run, tmp_path, drawn):
-    options = {"checkpoint": run, "figure": "maps", "data": "digits", "device": "cpu", "count": 3}
+    options = {"model": run, "figure": "maps", "data": "digits", "device": "cpu", "count": 3}
     convdbn.plot(**options, output=tmp_path / "a.png")
     rows = [axis.get_ylabel() for axis in drawn[0].axes]
     assert rows[0] == "picture" and sorted(rows[1:6]) == [f"unit {n}" for n in range(5)]
@@ -128,7 +137,7 @@ def test_maps_over_the_pictures(run, tmp_path, drawn):
 
 
 def test_chains_have_a_row_each_and_a_column_for_each_number_of_sweeps(run, tmp_path, drawn):
-    options = {"checkpoint": run, "figure": "chains", "device": "cpu", "count": 3}
+    options = {"model": run, "figure": "chains", "device": "cpu", "count": 3}
     convdbn.plot(**options, output=tmp_path / "a.png", sweeps=12)
     assert [axis.get_ylabel() for axis in drawn[0].axes] == ["chain 1", "chain 2", "chain 3"]
     above = drawn[0].axes[0]
@@ -136,9 +145,8 @@ def test_chains_have_a_row_each_and_a_column_for_each_number_of_sweeps(run, tmp_
     shown = above.images[0].get_array()
     assert shown.shape == (8, 4 * 9 - 1)  # 8 x 8 digits, lines between them
     assert above.get_xticks().tolist() == [3.5, 12.5, 21.5, 30.5]
-    assert (
-        drawn[0].texts[0].get_text() == "fantasy chains from noise, after so many sweeps, in the pixels of pictures"
-    )
+    title = "chains from noise, after each number of sweeps, in the pixels of pictures"
+    assert drawn[0].texts[0].get_text() == title
     convdbn.plot(**options, output=tmp_path / "b.png", sweeps=12, seed=1)
     assert (shown != drawn[1].axes[0].images[0].get_array()).any()
     begun = {"data": "digits", "split": "test", "sweeps": 1}
@@ -155,7 +163,7 @@ def test_chains_that_begin_at_pictures_begin_near_them(tmp_path, drawn, model):
     for index, picture in enumerate(pictures):
         figures.save_frames([picture], tmp_path / "p" / f"{index}.png", scale=1)
     options = {"figure": "chains", "count": 9, "sweeps": 1, "data": tmp_path / "p", "device": "cpu"}
-    convdbn.plot(checkpoint=model, output=tmp_path / "a.png", **options)
+    convdbn.plot(model=model, output=tmp_path / "a.png", **options)
     first = [torch.as_tensor(axis.images[0].get_array())[:, :28] for axis in drawn[0].axes]
     errors = torch.cdist(torch.stack(first).flatten(1).float(), pictures.flatten(1).float())
     assert errors.argmin(1).tolist() == [0, 1, 2, 3]
@@ -163,7 +171,7 @@ def test_chains_that_begin_at_pictures_begin_near_them(tmp_path, drawn, model):
 
 def test_confusion_of_a_classifier(tuned, tmp_path, drawn):
     folder, error = tuned
-    convdbn.plot(checkpoint=folder, figure="confusion", output=tmp_path / "a.png", data="digits", device="cpu")
+    convdbn.plot(model=folder, figure="confusion", output=tmp_path / "a.png", data="digits", device="cpu")
     table = drawn[0].axes[0]
     counts = [int(text.get_text()) for text in table.texts]
     test = open_images("digits", split="test")
@@ -197,18 +205,14 @@ UNUSED = {
 }
 
 
-def test_every_method_and_figure_says_what_it_uses():
-    assert (*visualize.METHODS, *plot.FIGURES) == (*get_args(visualize.Method), *get_args(plot.Plot))
-
-
-@pytest.mark.parametrize("kind", [*visualize.METHODS, *plot.FIGURES])
+@pytest.mark.parametrize("kind", [*get_args(Method), *get_args(Plot)])
 def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
     """With values of their own; every other option is taken, and then the checkpoint is missed."""
-    verb, name = ("visualize", "method") if kind in visualize.METHODS else ("plot", "figure")
-    options = {name: kind, "checkpoint": "nowhere", "output": tmp_path / "a.png"}
+    verb, name = ("visualize", "method") if kind in get_args(Method) else ("plot", "figure")
+    options = {name: kind, "model": "nowhere", "output": tmp_path / "a.png"}
     known = inspect.signature(getattr(convdbn, verb)).parameters
     for option in UNUSED[kind]:
-        with pytest.raises(UsageError, match=rf"{option}=.*: of no use with {name}='{kind}'; leave out"):
+        with pytest.raises(UsageError, match=rf"{option}=.*: has no effect with {name}='{kind}'; leave it out"):
             getattr(convdbn, verb)(**options, **{option: OPTIONS[option]})
     used = {option: value for option, value in OPTIONS.items() if option in known and option not in UNUSED[kind]}
     with pytest.raises(CheckpointError, match="nowhere"):
@@ -218,23 +222,26 @@ def test_options_of_no_use_are_refused_before_any_work(kind, tmp_path):
 @pytest.mark.parametrize(
     ("verb", "options", "message"),
     [
-        ("sample", {"output": "a.png", "frames": 3}, r"frames=3: of no use with output='a\.png'; leave out"),
+        ("sample", {"output": "a.png", "frames": 3}, r"frames=3: has no effect with output='a\.png'; leave it out"),
         (
             "sample",
             {"output": "a.gif", "data_root": "x", "download": True},
-            "data_root='x', download=True: of no use",
+            "data_root='x', download=True: has no effect",
         ),
-        ("plot", {"output": "a.png", "figure": "chains", "split": "test"}, "split='test': of no use with data=None"),
-        ("evaluate", {"likelihood": True, "labels": 5, "draws": 2}, "labels=5, draws=2: of no use with likelihood=T"),
-        ("evaluate", {"likelihood": True, "reconstruction": True}, "reconstruction=True: of no use with likelihood="),
-        ("evaluate", {"classifier": "labels", "noise": 0.1}, "noise=0.1: of no use with classifier='labels'"),
-        ("refine", {"method": "up-down", "distort": 1.0}, "distort=1.0: of no use with method='up-down'"),
-        ("refine", {"method": "autoencoder", "k": 5, "k_end": 9}, "k=5, k_end=9: of no use with method='auto"),
+        (
+            "plot",
+            {"output": "a.png", "figure": "chains", "split": "test"},
+            "split='test': has no effect with data=None",
+        ),
+        ("likelihood", {"draws": 2}, "draws=2: no option of likelihood; choose from model, data"),
+        ("label_error", {"nose": 0.1}, "nose=0.1: no option of label_error"),
+        ("refine", {"method": "up-down", "distort": 1.0}, "distort=1.0: has no effect with method='up-down'"),
+        ("refine", {"method": "autoencoder", "k": 5, "k_end": 9}, "k=5: has no effect with method='auto"),
     ],
 )
 def test_other_verbs_refuse_options_of_no_use(verb, options, message):
     with pytest.raises(UsageError, match=message):
-        getattr(convdbn, verb)(checkpoint="nowhere", **({} if "output" in options else {"data": "digits"}), **options)
+        getattr(convdbn, verb)(model="nowhere", **({} if "output" in options else {"data": "digits"}), **options)
 
 
 @pytest.mark.parametrize(
@@ -243,14 +250,22 @@ def test_other_verbs_refuse_options_of_no_use(verb, options, message):
         ("visualize", {"method": "deconvolution"}, "method='deconvolution': choose from linear, top-down"),
         ("visualize", {"method": "patches"}, "data=None: method='patches' needs pictures"),
         ("visualize", {"method": "reconstruction"}, "data=None: method='reconstruction' needs pictures"),
-        ("visualize", {"method": "path", "data": "digits", "count": 0}, "count=0: must be at least 1"),
+        (
+            "visualize",
+            {"method": "path", "data": "digits", "count": 0},
+            "count=0: must be a whole number of at",
+        ),
         ("visualize", {"units": [4], "layer": 1}, r"units=\[4\]: layer 1 has units 0 to 3"),
         ("visualize", {"layer": 3, "method": "top-down"}, "layer=3: the model has layers 1 to 2"),
         ("plot", {"figure": "pie"}, "figure='pie': choose from curves, weights"),
         ("plot", {"figure": "maps"}, "data=None: figure='maps' needs pictures"),
         ("plot", {"figure": "confusion"}, "data=None: figure='confusion' needs pictures"),
-        ("plot", {"figure": "cases", "data": "digits", "count": -1}, "count=-1: must be at least 1"),
-        ("plot", {"figure": "curves", "layer": 3}, "no rows of layer=3 in metrics.csv"),
+        (
+            "plot",
+            {"figure": "cases", "data": "digits", "count": -1},
+            "count=-1: must be a whole number of at",
+        ),
+        ("plot", {"figure": "curves", "layer": 3}, "layer=3: the run has no metrics of it"),
         ("plot", {"figure": "weights", "layer": 3}, "layer=3: the model has layers 1 to 2"),
         ("plot", {"figure": "maps", "data": "digits", "layer": 0}, "layer=0: the model has layers 1 to 2"),
         ("plot", {"figure": "maps", "data": "digits", "units": [7]}, r"units=\[7\]: layer 2 has units 0 to 4"),
@@ -258,21 +273,21 @@ def test_other_verbs_refuse_options_of_no_use(verb, options, message):
 )
 def test_what_is_refused(run, tmp_path, verb, options, message):
     with pytest.raises(ValueError, match=message):
-        getattr(convdbn, verb)(checkpoint=run, output=tmp_path / "a.png", **options)
+        getattr(convdbn, verb)(model=run, output=tmp_path / "a.png", **options)
     assert not (tmp_path / "a.png").exists()
 
 
 def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match=r"no metrics\.csv there; give a run folder"):
-        convdbn.plot(checkpoint="rbm500_mnist", figure="curves", output=tmp_path / "a.png")
+    with pytest.raises(UsageError, match=r"model='rbm500_mnist': has no metrics; give a run folder"):
+        convdbn.plot(model="rbm500_mnist", figure="curves", output=tmp_path / "a.png")
     monkeypatch.chdir(run)  # whose own metrics are not those of a name that is misspelt
     for checkpoint in ("typo", tmp_path):
-        with pytest.raises(CheckpointError, match="no such run; give the folder"):
-            convdbn.plot(checkpoint=checkpoint, figure="curves", output=tmp_path / "a.png")
+        with pytest.raises(CheckpointError, match="no such"):
+            convdbn.plot(model=checkpoint, figure="curves", output=tmp_path / "a.png")
 
 
 def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
-    options = {"checkpoint": "rbm500_mnist", "data": "digits", "count": 2, "output": tmp_path / "a.png"}
+    options = {"model": "rbm500_mnist", "data": "digits", "count": 2, "output": tmp_path / "a.png"}
     for verb, more in (("sample", {}), ("plot", {"figure": "chains"})):
         with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 784\)"):
             getattr(convdbn, verb)(**options, device="cpu", **more)
@@ -282,7 +297,7 @@ def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
 @pytest.mark.parametrize("model", ["rbm500_mnist", "cdbn_mnist"])
 def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
     layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
-    options = {"checkpoint": model, "method": method, "data": "digits", "layer": layer, "count": 2}
+    options = {"model": model, "method": method, "data": "digits", "layer": layer, "count": 2}
     options |= {} if method == "reconstruction" else {"units": [0]}
     with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
         convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
@@ -293,7 +308,7 @@ def test_updates_of_layers_that_were_trained_together_with_labels(tmp_path, draw
         recipe="rbm", data="digits", output_dir=tmp_path / "run", filters=[6, 5], joint=True, labels=[False, True],
         updates=2, held_out=0, device="cpu",
     )  # fmt: skip
-    options = {"checkpoint": tmp_path / "run", "figure": "updates", "data": "digits", "device": "cpu"}
+    options = {"model": tmp_path / "run", "figure": "updates", "data": "digits", "device": "cpu"}
     convdbn.plot(**options, output=tmp_path / "a.png")
     assert titles(drawn[0]) == ["layer 1: 6 units", "layer 2: 5 units"]
 
@@ -307,10 +322,8 @@ def test_confusion_of_a_connected_classifier_of_colors(tmp_path, drawn):
     convdbn.train(
         recipe="rbm", output_dir=tmp_path / "run", color=True, filters=4, updates=2, batch=4, held_out=0, **data
     )
-    convdbn.finetune(
-        checkpoint=tmp_path / "run", output_dir=tmp_path / "tuned", epochs=1, distort=0, held_out=0, **data
-    )
-    convdbn.plot(checkpoint=tmp_path / "tuned", figure="confusion", output=tmp_path / "a.png", **data)
+    convdbn.finetune(model=tmp_path / "run", output_dir=tmp_path / "tuned", epochs=1, distort=0, held_out=0, **data)
+    convdbn.plot(model=tmp_path / "tuned", figure="confusion", output=tmp_path / "a.png", **data)
     assert sum(int(text.get_text()) for text in drawn[0].axes[0].texts) == 4
 
 
@@ -321,7 +334,7 @@ def test_a_classifier_of_other_classes(tuned, tmp_path):
         for index in range(5):
             figures.save_frames([torch.zeros(8, 8, dtype=torch.uint8)], pictures / name / f"{index}.png", scale=1)
     with pytest.raises(UsageError, match=r"has the classes \['cat', 'dog'\], the classifier"):
-        convdbn.plot(checkpoint=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
+        convdbn.plot(model=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
 
 
 def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
@@ -330,39 +343,39 @@ def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
     for path in (tuned[0], tuned[0] / "classifier.safetensors"):
         for wanted in (
             lambda path=path: convdbn.load(path),
-            lambda path=path: convdbn.visualize(checkpoint=path, output=output),
+            lambda path=path: convdbn.visualize(model=path, output=output),
             lambda path=path: convdbn.report(path),
-            lambda path=path: convdbn.finetune(checkpoint=path, **data),
+            lambda path=path: convdbn.finetune(model=path, **data),
         ):
             with pytest.raises(CheckpointError, match="holds a classifier, not a model; give the model that it was"):
                 wanted()
     for path in (run, run / "model.safetensors"):
         for wanted in (
             lambda path=path: convdbn.load_classifier(path),
-            lambda path=path: convdbn.plot(checkpoint=path, figure="confusion", output=output, **data),
+            lambda path=path: convdbn.plot(model=path, figure="confusion", output=output, **data),
         ):
             with pytest.raises(CheckpointError, match="holds a model, not a classifier; make one of it with"):
                 wanted()
-    assert convdbn.inspect(tuned[0])["finetuned"]["checkpoint"] == str(run)
+    assert convdbn.inspect(tuned[0])["finetuned"]["model"] == str(run)
 
 
 def test_pictures_of_several_sizes(run, tmp_path):
     for index, side in enumerate((10, 12)):
         figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
-    options = {"checkpoint": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
+    options = {"model": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
     with pytest.raises(DataError, match="pictures of several sizes; take pictures of one size, or put"):
         convdbn.visualize(**options)
     with pytest.raises(DataError, match="pictures of several sizes"):
-        convdbn.sample(checkpoint=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
-    assert convdbn.visualize(**options, count=1).exists()
+        convdbn.sample(model=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
+    assert convdbn.visualize(**options, count=1).axes
 
 
 def test_a_model_that_resizes_takes_pictures_of_several_sizes(tmp_path):
     for index, side in enumerate((40, 50)):
         figures.save_frames([torch.zeros(side, 40, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
-    options = {"checkpoint": "crbm_faces", "data": tmp_path / "p", "count": 2, "device": "cpu"}
+    options = {"model": "crbm_faces", "data": tmp_path / "p", "count": 2, "device": "cpu"}
     for method in ("path", "reconstruction"):
-        assert convdbn.visualize(method=method, output=tmp_path / f"{method}.png", **options).exists()
-    assert convdbn.plot(figure="maps", output=tmp_path / "m.png", **options).exists()
-    assert convdbn.plot(figure="chains", sweeps=1, output=tmp_path / "c.png", **options).exists()
+        assert len(convdbn.visualize(method=method, **options).axes) > 1
+    assert len(convdbn.plot(figure="maps", **options).axes) > 1
+    assert len(convdbn.plot(figure="chains", sweeps=1, **options).axes) > 1
     assert convdbn.sample(sweeps=1, output=tmp_path / "s.png", **options).exists()

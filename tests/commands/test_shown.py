@@ -110,7 +110,7 @@ class TestFile:
             convdbn.report(run, data="digits", output=tmp_path / "report.html", device="cpu")
 
     def test_what_can_not_be(self, run, tmp_path):
-        with pytest.raises(UsageError, match="count=0: must be at least 1"):
+        with pytest.raises(UsageError, match="count=0: must be a whole number of at least 1"):
             convdbn.report(run, count=0)
         assert cli.main(["report", str(tmp_path / "nothing")]) == 4
         with pytest.raises(UsageError, match=r"output='.*a\.pdf': name a file that ends in \.html"):

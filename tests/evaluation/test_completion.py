@@ -113,10 +113,10 @@ def test_digits_are_completed_better_than_by_their_mean(fields, tmp_path):
         sample_input=True, centering="data", device="cpu", **fields,
     )  # fmt: skip
     found = convdbn.complete(
-        checkpoint=tmp_path / "run", data="digits", output=tmp_path / "completed.png", count=40, device="cpu"
+        model=tmp_path / "run", data="digits", output=tmp_path / "completed.png", count=40, device="cpu"
     )
     assert found["squared_error"] < 0.75 * found["squared_error_of_mean"]
     with Image.open(found["output"]) as picture:
         assert picture.size[0] == 1440 and picture.size[1] < 300  # three rows of 16 digits
     with pytest.raises(UsageError, match="count=0"):
-        convdbn.complete(checkpoint=tmp_path / "run", data="digits", output=tmp_path / "x.png", count=0)
+        convdbn.complete(model=tmp_path / "run", data="digits", output=tmp_path / "x.png", count=0)

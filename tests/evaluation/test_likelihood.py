@@ -89,12 +89,12 @@ def test_pictures_of_a_folder_need_no_classes(tmp_path):
         Image.fromarray((255 * picture).byte().numpy()).save(tmp_path / f"{index}.png")
     run = {"recipe": "rbm", "filters": [4], "updates": 5, "batch": 4, "held_out": 0}
     convdbn.train(data=tmp_path, output_dir=tmp_path / "run", **run)
-    found = convdbn.evaluate(checkpoint=tmp_path / "run", data=tmp_path, likelihood=True)
+    found = convdbn.likelihood(tmp_path / "run", tmp_path)
     assert found["pictures"] == 2 and found["exact"] and -144 < found["test_ll"] < 0
     (tmp_path / "one").mkdir()
     Image.new("L", (12, 12)).save(tmp_path / "one" / "a.png")
     with pytest.raises(UsageError, match="1 pictures, of which a tenth are tested"):
-        convdbn.evaluate(checkpoint=tmp_path / "run", data=tmp_path / "one", likelihood=True)
+        convdbn.likelihood(tmp_path / "run", tmp_path / "one")
 
 
 def test_a_stack_of_convolutions_is_refused():

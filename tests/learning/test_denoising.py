@@ -116,5 +116,5 @@ def test_the_recipe_becomes_a_classifier(tmp_path):
     fields = {"filters": [60, 40, 40], "updates": 200, "batch": 50, "held_out": 0}
     convdbn.train(recipe="denoising_mnist", data="digits", output_dir=tmp_path, device="cpu", **fields)
     tuning = {"labels": 200, "epochs": 15, "batch": 20, "rate": 0.003, "dropout": 0.1, "distort": 0, "held_out": 0}
-    found = convdbn.finetune(checkpoint=tmp_path, data="digits", device="cpu", **tuning)
+    found = convdbn.finetune(model=tmp_path, data="digits", device="cpu", **tuning)
     assert found["error"] < 25  # 90 at first

@@ -147,14 +147,14 @@ def test_refined_from_the_verb_and_measured(tmp_path):
         updates=60, rate=[0.1, 0.001], held_out=0, device="cpu",
     )  # fmt: skip
     where = {"data": "digits", "device": "cpu"}
-    before = convdbn.evaluate(checkpoint=tmp_path / "run", reconstruction=True, **where)
+    before = convdbn.reconstruction(tmp_path / "run", **where)
     stack = convdbn.refine(
-        checkpoint=tmp_path / "run", method="autoencoder", epochs=60, rate=0.01, output_dir=tmp_path / "deep", **where
+        model=tmp_path / "run", method="autoencoder", epochs=60, rate=0.01, output_dir=tmp_path / "deep", **where
     )
     assert len(stack.generative) == 2
-    after = convdbn.evaluate(checkpoint=tmp_path / "deep", reconstruction=True, **where)
+    after = convdbn.reconstruction(tmp_path / "deep", **where)
     assert after["squared_error"] < 0.7 * before["squared_error"]
     assert after["pca_squared_error"] == before["pca_squared_error"] > 0 and after["code"] == 8
     assert convdbn.inspect(tmp_path / "deep")["finished"]
     with pytest.raises(UsageError, match="holds a run already"):
-        convdbn.refine(checkpoint=tmp_path / "run", method="up-down", output_dir=tmp_path / "deep", **where)
+        convdbn.refine(model=tmp_path / "run", method="up-down", output_dir=tmp_path / "deep", **where)

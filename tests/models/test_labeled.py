@@ -139,7 +139,7 @@ def test_what_is_refused(tmp_path):
             train_greedily(undrawn, halves())
     train_greedily(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
     with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):
-        convdbn.evaluate(checkpoint=tmp_path, data="digits", classifier="labels")
+        convdbn.label_error(tmp_path, "digits")
 
 
 def test_labels_that_are_known_are_balanced_and_a_matter_of_the_seed():

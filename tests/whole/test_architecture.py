@@ -29,7 +29,7 @@ BELOW["visual"] = {*BELOW}
 BELOW["commands"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 BELOW["__main__"] = {"cli"}
-BELOW["__init__"] = {"commands"}
+BELOW["__init__"] = {"commands", "images"}
 
 
 def part(path):

@@ -143,7 +143,7 @@ class TestVerbs:
             assert f"--{option.name.replace('_', '-')} " in out
 
     def test_features(self, place, convdbn_):
-        arguments = ["--checkpoint", "finished", "--data", "pictures", "--layer", "2", "--output", "deep/maps.npz"]
+        arguments = ["finished", "--data", "pictures", "--layer", "2", "--output", "deep/maps.npz"]
         code, out, _ = convdbn_("features", *arguments, "--json")
         assert code == 0
         assert json.loads(out) == {"output": "deep/maps.npz", "shape": [8, 5, 2, 2]}
@@ -156,7 +156,7 @@ class TestVerbs:
             np.testing.assert_allclose(saved["features"], expected[1].numpy(), rtol=1e-4, atol=1e-5)
 
     def test_features_of_a_size_that_does_not_divide(self, place, convdbn_):
-        arguments = ["features", "--checkpoint", "finished", "--data", "odd", "--layer", "1", "--output", "maps.npz"]
+        arguments = ["features", "finished", "--data", "odd", "--layer", "1", "--output", "maps.npz"]
         code, out, err = convdbn_(*arguments)
         assert (code, out) == (3, "")
         assert "13x12" in err and "12 or 14" in err and not (place / "maps.npz").exists()
@@ -164,25 +164,25 @@ class TestVerbs:
         assert code == 0 and json.loads(out)["shape"] == [8, 4, 5, 5]
 
     def test_visualize(self, place, convdbn_):
-        code, out, _ = convdbn_("visualize", "--checkpoint", "finished", "--output", "deep/filters.png", "--json")
+        code, out, _ = convdbn_("visualize", "finished", "--output", "deep/filters.png", "--json")
         assert code == 0
         assert json.loads(out) == {"output": "deep/filters.png"}
         assert (place / "deep" / "filters.png").read_bytes().startswith(b"\x89PNG")
-        code, _, _ = convdbn_("visualize", "--checkpoint", "finished", "--output", "2.pdf", "--layer", "2")
+        code, _, _ = convdbn_("visualize", "finished", "--output", "2.pdf", "--layer", "2")
         assert code == 0 and (place / "2.pdf").read_bytes().startswith(b"%PDF")
         words = ["--method", "patches", "--units", "[0, 3]", "--data", "pictures", "--count", "4", "--side-by-side"]
-        assert convdbn_("visualize", "--checkpoint", "finished", "--output", "best.png", *words)[0] == 0
+        assert convdbn_("visualize", "finished", "--output", "best.png", *words)[0] == 0
         assert (place / "best.png").read_bytes().startswith(b"\x89PNG")
 
     def test_plot(self, place, convdbn_):
-        words = ["plot", "--checkpoint", "finished", "--json", "--output", "a.svg", "--figure"]
+        words = ["plot", "finished", "--json", "--output", "a.svg", "--figure"]
         code, out, _ = convdbn_(*words, "curves")
         assert code == 0 and json.loads(out) == {"output": "a.svg"}
         assert "reconstruction error" in (place / "a.svg").read_text()
         assert convdbn_(*words, "maps", "--data", "pictures", "--layer", "1", "--units", "[2]")[0] == 0
 
     def test_sample(self, place, convdbn_):
-        words = ["sample", "--checkpoint", "finished", "--count", "4", "--sweeps", "2"]
+        words = ["sample", "finished", "--count", "4", "--sweeps", "2"]
         code, out, _ = convdbn_(*words, "--output", "drawn.gif", "--frames", "3", "--json")
         assert code == 0 and json.loads(out) == {"output": "drawn.gif"}
         with Image.open(place / "drawn.gif") as film:
@@ -192,13 +192,13 @@ class TestVerbs:
             )  # 2 x 2 pictures of 12x12, a line between, twice as wide
         assert convdbn_(*words, "--output", "drawn.png", "--data", "pictures")[0] == 0
         assert (place / "drawn.png").is_file()
-        code, _, err = convdbn_("sample", "--checkpoint", "finished", "--output", "x.png", "--count", "0")
+        code, _, err = convdbn_("sample", "finished", "--output", "x.png", "--count", "0")
         assert code == 2 and "count=0: must be at least 1" in err
 
     def test_sample_of_a_class_and_of_all(self, place, convdbn_):
         top = {"kernel": 0, "filters": [6], "labels": True, "updates": 3, "batch": 4, "held_out": 0}
         convdbn.train(recipe="rbm", data=place / "pictures", output_dir=place / "labeled", **top)
-        words = ["sample", "--checkpoint", "labeled", "--sweeps", "2"]
+        words = ["sample", "labeled", "--sweeps", "2"]
         side = 13  # of a picture and the line beside it, each pixel of which is two wide
         for output, label, rows, columns in [
             ("one.png", "1", 8, 8),
@@ -338,8 +338,8 @@ def test_an_output_folder_that_is_a_file(place, convdbn_):
 
 
 READERS = {
-    "features": lambda path: ["features", "--checkpoint", path, "--data", "pictures", "--output", "maps.npz"],
-    "visualize": lambda path: ["visualize", "--checkpoint", path, "--output", "filters.png"],
+    "features": lambda path: ["features", path, "--data", "pictures", "--output", "maps.npz"],
+    "visualize": lambda path: ["visualize", path, "--output", "filters.png"],
     "inspect": lambda path: ["inspect", path],
     "train": lambda path: [*train(output=path), "--resume"],
 }
@@ -370,7 +370,7 @@ def test_broken_checkpoints(place, convdbn_, verb, kind):
     before = contents(place)
     code, out, err = convdbn_(*READERS[verb]("broken"))
     assert (code, out) == (4, ""), err
-    assert "checkpoint='broken" in err and "Traceback" not in err
+    assert "model='broken" in err and "Traceback" not in err
     assert contents(place) == before
 
 
@@ -397,7 +397,7 @@ def test_layers_that_are_not_there(place, convdbn_, verb, layer):
         ([*READERS["visualize"]("finished"), "--method", "path"], 2, "data=None: method='path' needs pictures"),
         ([*READERS["visualize"]("finished"), "--units", "[9]"], 2, r"units=\[9\]: layer 1 has units 0 to 3"),
         (
-            ["plot", "--checkpoint", "finished", "--figure", "pie", "--output", "a.png"],
+            ["plot", "finished", "--figure", "pie", "--output", "a.png"],
             2,
             "figure='pie': choose from",
         ),
@@ -424,7 +424,7 @@ WRITERS = {
 def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn_, verb):
     """Even before a checkpoint that is not there is missed."""
     options, suffixes = WRITERS[verb]
-    words = [verb, "--checkpoint", "nowhere", *options, "--output"]
+    words = [verb, "nowhere", *options, "--output"]
     for name in ("a.xyz", "a", "a.png.txt"):
         code, out, err = convdbn_(*words, name)
         assert (code, out) == (2, "")
@@ -511,7 +511,7 @@ class TestEvaluate:
     @pytest.mark.parametrize("layers", ["1", "[1, 2]"])
     def test_prints_the_error_of_each_number_of_labels(self, evaluated, classes, layers, capsys):
         words = ["--labels", "[8, 16]", "--layers", layers, "--grid", "[1, 2]", "--draws", "2", "--json"]
-        code = cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(classes), *words, "--baselines"])
+        code = cli.main(["evaluate", str(evaluated), "--data", str(classes), *words, "--baselines"])
         printed = json.loads(capsys.readouterr().out)
         assert code == 0
         assert set(printed) == {"features", "pixels", "pca", "random", "kmeans"}
@@ -529,29 +529,26 @@ class TestEvaluate:
         ],
     )
     def test_refuses_what_can_not_be(self, evaluated, classes, words, message, caplog):
-        assert (
-            cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(classes), "--labels", "8", *words])
-            == 2
-        )
+        assert cli.main(["evaluate", str(evaluated), "--data", str(classes), "--labels", "8", *words]) == 2
         assert re.search(message, caplog.text)
 
     def test_noise_hides_what_tells_the_test_pictures_apart(self, evaluated, classes):
         """All pixels noise: whatever the class, the answer is the same but for chance."""
-        where = {"checkpoint": evaluated, "data": classes, "labels": 8, "draws": 2}
+        where = {"model": evaluated, "data": classes, "labels": 8, "draws": 2}
         clean, noisy = (convdbn.evaluate(**where, noise=noise)["features"]["8"]["error"] for noise in (0, 1))
         assert clean < 10 < 40 < noisy
 
     def test_pictures_without_classes(self, evaluated, tmp_path, caplog):
         save_pictures(tmp_path / "x", size=(12, 12))
         flat = tmp_path / "x" / "a"
-        assert cli.main(["evaluate", "--checkpoint", str(evaluated), "--data", str(flat)]) == 3
+        assert cli.main(["evaluate", str(evaluated), "--data", str(flat)]) == 3
         assert "no classes; put the pictures of each into a sub-folder" in caplog.text
 
 
 class TestFinetune:
     def test_writes_a_classifier_that_python_loads(self, evaluated, classes, tmp_path, capsys):
         output, words = tmp_path / "tuned", ["--epochs", "20", "--batch", "4", "--rate", "0.01", "--held-out", "0.2"]
-        where = ["--checkpoint", str(evaluated), "--data", str(classes), "--output-dir", str(output)]
+        where = [str(evaluated), "--data", str(classes), "--output-dir", str(output)]
         assert cli.main(["finetune", *where, *words, "--distort", "0", "--baseline", "--json"]) == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["labels"] == 32
@@ -578,7 +575,7 @@ class TestFinetune:
         ],
     )
     def test_refuses_what_can_not_be(self, evaluated, classes, tmp_path, words, message, caplog):
-        where = ["--checkpoint", str(evaluated), "--data", str(classes), "--output-dir", str(tmp_path / "x")]
+        where = [str(evaluated), "--data", str(classes), "--output-dir", str(tmp_path / "x")]
         assert cli.main(["finetune", *where, *words]) == 2
         assert re.search(message, caplog.text)
         assert not (tmp_path / "x").exists()

@@ -1,0 +1,161 @@
+"""Figures of what units mean in the space of pictures: a function for each method of `visualize`.
+
+`layer` is one layer alone, 1 being the lowest, and otherwise all of them; `units` are some of its units, such as
+[0, 5], and otherwise all. Pictures are those that layer 1 sees, after the transform; patches are cut from the
+pictures themselves.
+"""
+
+from collections.abc import Callable, Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from convdbn.images import Images
+from convdbn.models.generate import seeded
+from convdbn.models.stack import Stack
+from convdbn.visual import figures, projections, statistics
+from convdbn.visual.patches import best_patches
+from convdbn.visual.projections import Units
+
+FEW = 8
+"""Units of a layer that are drawn where no other number is asked for and there is no room for all."""
+NAMED = 20
+"""Units that a title has room for."""
+PIXELS = "in the pixels of pictures"
+
+
+def linear(model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False) -> Figure:
+    """Filters, each painted with the filters below it (`projections.linear_combination`)."""
+    return _grids(
+        model,
+        lambda number: projections.linear_combination(model, number, units),
+        f"linear combination of filters, {space(model)}",
+        layer,
+        units,
+        side_by_side,
+    )
+
+
+def top_down(model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False) -> Figure:
+    """What each unit alone adds to the mean picture (`projections.top_down`)."""
+    return _grids(
+        model,
+        lambda number: projections.top_down(model, number, units),
+        f"top-down from the unit alone, {space(model)}",
+        layer,
+        units,
+        side_by_side,
+    )
+
+
+def samples(
+    model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False, seed: int = 0
+) -> Figure:
+    """Mean sample with a unit on, less that with it off (`projections.clamped_samples`)."""
+    return _grids(
+        model,
+        lambda number: projections.clamped_samples(model, number, units, generator=seeded(model, seed)),
+        f"samples, unit on less unit off, {space(model)}",
+        layer,
+        units,
+        side_by_side,
+    )
+
+
+def maximize(
+    model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False, seed: int = 0
+) -> Figure:
+    """The input that excites each unit most (`projections.maximize`)."""
+    return _grids(
+        model,
+        lambda number: projections.maximize(model, number, units, generator=seeded(model, seed)),
+        f"maximized input, {space(model)}",
+        layer,
+        units,
+        side_by_side,
+    )
+
+
+def patches(
+    model: Stack,
+    images: Images,
+    *,
+    layer: int | None = None,
+    units: Units = None,
+    count: int = 9,
+    side_by_side: bool = False,
+) -> Figure:
+    """The `count` parts of pictures that excite each unit most (`patches.best_patches`)."""
+    return _grids(
+        model,
+        lambda number: figures.blocks(best_patches(model, number, units, images=images, count=count).patches),
+        f"best patches, {PIXELS}",
+        layer,
+        units,
+        side_by_side,
+        gap=3,
+        columns=FEW,
+    )
+
+
+def path(model: Stack, images: Images, *, layer: int | None = None, units: Units = None, count: int = 9) -> Figure:
+    """Which pixels of the first `count` pictures switch units on (`projections.path`): a row for each unit, for the 8
+    most active ones of a layer where none are named."""
+    batch = first_batch(model, images, count)
+    rows, labels = [model.prepare(batch).cpu()], ["picture"]
+    for number in layers_of(model, layer):
+        drawn = statistics.most_active(model, number, FEW, images=batch) if units is None else units
+        rows += projections.path(model, number, drawn, images=batch).transpose(0, 1).cpu()
+        labels += [f"layer {number}, unit {unit}" for unit in drawn]
+    return figures.labeled_rows(rows, labels, f"pixels that switch the unit on, {space(model)}")
+
+
+def reconstruction(
+    model: Stack, images: Images, *, layer: int | None = None, count: int = 9, seed: int = 0
+) -> Figure:
+    """The first `count` pictures as they come back from each layer (`projections.reconstruction`)."""
+    batch = first_batch(model, images, count)
+    rows, labels = [model.prepare(batch).cpu()], ["picture"]
+    for number in layers_of(model, layer):
+        generator = seeded(model, seed)
+        rows.append(projections.reconstruction(model, number, images=batch, generator=generator).cpu())
+        labels.append(f"layer {number}")
+    return figures.labeled_rows(rows, labels, f"reconstruction, {space(model)}")
+
+
+def layers_of(model: Stack, layer: int | None) -> list[int]:
+    """Numbers of all layers, or of one."""
+    return list(range(1, len(model.layers) + 1)) if layer is None else [layer]
+
+
+def first_batch(model: Stack, images: Images, count: int) -> Tensor:
+    """The first `count` pictures as one batch."""
+    return model.transform.batch(images, range(min(count, len(images))))
+
+
+def space(model: Stack) -> str:
+    """What was done to the pictures that layer 1 sees."""
+    steps = [step["kind"] for step in model.transform.spec()]
+    return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
+
+
+def _grids(
+    model: Stack,
+    pictures_of: Callable[[int], Tensor],
+    title: str,
+    layer: int | None,
+    units: Sequence[int] | None,
+    side_by_side: bool,
+    *,
+    gap: int = 1,
+    columns: int = 16,
+) -> Figure:
+    """A grid for each layer with one picture of each unit, below one another or side by side."""
+    numbers = layers_of(model, layer)
+    grids = [pictures_of(number).cpu() for number in numbers]
+    which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
+    titles = [f"layer {number}: {which or f'{len(x)} units'}" for number, x in zip(numbers, grids, strict=True)]
+    signed = any(float(x.min()) < 0 or float(x.max()) > 1 for x in grids)
+    if side_by_side:
+        return figures.panels(grids, titles, title, gap=gap, signed=signed)
+    return figures.filter_grids(grids, titles, title, columns=columns, gap=gap, signed=signed)
