@@ -104,7 +104,7 @@ def _add_arguments(
         elif kind is bool:
             command.add_argument(_flag(name), action="store_true", **options)
         elif name in required or parameter.default is parameter.empty:
-            command.add_argument(_flag(name), type=kind, required=True, **options)
+            command.add_argument(_flag(name), type=str, required=True, **options)  # which the function checks
         else:
             command.add_argument(_flag(name), type=kind | None, default=parameter.default, **options)
 

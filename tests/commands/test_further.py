@@ -100,7 +100,7 @@ def test_runs_are_neither_lost_nor_taken_for_others(tmp_path, monkeypatch, train
         call(tmp_path / "run", model=tmp_path, resume=True)
     with pytest.raises(UsageError, match="resume=True: needs output_dir"):
         call(None, resume=True)
-    with pytest.raises(UsageError, match="overwrite and resume: choose one"):
+    with pytest.raises(UsageError, match="overwrite=True, resume=True: contradict each other"):
         call(tmp_path / "run", overwrite=True, resume=True)
     after = contents(tmp_path / "run")
     for name, tensors in before.items():

@@ -93,7 +93,7 @@ def test_pictures_of_a_folder_need_no_classes(tmp_path):
     assert found["pictures"] == 2 and found["exact"] and -144 < found["test_ll"] < 0
     (tmp_path / "one").mkdir()
     Image.new("L", (12, 12)).save(tmp_path / "one" / "a.png")
-    with pytest.raises(UsageError, match="1 pictures, of which a tenth are tested"):
+    with pytest.raises(UsageError, match="1 pictures, of which a tenth is tested"):
         convdbn.likelihood(tmp_path / "run", tmp_path / "one")
 
 
