@@ -5,7 +5,7 @@ kinds of sparsity in `sparsity` are penalties as well.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from convdbn.energy import BoltzmannMachine, State
 __all__ = ["Penalty"]
 
 
+@runtime_checkable
 class Penalty(Protocol):
     """A term of the loss. Derive from this class to write one, such as L1 on the weights:
 

@@ -61,11 +61,7 @@ class Trainer:
         penalty: Penalty | None = None,
         phase: NegativePhase | None = None,
     ) -> None:
-        if phase is not None and (settings.objective == "denoising" or not settings.generative):
-            raise UsageError(
-                f"phase={type(phase).__name__}: needs the likelihood (objective: likelihood, generative above 0); "
-                "leave it out"
-            )
+        _check_own_parts(settings, penalty, phase)
         keep_freed_memory()
         self.machine, self.settings, self.generator = machine, settings, generator
         self.step = 0
@@ -151,6 +147,7 @@ class Trainer:
         model = means
         if self.settings.generative:
             model = self.negative(self.machine, samples, generator=self.generator)
+            self._check_state(model, means)
             # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
             scale = self.settings.generative / means[1][0, 0].numel()
             kept = self.optimizer.share_kept
@@ -163,6 +160,15 @@ class Trainer:
         with torch.enable_grad():
             missed = classification_loss(self.machine, data, known)
             return means, model, self.settings.discriminative * missed
+
+    def _check_state(self, model: State, means: State) -> None:
+        """Refuse a phase whose state is none of this machine."""
+        if [x.shape[1:] for x in model] != [x.shape[1:] for x in means]:
+            shapes = [tuple(x.shape) for x in model]
+            raise UsageError(
+                f"phase={type(self.negative).__name__}: returned a state of shapes {shapes}, the data have "
+                f"{[tuple(x.shape) for x in means]}; return one tensor for each layer"
+            )
 
     def _denoise(self, data: Given) -> tuple[State, State, Tensor]:
         """The data with the hidden means, twice, and the loss of undoing damage."""
@@ -184,6 +190,11 @@ class Trainer:
             if penalty is not None:
                 with torch.enable_grad():
                     term = penalty(self.machine, means)
+                    if not (isinstance(term, Tensor) and term.ndim == 0 and term.requires_grad):
+                        raise UsageError(
+                            f"penalty={type(penalty).__name__}: returned {term!r}; return a scalar tensor that "
+                            "depends on the machine's parameters"
+                        )
                     loss = term if loss is None else loss + term
         if loss is not None:
             slopes = torch.autograd.grad(loss, [*self.gradients], allow_unused=True)
@@ -218,6 +229,19 @@ class Trainer:
             if part is not None:
                 own = {name: x for name, x in tensors.items() if name.startswith(prefix)}
                 part.load_state({name.removeprefix(prefix): x.to(device) for name, x in own.items()})
+
+
+def _check_own_parts(settings: LayerSettings, penalty: Penalty | None, phase: NegativePhase | None) -> None:
+    """Refuse penalties and phases that cannot do what is asked of them."""
+    if penalty is not None and (isinstance(penalty, type) or not isinstance(penalty, Penalty)):
+        raise UsageError(f"penalty={penalty!r}: give an object of a class that derives from Penalty")
+    if phase is not None and not isinstance(phase, NegativePhase):
+        raise UsageError(f"phase={phase!r}: give an object of a class that derives from NegativePhase")
+    if phase is not None and (settings.objective == "denoising" or not settings.generative):
+        raise UsageError(
+            f"phase={type(phase).__name__}: needs the likelihood (objective: likelihood, generative above 0); "
+            "leave it out"
+        )
 
 
 @contextmanager

@@ -211,6 +211,41 @@ def test_a_phase_where_no_chain_is_drawn_is_refused(options):
         Trainer(rbm(6, 4), LayerSettings(**options), generator=seeded(), phase=MeanField())
 
 
+class Broken(NegativePhase):
+    """Forgets the hidden layer."""
+
+    def __call__(self, machine, samples, *, generator):
+        return samples[:1]
+
+
+def constant(value):
+    """A penalty that returns this whatever the parameters are."""
+
+    class Constant(Penalty):
+        def __call__(self, machine, positive):
+            return value
+
+    return Constant()
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"penalty": L1}, "penalty=.*L1.*: give an object of a class that derives from Penalty"),
+        ({"penalty": lambda machine, positive: 0}, "penalty=.*lambda.*derives from Penalty"),
+        ({"penalty": constant(0.5)}, r"penalty=Constant: returned 0\.5; return a scalar tensor"),
+        ({"penalty": constant(torch.zeros(3))}, "penalty=Constant: returned tensor.*; return a scalar tensor"),
+        ({"phase": MeanField}, "phase=.*MeanField.*: give an object of a class that derives from NegativePhase"),
+        ({"phase": "cd"}, "phase='cd': give an object"),
+        ({"phase": Broken()}, r"phase=Broken: returned a state of shapes \[\(6, 25\)\].*one tensor for each layer"),
+        ({"optimizer": "adam"}, "optimizer='adam': .*give a callable"),
+    ],
+)
+def test_parts_that_cannot_work_are_refused_with_a_remedy(own, message):
+    with pytest.raises(UsageError, match=message):
+        train_greedily(recipe(), images(), **own)
+
+
 class TestCallbacks:
     def test_every_row_of_every_layer_reaches_every_callback_in_turn(self):
         seen = []
