@@ -44,7 +44,7 @@ def finetune(
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
-    presentation = _Presentation(network, pictures, settings, generator)
+    presentation = _Presentation(network, images, pictures, settings, generator)
 
     def loss(indices: Tensor) -> Tensor:
         return presentation.loss(train[indices], labels)
@@ -83,19 +83,26 @@ def finetune(
 
 
 class _Presentation:
-    """How the network sees pictures in training: distorted, drawn and thinned anew every time."""
+    """How the network sees images in training: distorted, drawn and thinned anew every time, and read anew where they
+    change. `pictures` are all of them, as they were read once."""
 
     def __init__(
-        self, network: Classifier, pictures: Tensor, settings: FineTuning, generator: torch.Generator
+        self,
+        network: Classifier,
+        images: Images,
+        pictures: Tensor,
+        settings: FineTuning,
+        generator: torch.Generator,
     ) -> None:
-        self.network, self.pictures, self.settings, self.generator = network, pictures, settings, generator
+        self.network, self.images, self.pictures = network, images, pictures
+        self.settings, self.generator = settings, generator
         if settings.sample_input:
             low, high = network.inputs(pictures[:BATCH]).aminmax()
             if low < 0 or high > 1:
                 raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
         self.fixed = None
         """What the lowest layer sees, where it is always the same."""
-        if not settings.distort and not settings.mirror:
+        if not settings.distort and not settings.mirror and not images.changing:
             self.fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
         # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
         self.recorded = self.fixed is not None and all(shape.geometry.dense for shape in network.shapes)
@@ -113,9 +120,15 @@ class _Presentation:
         if self.fixed is not None:
             x = self.fixed[index]
         else:
-            pictures, strength, mirror = self.pictures[index], self.settings.distort, self.settings.mirror
+            pictures = self._read(index)
+            strength, mirror = self.settings.distort, self.settings.mirror
             x = self.network.inputs(distorted(pictures, strength, mirror=mirror, generator=self.generator))
         return draw_bits(x, generator=self.generator) if self.settings.sample_input else x
+
+    def _read(self, index: Tensor) -> Tensor:
+        if self.images.changing:
+            return shaped(self.network, self.images, index.cpu())
+        return self.pictures[index]
 
     def _cross_entropy(self, x: Tensor, labels: Tensor) -> Tensor:
         values = self._dropout(self.network.values(x, self._dropout))

@@ -245,8 +245,7 @@ class _Pictures:
         self.images, self.indices = images, indices
 
     def __iter__(self) -> Iterator[Tensor]:
-        for chunk in self.indices.split(CHUNK):
-            batch = self.images[chunk]
+        for batch in self.images.batches(self.indices.split(CHUNK)):
             yield from [batch] if isinstance(batch, Tensor) else (picture[None] for picture in batch)
 
 

@@ -237,8 +237,7 @@ def shapes(layers: Sequence[LayerSettings]) -> list[Geometry]:
 def prepared(stack: Stack, images: Images) -> Tensor:
     """All pictures as layer 1 sees them, vectors where it is fully connected."""
     parts: list[Tensor] = []
-    for indices in torch.arange(len(images)).split(CHUNK):
-        batch = images[indices]
+    for batch in images.batches(torch.arange(len(images)).split(CHUNK)):
         parts += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
     if len({x.shape[1:] for x in parts}) > 1:
         raise DataError(f"images={images.name!r}: pictures of several sizes; resize them in the model's transform")

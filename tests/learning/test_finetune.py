@@ -38,6 +38,30 @@ def test_learns_digits_and_repeats_itself(digits):
         assert (value == again.state_dict()[name]).all(), name
 
 
+class Augmented(ArrayImages):
+    """Pictures that a user's augmentation changes at every presentation."""
+
+    changing = True
+    reads = 0
+
+    def __getitem__(self, indices):
+        self.reads += len(indices)
+        return super().__getitem__(indices)
+
+
+@pytest.mark.parametrize("distort", [0.0, 0.5])
+def test_pictures_that_change_are_read_at_every_presentation(digits, distort):
+    train = digits[0].select(range(40))
+    augmented = Augmented(train[range(40)], train.labels % 2)
+    settings = FineTuning(epochs=3, batch=10, distort=distort, held_out=0)
+    finetune(network(augmented.classes), augmented, settings)
+    assert augmented.reads == 40 + 3 * 40  # once to look at them, then in each epoch
+    still = finetune(network(augmented.classes), ArrayImages(train[range(40)], train.labels % 2), settings)
+    again = finetune(network(augmented.classes), augmented, settings)
+    for one, other in zip(still.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_global_generator_is_left_alone(digits):
     tuned = network(digits[0].classes)
     torch.manual_seed(5)
