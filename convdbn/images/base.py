@@ -134,7 +134,7 @@ class Subset(View):
 def check_images(batch: Tensor, name: str) -> Tensor:
     """`batch`, `(B, ...)`, as it is; DataError naming the first picture with a NaN or infinite pixel."""
     # One pass, which NaN comes through.
-    if batch.numel() and not all(math.isfinite(extreme) for extreme in batch.aminmax()):
+    if batch.numel() and not all(math.isfinite(extreme) for extreme in batch.detach().aminmax()):
         finite = batch.isfinite()
         i = int((~finite).flatten(1).any(1).nonzero()[0])
         value = batch[i][~finite[i]][0].item()

@@ -24,14 +24,13 @@ from convdbn.models.geometry import check_size, output_side, padded_size, trimme
 from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import Recipe, check
 from convdbn.storage import metrics
-from convdbn.storage.metrics import Metrics, MetricsFile
+from convdbn.storage.metrics import METRICS_FILE, Metrics, MetricsFile
 from convdbn.storage.resumable import Checkpointing
 
 __all__ = ["Callback", "train_greedily"]
 
 log = logging.getLogger(__name__)
 
-METRICS_FILE = "metrics.csv"
 TENSORBOARD_FOLDER = "tensorboard"
 """Folder of a run for TensorBoard, with a sub-folder `layer-1` and so on for each layer."""
 BIAS_SAMPLE = 1000
@@ -120,6 +119,7 @@ def _train_layer(
                 raise checkpoint.interrupted(f"layer {layer}, step {trainer.step}")
             if satisfied:
                 log.info("layer %d, step %d: stopped by a callback", layer, trainer.step)
+                run.tell_stack(depth, trainer.step)
                 return False
     for problem in idle_units(run.history[-1]) if run.history else ():
         log.warning("layer %d: %s", layer, problem)
@@ -189,16 +189,20 @@ class _Run:
 
     def save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:
         """Write the stack, of which `layer` layers are trained, and the trainer's tensors for the next one."""
-        if self.folder is None:
-            return
-        metadata = {
+        self.tell_stack(layer, int(trainer.get("step", 0)))
+        if self.folder is not None:
+            save(self.folder / MODEL_FILE, self.stack, self.stack.metadata, trainer)
+
+    def tell_stack(self, layer: int, step: int) -> None:
+        """Give the stack its recipe, data, progress and history."""
+        self.stack.history = list(self.history)
+        self.stack.metadata = {
             "recipe": self.recipe.as_dict(),
             "data": self.data,
-            "progress": {"layer": layer, "step": int(trainer.get("step", 0))},
+            "progress": {"layer": layer, "step": step},
         }
         if own := _names(self.own):
-            metadata["own"] = own
-        save(self.folder / MODEL_FILE, self.stack, metadata, trainer)
+            self.stack.metadata["own"] = own
 
     def trainer(self, depth: int, inputs: LayerInput) -> Trainer:
         """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""

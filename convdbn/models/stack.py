@@ -1,5 +1,6 @@
 """A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
+import difflib
 import warnings
 from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Conv, Link, Unit
+from convdbn.energy import BoltzmannMachine, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.models.geometry import Geometry, Sizes, fitted, geometry, receptive_field
+from convdbn.recipes import Recipe
 from convdbn.sampling.gibbs import mean_field, start
-from convdbn.storage import checkpoint
+from convdbn.storage import checkpoint, metrics
+from convdbn.storage.metrics import METRICS_FILE, Metrics
 
 MODEL_FILE = checkpoint.FILES["model"]
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -50,12 +53,17 @@ class FeatureInfo(NamedTuple):
 class Stack(nn.Module):
     """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on.
 
-    The machines infer upwards. Downwards the same weights serve, but for the lowest layers that have a machine of
-    their own in `generative`: untied by up-down learning, or the decoder of an autoencoder.
+    `forward` gives the maps of all layers with gradients, `features` without. The machines infer upwards. Downwards
+    the same weights serve, but for the lowest layers that have a machine of their own in `generative`: untied by
+    up-down learning, or the decoder of an autoencoder.
     """
 
     machines: MutableSequence[BoltzmannMachine]
     generative: MutableSequence[BoltzmannMachine]
+    metadata: dict[str, Any]
+    """What its training wrote: recipe, data, progress; empty for a model that was made by hand."""
+    history: list[Metrics]
+    """The rows of metrics of its training."""
     place: Tensor
 
     def __init__(
@@ -70,6 +78,7 @@ class Stack(nn.Module):
         self.machines = nn.ModuleList(machines)  # type: ignore[assignment]
         self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
+        self.metadata, self.history = {}, []
         # Before there is any machine: device and dtype of what the first one is made from.
         self.register_buffer("place", torch.zeros(()), persistent=False)
 
@@ -124,8 +133,7 @@ class Stack(nn.Module):
             sizes = "trim" if trim else "error"
             warnings.warn(f"trim={trim}: is sizes={sizes!r} now", DeprecationWarning, stacklevel=2)
         depth = len(self.layers) if depth is None else depth
-        if not 1 <= depth <= len(self.layers):
-            raise UsageError(f"depth={depth}: the model has layers 1 to {len(self.layers)}")
+        self.layer(depth, "depth")
         x = fitted(self.prepare(images), self.geometry[:depth], sizes)
         maps: list[Tensor] = []
         for index in range(len(self.machines)):
@@ -133,26 +141,84 @@ class Stack(nn.Module):
                 maps += self.infer(maps[-1] if maps else x, index)
         return maps[:depth]
 
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The maps of every layer, as `features` gives them, but differentiable in the parameters and the pixels.
+
+        Values are those of `features` to rounding, for kernels that know no gradients are left out; without kernels
+        they are the same bits. In a deep machine gradients go through all sweeps of mean field.
+        """
+        x = fitted(self.transform.prepare(images, like=next(self.parameters(), self.place)), self.geometry)
+        maps: list[Tensor] = []
+        for index in range(len(self.machines)):
+            maps += self._pooled(maps[-1] if maps else x, index)
+        return maps
+
+    def activations(self, images: Tensor, layer: int, *, pooled: bool = False) -> Tensor:
+        """Probabilities of the units of one layer, 1 being the lowest, before they are pooled: `(B, channels, H, W)`,
+        or `(B, n)` of a fully connected layer. With `pooled` those of its pooling units, as in `features`."""
+        place = self.layer(layer)
+        if pooled:
+            return self.features(images, depth=layer)[-1]
+        x = fitted(self.prepare(images), self.geometry[:layer])
+        for index in range(place.machine):
+            x = self.infer(x, index)[-1]
+        with torch.no_grad():
+            return place.unit.mean(self._fields(x, place.machine)[place.position])
+
+    def sample(self, count: int, *, sweeps: int = 2000, seed: int = 0) -> Tensor:
+        """`count` mean pictures that the model draws, `(count, c, h, w)`, as layer 1 sees them, after the transform.
+
+        Gibbs sampling in the top machine, cooled from noise over `sweeps` sweeps, then one pass down. The same seed
+        draws the same pictures.
+        """
+        from convdbn.models.generate import generate  # which itself takes a stack
+
+        for name, value in (("count", count), ("sweeps", sweeps)):
+            if value < 1:
+                raise UsageError(f"{name}={value}: must be at least 1")
+        generator = torch.Generator(next(self.parameters()).device).manual_seed(seed)
+        return next(generate(self, count, burn_in=sweeps, at=[0], generator=generator))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model into a .safetensors file, with its transform, recipe, data and history; the file.
+
+        `load` reads it as it reads a run folder.
+        """
+        save(Path(path), self, {**self.metadata, "history": self.history})
+        return Path(path)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that the model was trained by; None where it is not known."""
+        return Recipe.from_dict(self.metadata["recipe"]) if "recipe" in self.metadata else None
+
     def prepare(self, images: Tensor) -> Tensor:
-        """Checked and transformed pictures: the input of the first layer."""
-        return self.transform.prepare(images, like=next(self.parameters(), self.place))
+        """Checked and transformed pictures, the input of the first layer; no gradients are recorded."""
+        with torch.no_grad():
+            return self.transform.prepare(images, like=next(self.parameters(), self.place))
 
     @torch.no_grad()
     def infer(self, x: Tensor, index: int) -> list[Tensor]:
         """Pooled maps of each hidden layer of machine `index`, from the maps below it: exact where the machine is
-        restricted, else by mean field."""
+        restricted, else by mean field. No gradients are recorded."""
+        return self._pooled(x, index)
+
+    def _pooled(self, x: Tensor, index: int) -> list[Tensor]:
+        """What `infer` gives, with gradients where they are recorded."""
+        units = self.machines[index].units
+        return [units[layer].pooling_mean(field) for layer, field in self._fields(x, index).items()]
+
+    def _fields(self, x: Tensor, index: int) -> dict[int, Tensor]:
+        """The field that reaches each hidden layer of machine `index`, by its position, from the maps below."""
         machine = self.machines[index]
-        x = x if isinstance(machine.links[0], Conv) else x.flatten(1)
-        machine.units[0].check(x, "images" if index == 0 else f"input of machine {index + 1}")
+        x = x if max(machine.links[0].kernel) else x.flatten(1)
+        machine.units[0].check(x.detach(), "images" if index == 0 else f"input of machine {index + 1}")
         state = machine.clamped_visible(x)
         if len(machine.units) > 2:
             known = {layer: True for layer, given in enumerate(state) if given is not None}
             state = mean_field(machine, start(machine, state), clamp=known)
-        return [
-            machine.units[layer].pooling_mean(machine.field(state, layer))
-            for below, layer, _ in machine.unique_links
-            if below < layer
-        ]
+        hidden = [above for below, above, _ in machine.unique_links if below < above]
+        return {layer: machine.field(state, layer) for layer in hidden}
 
     def downward(self, index: int) -> BoltzmannMachine:
         """The machine that generates the visible layer of machine `index` from its hidden one."""
@@ -168,10 +234,26 @@ class Stack(nn.Module):
             if below < above  # labels are linked downwards
         ]
 
+    def layer(self, number: int, name: str = "layer") -> HiddenLayer:
+        """Hidden layer `number`, 1 being the lowest; UsageError with the argument's `name` where there is none."""
+        layers = self.layers
+        if not 1 <= number <= len(layers):
+            raise UsageError(f"{name}={number}: the model has layers 1 to {len(layers)}")
+        return layers[number - 1]
+
     @property
     def geometry(self) -> list[Geometry]:
         """Filters and blocks of every hidden layer."""
         return [layer.geometry for layer in self.layers]
+
+    def __repr__(self) -> str:
+        """A line for the pictures and one for each layer; `print(model.machines)` has all parts."""
+        lines = [f"Stack(picture={self.picture}, transform={[step['kind'] for step in self.transform.spec()]}"]
+        for number, layer in enumerate(self.layers, start=1):
+            (height, width), pool = layer.geometry
+            shape = "connected" if layer.geometry.dense else f"filters {height}x{width}, blocks {pool}x{pool}"
+            lines.append(f"  layer {number}: {layer.unit.n} {layer.unit.kind}, {shape}")
+        return "\n".join(lines) + ")"
 
     @property
     def deep(self) -> bool:
@@ -195,7 +277,13 @@ def load(path: str | Path) -> Stack:
 
 def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
     """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
-    return checkpoint.restore(model_file(path), "model", Stack.build)
+    file = model_file(path)
+    stack, metadata, trainer = checkpoint.restore(file, "model", Stack.build)
+    curves = file.with_name(METRICS_FILE)
+    beside = metrics.read(curves) if file.parent != WEIGHTS and curves.is_file() else []
+    stack.history = metadata.pop("history", beside)
+    stack.metadata = {name: value for name, value in metadata.items() if name not in ("format", "model")}
+    return stack, metadata, trainer
 
 
 def load_trained(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
@@ -212,6 +300,12 @@ def load_trained(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Ten
 def model_file(path: str | Path) -> Path:
     """The checkpoint itself, where a run folder or the name of one of the package's models is given."""
     path = Path(path)
-    if not path.exists() and (shipped := WEIGHTS / f"{path}.safetensors").is_file():
+    if path.exists():
+        return checkpoint.file_in(path, "model")
+    if (shipped := WEIGHTS / f"{path}.safetensors").is_file():
         return shipped
-    return checkpoint.file_in(path, "model")
+    if near := difflib.get_close_matches(str(path), [file.stem for file in WEIGHTS.glob("*.safetensors")]):
+        raise CheckpointError(
+            f"model={str(path)!r}: no such file, and no model of the package; near {', '.join(near)}"
+        )
+    return path

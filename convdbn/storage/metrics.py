@@ -4,8 +4,10 @@ import csv
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["COLUMNS", "Metrics", "MetricsFile", "cut", "read"]
+__all__ = ["COLUMNS", "METRICS_FILE", "Metrics", "MetricsFile", "cut", "read"]
 
+METRICS_FILE = "metrics.csv"
+"""What the file is called in a run folder."""
 
 Metrics = dict[str, float]
 """One row: what was measured of a layer after an update, by the names of the columns."""

@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from convdbn import recipes
 from convdbn.energy import Gaussian
-from convdbn.errors import DataError
-from convdbn.images import build_transform
+from convdbn.errors import DataError, UsageError
+from convdbn.images import ArrayImages, build_transform
+from convdbn.learning.greedy import train_greedily
 from convdbn.models import stack as stacks
 from convdbn.models.geometry import Geometry, output_side, trimmed
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
@@ -347,3 +349,122 @@ def test_sizes_of_non_square_filters():
     assert stack.features(pictures(2, 1, 8, 9))[0].shape == (2, 3, 3, 3)
     with pytest.raises(DataError, match="heights 8, widths 9 or 11"):
         stack.features(pictures(2, 1, 8, 10))
+
+
+def recipe_of_two():
+    return recipes.load(
+        {"filters": [3, 2], "kernel": [3, 2], "pool": [2, 1], "batch": 5, "updates": 4, "log_every": 2}
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The same model, trained in memory and into a run folder."""
+    folder, images = tmp_path_factory.mktemp("run"), ArrayImages(pictures(20, 1, 8, 8))
+    recipe = recipe_of_two()
+    in_memory = train_greedily(recipe, images, data={"data": "x"}, verbose=False)
+    train_greedily(recipe, images, data={"data": "x"}, folder=folder, verbose=False)
+    return in_memory, folder
+
+
+def test_a_model_of_memory_that_was_saved_is_that_of_a_run_folder(trained, tmp_path):
+    in_memory, folder = trained
+    file = in_memory.save(tmp_path / "model.safetensors")
+    saved, of_run = stacks.load(file), stacks.load(folder)
+    for model in (saved, of_run):
+        assert all(torch.equal(x, in_memory.state_dict()[name]) for name, x in model.state_dict().items())
+        assert model.metadata == in_memory.metadata and model.metadata["data"] == {"data": "x"}
+        assert model.recipe == in_memory.recipe and [layer.filters for layer in model.recipe.layers] == [3, 2]
+        assert model.history == in_memory.history
+        assert [(row["layer"], row["step"]) for row in model.history] == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    assert of_run.save(tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
+
+
+def test_a_model_made_by_hand_has_no_training():
+    stack = conv_stack()
+    assert stack.recipe is None and stack.history == [] and stack.metadata == {}
+
+
+def test_a_model_says_what_it_is_in_a_few_lines():
+    assert repr(conv_stack()) == (
+        "Stack(picture=(1, 16, 16), transform=[]\n"
+        "  layer 1: 4 block_softmax, filters 3x3, blocks 2x2\n"
+        "  layer 2: 5 block_softmax, filters 2x2, blocks 3x3)"
+    )
+
+
+def test_activations_are_those_of_the_units_before_pooling():
+    stack, x = conv_stack(), pictures(2, 1, 16, 16)
+    for layer, maps in enumerate(stack.features(x), start=1):
+        units = stack.activations(x, layer)
+        pool = stack.geometry[layer - 1].pool
+        torch.testing.assert_close(F.avg_pool2d(units, pool, divisor_override=1), maps)
+        assert torch.equal(stack.activations(x, layer, pooled=True), maps)
+    with pytest.raises(UsageError, match="layer=3: the model has layers 1 to 2"):
+        stack.activations(x, 3)
+
+
+def test_samples_are_drawn_by_their_seed():
+    stack = conv_stack()
+    first, same, other = (stack.sample(3, sweeps=4, seed=seed) for seed in (0, 0, 1))
+    assert first.shape == (3, 1, 16, 16) and torch.equal(first, same) and not torch.equal(first, other)
+    with pytest.raises(UsageError, match="count=0: must be at least 1"):
+        stack.sample(0)
+
+
+MODELS = {
+    "convolutional": lambda: Stack(
+        build_transform([]), [conv_rbm(1, 3, 3, pool=2), conv_rbm(3, 2, 2, pool=1)], (1, 6, 6)
+    ),
+    "connected": lambda: Stack(build_transform([{"kind": "invert"}]), [rbm(36, 5), rbm(5, 4)], (1, 6, 6)),
+    "deep": lambda: Stack(build_transform([]), [dbm(36, [5, 4])], (1, 6, 6)),
+    "deep convolutional": lambda: Stack(build_transform([]), [conv_dbm(1, [3, 2], [3, 2], [2, 1])], (1, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_forward_gives_the_features(name):
+    """To rounding: the features come from kernels where there are some. In float64 there are none."""
+    stack, x = randomized(MODELS[name](), scale=0.3), pictures(4, 1, 6, 6)
+    for maps, features in zip(stack(x), stack.features(x), strict=True):
+        torch.testing.assert_close(maps, features)
+        assert maps.requires_grad and not features.requires_grad
+    stack, x = stack.double(), x.double()
+    for maps, features in zip(stack(x), stack.features(x), strict=True):
+        assert torch.equal(maps, features)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_forward_has_the_gradient_of_finite_differences(name):
+    stack = randomized(MODELS[name](), scale=0.3).double()
+    x = pictures(2, 1, 6, 6).double().mul(0.8).add(0.1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: stack(x)[-1], x, atol=1e-6)
+    wanted = {name: p for name, p in stack.named_parameters() if "weight" in name}
+    gradients = torch.autograd.grad(stack(x)[-1].square().sum(), list(wanted.values()))
+    for weight, gradient in zip(wanted.values(), gradients, strict=True):
+        direction = torch.randn(weight.shape, generator=seeded(1), dtype=torch.float64)
+        sums = []
+        for step in (1e-6, -1e-6):
+            weight.data.add_(direction, alpha=step)
+            sums.append(stack.features(x.detach())[-1].square().sum())
+            weight.data.sub_(direction, alpha=step)
+        torch.testing.assert_close((sums[0] - sums[1]) / 2e-6, (gradient * direction).sum(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_ordinary_training_loop_moves_the_filters_of_every_layer(name):
+    stack, x = randomized(MODELS[name](), scale=0.3), pictures(16, 1, 6, 6)
+    target = x.mean((1, 2, 3))
+    read = torch.nn.LazyLinear(1)
+    read(stack(x)[-1].flatten(1))
+    before = [layer.link.weight.detach().clone() for layer in stack.layers]
+    optimizer = torch.optim.AdamW([*stack.parameters(), *read.parameters()], lr=0.01, weight_decay=0)
+    losses = []
+    for _ in range(20):
+        loss = (read(stack(x)[-1].flatten(1))[:, 0] - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(not torch.equal(w, layer.link.weight) for w, layer in zip(before, stack.layers, strict=True))

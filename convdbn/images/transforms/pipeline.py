@@ -122,9 +122,11 @@ TRANSFORMS: dict[str, type[Transform]] = {
 class Pipeline(nn.Sequential):
     """Transforms one after the other; with none, the identity."""
 
-    @torch.no_grad()
     def prepare(self, images: Tensor, *, like: Tensor) -> Tensor:
-        """A batch of bytes or of floats in [0, 1], checked and transformed, of the device and dtype of `like`."""
+        """A batch of bytes or of floats in [0, 1], checked and transformed, of the device and dtype of `like`.
+
+        Differentiable, but for steps such as `Binarize` that have no derivative.
+        """
         if images.ndim != 4 or not len(images):
             raise DataError(
                 f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
