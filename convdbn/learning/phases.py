@@ -40,6 +40,7 @@ def expect(
     return tuple(means), tuple(samples)
 
 
+@without_gradients
 def positive(
     machine: BoltzmannMachine, data: Given, *, generator: torch.Generator, sweeps: int = 30
 ) -> tuple[State, State]:
@@ -92,6 +93,7 @@ class ContrastiveDivergence(NegativePhase):
         super().__init__(k)
         self.noise_free, self.border = noise_free, border
 
+    @without_gradients
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         sampling = draw(generator)
         state = samples
@@ -123,6 +125,7 @@ class PersistentContrastiveDivergence(NegativePhase):
         super().__init__(k)
         self.chains: State | None = None
 
+    @without_gradients
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         if self.chains is None:
             self.chains = tuple(x.clone() for x in samples)

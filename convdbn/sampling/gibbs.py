@@ -1,4 +1,8 @@
-"""One sweep, three rules: Gibbs sampling, mean field and zero-temperature descent are the same few lines."""
+"""One sweep, three rules: Gibbs sampling, mean field and zero-temperature descent are the same few lines.
+
+What follows from means alone (`update`, `sweep`, `start`, `mean_field`) can be differentiated; a draw cannot, so
+`gibbs` records no gradients, and who draws with `update` or `sweep` should call them without gradients too.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -31,7 +35,6 @@ def draw(generator: torch.Generator) -> Rule:
     return lambda unit, field: unit.sample(field, generator=generator)
 
 
-@without_gradients
 def update(
     machine: BoltzmannMachine,
     state: Given,
@@ -69,6 +72,7 @@ def sweep(
     return state
 
 
+@without_gradients
 def gibbs(
     machine: BoltzmannMachine,
     state: State,
@@ -84,7 +88,6 @@ def gibbs(
     return state
 
 
-@torch.no_grad()
 def start(machine: BoltzmannMachine, given: Given) -> State:
     """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up."""
     state = list(given)
@@ -120,7 +123,7 @@ def mean_field(
         if not tolerance:
             state = new
             continue
-        moved = max(float((x - y).abs().max()) for x, y in zip(new, state, strict=True))
+        moved = max(float((x - y).detach().abs().max()) for x, y in zip(new, state, strict=True))
         state = new
         if moved <= tolerance:
             break

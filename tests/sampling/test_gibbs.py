@@ -264,3 +264,23 @@ def test_sweeps_of_modes_go_downhill_to_a_fixed_point(name):
         assert (machine.energy(state) <= energy + 1e-12).all()
         energy = machine.energy(state)
     assert all(torch.equal(x, y) for x, y in zip(sweep(machine, state, mode), state, strict=True))
+
+
+@pytest.mark.parametrize("name", ["dbm", "conv_dbm", "labeled_rbm", "binomial_rbm", "doubled_rbm"])
+def test_mean_field_has_the_gradient_of_finite_differences(name):
+    """Of a fixed number of sweeps, with respect to the visible layer and to every parameter."""
+    machine, shapes = make(name, scale=0.5)
+    v = torch.rand(2, *shapes[0], generator=generator(1), dtype=torch.float64).requires_grad_()
+
+    def inferred(v, *_):
+        state = start(machine, machine.only(0, v))
+        return mean_field(machine, state, sweeps=3, tolerance=0, clamp={0: True})
+
+    assert torch.autograd.gradcheck(inferred, (v, *machine.parameters()))
+
+
+def test_a_run_of_draws_records_no_gradients():
+    machine, shapes = make("dbm")
+    state = start(machine, machine.only(0, torch.zeros(2, *shapes[0]).double()))
+    assert any(x.requires_grad for x in state)
+    assert not any(x.requires_grad for x in gibbs(machine, state, 1, generator=generator()))
