@@ -1,6 +1,7 @@
 """Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -197,7 +198,7 @@ class _Run:
         """Give the stack its recipe, data, progress and history."""
         self.stack.history = list(self.history)
         self.stack.metadata = {
-            "recipe": self.recipe.as_dict(),
+            "recipe": json.loads(json.dumps(self.recipe.as_dict())),  # lists for tuples, as in a file
             "data": self.data,
             "progress": {"layer": layer, "step": step},
         }

@@ -305,7 +305,5 @@ def model_file(path: str | Path) -> Path:
     if (shipped := WEIGHTS / f"{path}.safetensors").is_file():
         return shipped
     if near := difflib.get_close_matches(str(path), [file.stem for file in WEIGHTS.glob("*.safetensors")]):
-        raise CheckpointError(
-            f"model={str(path)!r}: no such file, and no model of the package; near {', '.join(near)}"
-        )
+        raise CheckpointError(f"model={str(path)!r}: no such file or model; did you mean {' or '.join(near)}?")
     return path

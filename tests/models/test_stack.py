@@ -14,6 +14,7 @@ from convdbn.models import stack as stacks
 from convdbn.models.geometry import Geometry, output_side, trimmed
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
 from convdbn.models.stack import Stack
+from convdbn.recipes import LayerSettings
 
 
 def seeded(seed=0):
@@ -352,9 +353,9 @@ def test_sizes_of_non_square_filters():
 
 
 def recipe_of_two():
-    return recipes.load(
-        {"filters": [3, 2], "kernel": [3, 2], "pool": [2, 1], "batch": 5, "updates": 4, "log_every": 2}
-    )
+    lower = LayerSettings(filters=3, kernel=3, pool=2, batch=5, updates=4)
+    upper = LayerSettings(filters=2, kernel=2, pool=1, batch=5, updates=4)
+    return recipes.load("crbm_mnist", layers=[lower, upper], log_every=2)
 
 
 @pytest.fixture(scope="module")
