@@ -138,17 +138,12 @@ class Opened(NamedTuple):
 
 def opened(model: "Model | Classifier") -> Opened:
     """The model with what its run wrote beside it."""
-    from convdbn.learning.greedy import METRICS_FILE
     from convdbn.models import stack
-    from convdbn.storage import metrics
 
     if isinstance(model, stack.Stack):
-        return Opened(model, getattr(model, "metadata", {}), {}, None, getattr(model, "history", []))
+        return Opened(model, model.metadata, {}, None, model.history)
     loaded, metadata, trainer = stack.load_trained(_path(model, "Stack"))
-    file = stack.model_file(_path(model, "Stack"))
-    curves = file.with_name(METRICS_FILE)
-    history = metrics.read(curves) if curves.is_file() and not is_packaged(file) else []
-    return Opened(loaded, metadata, trainer, file, history)
+    return Opened(loaded, metadata, trainer, stack.model_file(_path(model, "Stack")), loaded.history)
 
 
 def is_packaged(file: Path) -> bool:
