@@ -17,6 +17,8 @@ from convdbn.models.stack import Stack
 from convdbn.ops.memory import keep_freed_memory
 
 BATCH = 100
+PIXELS = BATCH * 64 * 64
+"""Pictures, and pixels, that are mapped at once: fewer pictures where they are large."""
 
 
 class Network(Protocol):
@@ -61,11 +63,16 @@ def streamed(images: Images, function: Callable[[Tensor], Tensor]) -> NDArray[np
 
 
 def pieces(images: Images) -> Iterator[tuple[int, Tensor]]:
-    """All pictures in order, as batches `(B, c, h, w)`, or one by one where sizes differ, after the first's index."""
+    """All pictures in order, as batches `(B, c, h, w)`, or one by one where sizes differ, after the first's index.
+
+    Batches depend on the sizes alone and not on where the pictures are stored, so that the same pixels give the same
+    bits.
+    """
     keep_freed_memory()
     for first in tqdm(range(0, len(images), BATCH), desc="features", unit="batch", disable=None):
         batch = images[torch.arange(first, min(first + BATCH, len(images)))]
-        if isinstance(batch, Tensor):
-            yield first, batch
-        else:
-            yield from ((first + index, picture[None]) for index, picture in enumerate(batch))
+        alike = len({picture.shape for picture in batch}) == 1
+        count = max(1, PIXELS // batch[0][0].numel()) if alike else 1
+        for start in range(0, len(batch), count):
+            part = batch[start : start + count]
+            yield first + start, part if isinstance(part, Tensor) else torch.stack(part)

@@ -72,7 +72,7 @@ def render(stack: Stack, contents: Contents) -> str:
         layers=layers,
         data=data,
         charts=_charts(contents.metrics),
-        recipe=_recipe(contents.about["recipe"]),
+        recipe=_recipe(contents.about.get("recipe")),
         labeled=images is not None and images.labels is not None,
         version=__version__,
     )
@@ -210,8 +210,10 @@ def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     return {"name": name.replace("_", " "), "low": low, "high": high, "last": last, "lines": drawn, "text": text}
 
 
-def _recipe(recipe: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Its fields, those of layers with a value for each of them."""
+def _recipe(recipe: Mapping[str, Any] | None) -> list[tuple[str, list[str]]]:
+    """Its fields, those of layers with a value for each of them; none of a model that no recipe trained."""
+    if recipe is None:
+        return []
     layers = recipe["layers"]
     general = [(name, [str(value)]) for name, value in recipe.items() if name != "layers"]
     return general + [(name, [str(layer[name]) for layer in layers]) for name in layers[0]]
