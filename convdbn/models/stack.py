@@ -14,6 +14,7 @@ from convdbn.energy import BoltzmannMachine, Link, Unit
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.models.geometry import Geometry, Sizes, fitted, geometry, receptive_field
+from convdbn.models.pictures import Pictures
 from convdbn.recipes import Recipe
 from convdbn.sampling.gibbs import mean_field, start
 from convdbn.storage import checkpoint, metrics
@@ -50,7 +51,7 @@ class FeatureInfo(NamedTuple):
     receptive_field: int
 
 
-class Stack(nn.Module):
+class Stack(Pictures, nn.Module):
     """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on.
 
     `forward` gives the maps of all layers with gradients, `features` without. The machines infer upwards. Downwards

@@ -60,6 +60,18 @@ def test_imports_go_down_only(path):
     assert own <= BELOW[part(path)]
 
 
+UPWARDS = "models/pictures.py"
+"""The one exception: a model's own pictures call up to `visual`, once they are asked for."""
+
+
+def test_nothing_below_is_imported_by_its_name_but_for_a_models_pictures():
+    lower = [path for path in FILES if part(path) in ("energy", "sampling", "models")]
+    named = {str(path.relative_to(PACKAGE)): path.read_text() for path in lower}
+    calling = {name for name, text in named.items() if "import_module(" in text and "DeprecationWarning" not in text}
+    assert calling == {UPWARDS}
+    assert named[UPWARDS].count("import_module(") == 1 and "convdbn.visual." in named[UPWARDS]
+
+
 def test_the_order_has_no_circle_below_the_verbs():
     order = list(BELOW)[: list(BELOW).index("commands")]
     for name in order:

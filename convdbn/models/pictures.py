@@ -1,0 +1,58 @@
+"""Pictures that a model gives of itself. Each is one call of `convdbn.visual`, which loads matplotlib only then.
+
+The package's imports go down only; this file alone calls up.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from convdbn.errors import UsageError
+from convdbn.images import as_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Pictures"]
+
+METHODS = ("linear", "top_down", "samples", "maximize")
+
+
+class Pictures:
+    """Figures of a model. `layer` is one layer, 1 being the lowest, or otherwise all of them; `images` are whatever
+    `as_images` takes. A notebook shows each figure that is the last value of a cell."""
+
+    history: list[dict[str, float]]
+
+    def plot_filters(
+        self,
+        layer: int | None = None,
+        *,
+        method: Literal["linear", "top_down", "samples", "maximize"] = "linear",
+        units: Sequence[int] | None = None,
+    ) -> "Figure":
+        """A picture of each unit, by a method of `convdbn.visual.projections`: "linear" paints filters with those
+        below them."""
+        if method not in METHODS:
+            raise UsageError(f"method={method!r}: no such method; choose from {', '.join(METHODS)}")
+        return getattr(_visual("unit_figures"), method)(self, layer=layer, units=units)
+
+    def plot_history(self, layer: int | None = None) -> "Figure":
+        """Learning curves; UsageError for a model without a history."""
+        return _visual("model_figures").curves(self.history, layer=layer)
+
+    def plot_weights(self, layer: int | None = None) -> "Figure":
+        """How the weights are spread."""
+        return _visual("model_figures").weights(self, layer=layer)
+
+    def plot_maps(self, images: Any, layer: int | None = None, *, units: Sequence[int] | None = None) -> "Figure":
+        """Where on the images units respond, by default the 8 most active ones of the highest layer with maps."""
+        return _visual("model_figures").maps(self, as_images(images), layer=layer, units=units)
+
+    def plot_reconstructions(self, images: Any, layer: int | None = None) -> "Figure":
+        """The images, and how they come back from each layer."""
+        return _visual("unit_figures").reconstruction(self, as_images(images), layer=layer)
+
+
+def _visual(name: str) -> Any:
+    return importlib.import_module(f"convdbn.visual.{name}")
