@@ -57,8 +57,8 @@ def train(
         tensorboard: write curves and pictures of filters as they come, for `tensorboard --logdir OUTPUT_DIR`.
         callbacks: functions of the model so far, the layer in training, and a new row of metrics; True stops the run.
         optimizer: a field of the recipe, or a function that makes a torch optimizer of parameter groups.
-        penalty: an object with the methods of `convdbn.learning.sparsity`, in place of the recipe's sparsity.
-        phase: a field of the recipe, or an object with the methods of a `NegativePhase`.
+        penalty: an object of a class that derives from `convdbn.learning.Penalty`; it is added to the loss.
+        phase: a field of the recipe, or an object of a class that derives from `convdbn.learning.NegativePhase`.
         verbose: show the progress.
         settings: any field of the recipe, one value for all layers or a list with one for each.
     """
