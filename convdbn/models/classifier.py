@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Gaussian, Link, Unit
-from convdbn.energy.units.block_softmax import PoolingProbability
+from convdbn.energy import UNITS, BlockSoftmax, BoltzmannMachine, Gaussian, Link, Unit
+from convdbn.energy.kinds import make
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
 from convdbn.models.geometry import Geometry, trimmed
@@ -34,17 +34,27 @@ def no_dropout(values: Tensor) -> Tensor:
 
 
 class Shape(NamedTuple):
-    """Channels below and above a layer, its filters, (0, 0) where it is fully connected, pooling blocks and units."""
+    """Channels below and above a layer, its filters, (0, 0) where it is fully connected, pooling blocks and units.
+
+    `hidden` is the spec of the units; files of version 0.1.0 have their kind alone.
+    """
 
     below: int
     above: int
     kernel: tuple[int, int]
     pool: int
-    hidden: str = "bernoulli"
+    hidden: dict[str, Any] | str = "bernoulli"
 
     @property
     def geometry(self) -> Geometry:
         return Geometry(self.kernel, self.pool)
+
+    @property
+    def unit(self) -> Unit:
+        """Units of the layer's kind."""
+        if isinstance(self.hidden, dict):
+            return make(self.hidden, UNITS)
+        return UNITS[self.hidden](self.above) if self.geometry.dense else BlockSoftmax(self.above, self.pool)
 
 
 class Classifier(nn.Module):
@@ -97,7 +107,7 @@ class Classifier(nn.Module):
                 "layers: those that were trained together are taken whole, and fully connected ones alone"
             )
         shapes = [
-            Shape(layer.link.weight.shape[1], layer.unit.n, *layer.geometry, layer.unit.kind)
+            Shape(layer.link.weight.shape[1], layer.unit.n, *layer.geometry, layer.unit.spec())
             for layer in stack.layers[:depth]
         ]
         network = (
@@ -185,7 +195,7 @@ class DeepClassifier(Classifier):
     """A fully connected deep Boltzmann machine as a network (Salakhutdinov and Hinton 2009, section 2.4).
 
     Each layer sees the one below and, as further input with weights of its own, the mean-field probabilities q of the
-    one above. These the machine gives as it was trained, so that before fine-tuning the network says what it says.
+    one above. They come from the trained machine, so before fine-tuning the network agrees with it.
     """
 
     machine: BoltzmannMachine
@@ -194,12 +204,12 @@ class DeepClassifier(Classifier):
     def __init__(
         self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: SpatialPyramid
     ) -> None:
-        sizes = [unit.n for unit in machine.units if unit.kind != "categorical"]
-        shapes = [Shape(below, above, (0, 0), 1) for below, above in itertools.pairwise(sizes)]
+        units = [unit for unit in machine.units if unit.kind != "categorical"]
+        shapes = [Shape(below.n, above.n, (0, 0), 1, above.spec()) for below, above in itertools.pairwise(units)]
         super().__init__(transform, shapes, classes=classes, pooling=pooling)
         self.machine = copy.deepcopy(machine).requires_grad_(False)
         self.from_above = nn.ModuleList(  # type: ignore[assignment]
-            nn.Linear(above, below, bias=False) for below, above in itertools.pairwise(sizes[1:])
+            nn.Linear(above.n, below.n, bias=False) for below, above in itertools.pairwise(units[1:])
         )
         with torch.no_grad():
             for linear, link in zip(self.from_above, machine.links[1:], strict=False):  # labels have no row
@@ -254,10 +264,10 @@ def classifier_file(path: str | Path) -> Path | None:
 
 
 def _layer(shape: Shape) -> nn.Sequential:
-    if shape.geometry.dense:
-        activation = nn.Softplus() if shape.hidden == "noisy_relu" else nn.Sigmoid()
-        return nn.Sequential(nn.Linear(shape.below, shape.above), activation)
-    return nn.Sequential(nn.Conv2d(shape.below, shape.above, shape.kernel), PoolingProbability(shape.pool))
+    """The link as a map with a bias, and what the units make of it; UsageError for units that have no such module."""
+    dense = shape.geometry.dense
+    linear = nn.Linear(shape.below, shape.above) if dense else nn.Conv2d(shape.below, shape.above, shape.kernel)
+    return nn.Sequential(linear, shape.unit.as_module())
 
 
 @torch.no_grad()

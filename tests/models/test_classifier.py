@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from convdbn.energy import BlockSoftmax, Gaussian
+from convdbn.energy import Bernoulli, Binomial, BlockSoftmax, Gaussian, NoisyReLU
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import build_transform
 from convdbn.models import classifier
@@ -130,3 +130,21 @@ def test_a_linear_code_is_no_layer_of_a_classifier():
     with pytest.raises(UsageError, match="is a code"):
         Classifier.from_stack(stack, CLASSES, SpatialPyramid((2,)))
     Classifier.from_stack(stack, CLASSES, SpatialPyramid((1,)))
+
+
+@pytest.mark.parametrize("unit", [Binomial(5, 3), NoisyReLU(5), Bernoulli(5)], ids=lambda unit: unit.kind)
+@pytest.mark.parametrize("deep", [False, True], ids=["one layer", "deep"])
+def test_maps_are_the_features_of_every_kind_of_units(unit, deep, tmp_path):
+    """Before any training, and read back from a file."""
+    machine = dbm(12, [unit, Bernoulli(4)] if deep else [unit])
+    stack = Stack(build_transform([]), [machine], (1, 3, 4)).double()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in stack.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    layers = (1, 2) if deep else (1,)
+    network = Classifier.from_stack(stack, ["a", "b"], SpatialPyramid(layers=layers))
+    x = torch.rand(6, 1, 3, 4, generator=generator, dtype=torch.float64)
+    classifier.save(tmp_path / "c.safetensors", network, {})
+    for found in (network, classifier.load(tmp_path / "c.safetensors").double()):
+        for maps, features in zip(found.maps(found.inputs(x)), stack.features(x), strict=True):
+            torch.testing.assert_close(maps, features, rtol=1e-3, atol=1e-3)
