@@ -2,25 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from convdbn.commands.former import NAMES
 from convdbn.commands.options import Split, ValueRange, checked_device
-from convdbn.errors import UsageError
+from convdbn.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.utils.data import DataLoader, Dataset
 
     from convdbn.images import Images
     from convdbn.models.classifier import Classifier
+    from convdbn.models.files import Opened
     from convdbn.models.stack import Stack
     from convdbn.recipes import Recipe
 
     Model: TypeAlias = str | Path | Stack
     Pictures: TypeAlias = NDArray[Any] | Tensor
     Data: TypeAlias = str | Path | Pictures | Dataset[Any] | DataLoader[Any] | Images | tuple[Pictures, Any]
+
+M = TypeVar("M", bound="nn.Module")
 
 WITH_TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
 """Data sets that have test pictures of their own."""
@@ -97,27 +100,24 @@ class Source:
 
 def model_from(model: "Model | Classifier", device: str) -> "Stack":
     """The model itself: one in memory as it is, or that of a name or path."""
-    from convdbn.models import stack
+    from convdbn.models.files import open_model
+    from convdbn.models.stack import Stack
 
-    if isinstance(model, stack.Stack):
-        return model if device == "auto" else model.to(checked_device(device))
-    return stack.load(_path(model, "Stack")).to(checked_device(device))
+    return _placed(open_model(model, "model").model, model, device, Stack)
 
 
 def classifier_from(model: "Model | Classifier", device: str) -> "Classifier":
     """A classifier in memory as it is, or that of a path."""
-    from convdbn.models import classifier
+    from convdbn.models.classifier import Classifier
+    from convdbn.models.files import open_model
 
-    if isinstance(model, classifier.Classifier):
-        return model if device == "auto" else model.to(checked_device(device))
-    return classifier.load(_path(model, "Classifier")).to(checked_device(device))
+    return _placed(open_model(model, "classifier").model, model, device, Classifier)
 
 
-def _path(model: object, kind: str) -> str | Path:
-    """A name or path; UsageError for an object of another kind."""
-    if not isinstance(model, str | Path):
-        raise UsageError(f"model={type(model).__name__}: give the name or path of a model, or a {kind}")
-    return model
+def _placed(network: Any, source: object, device: str, kind: type[M]) -> M:
+    """The network on its device; with auto, one that was handed in stays where it is."""
+    assert isinstance(network, kind)
+    return network if network is source and device == "auto" else network.to(checked_device(device))
 
 
 def model_name(model: object) -> str:
@@ -125,25 +125,24 @@ def model_name(model: object) -> str:
     return str(model) if isinstance(model, str | Path) else f"{type(model).__name__} in memory"
 
 
-class Opened(NamedTuple):
-    """A model and all that is known of it: metadata and metrics of its training, the trainer's tensors where that has
-    not ended, and its file; None for one in memory."""
+def opened(model: "Model | Classifier") -> "Opened":
+    """A stack and all that is known of its training; CheckpointError for a file that says nothing of it."""
+    from convdbn.models.files import open_model
 
-    model: "Stack"
-    metadata: Mapping[str, Any]
-    trainer: Mapping[str, "Tensor"]
-    file: Path | None
-    history: Sequence[Mapping[str, float]]
+    return with_training(open_model(model, "model"))
 
 
-def opened(model: "Model | Classifier") -> Opened:
-    """The model with what its run wrote beside it."""
-    from convdbn.models import stack
+def with_training(found: "Opened") -> "Opened":
+    """The same; CheckpointError for a file without recipe, data or progress."""
+    from convdbn.models.stack import TRAINING
 
-    if isinstance(model, stack.Stack):
-        return Opened(model, model.metadata, {}, None, model.history)
-    loaded, metadata, trainer = stack.load_trained(_path(model, "Stack"))
-    return Opened(loaded, metadata, trainer, stack.model_file(_path(model, "Stack")), loaded.history)
+    missing = [] if found.path is None else [name for name in TRAINING if name not in found.metadata]
+    if missing:
+        raise CheckpointError(
+            f"model={str(found.path)!r}: a model without its training (no {', '.join(missing)} in it); give a run of "
+            "`convdbn train`, or the name of a model of the package"
+        )
+    return found
 
 
 def is_packaged(file: Path) -> bool:

@@ -1,11 +1,10 @@
 """`inspect`: what a model is, and how it was trained."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn import recipes
-from convdbn.commands.inputs import opened
+from convdbn.commands.inputs import with_training
 from convdbn.commands.options import (
     command,
 )
@@ -22,19 +21,19 @@ def inspect(model: "Model | Classifier") -> dict[str, Any]:
 
     Everything in the result can be written as JSON.
     """
-    from convdbn.models import classifier
+    from convdbn.models.classifier import Classifier
+    from convdbn.models.files import open_model
 
-    if isinstance(model, classifier.Classifier):
-        return _of_classifier(model)
-    if isinstance(model, str | Path) and (file := classifier.classifier_file(model)) is not None:
-        network, metadata, trainer = classifier.load_run(file)
-        about = {"finished": not trainer, "finetuned": metadata.get("finetuned")}
-        return {"file": str(file), **_of_classifier(network), **about}
-    stack, training, rest, file, _ = opened(model)
+    found = open_model(model)
+    file = {} if found.path is None else {"file": str(found.path)}
+    if isinstance(found.model, Classifier):
+        tuning = {"finished": not found.trainer, "finetuned": found.metadata.get("finetuned")}
+        return {**file, **_of_classifier(found.model), **(tuning if file else {})}
+    stack, training = found.model, with_training(found).metadata
     return {
-        **({} if file is None else {"file": str(file)}),
+        **file,
         "parameters": sum(p.numel() for p in stack.parameters()),
-        "finished": not rest and _is_trained(training),
+        "finished": not found.trainer and _is_trained(training),
         "picture": list(stack.picture),
         "layers": [info._asdict() for info in stack.feature_info],
         "scales": [_scale(machine.units[0]) for machine in stack.machines],

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import Source, model_name, opened, with_model
+from convdbn.commands.inputs import Source, model_name, with_model
 from convdbn.commands.options import (
     ValueRange,
     checked_device,
@@ -50,14 +50,16 @@ def refine(
     refinement = checked(Refinement, {**settings, "method": method, "seed": seed})
     from convdbn.learning.refine import refine_on
     from convdbn.models import stack as stacks
+    from convdbn.models.files import open_model
     from convdbn.storage.resumable import Checkpointing
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
     file = None if output_dir is None else Path(output_dir, stacks.MODEL_FILE)
     options = {**vars(refinement), "model": model_name(model), **source.record}
     saved = saved_run(file, options, _options_of, overwrite=overwrite, resume=resume)
-    begun = opened(file if file is not None and saved else model)
-    stack = copy.deepcopy(begun.model) if begun.file is None else begun.model
+    begun = open_model(file if file is not None and saved else model, "model")
+    stack = copy.deepcopy(begun.model) if begun.path is None else begun.model
+    assert isinstance(stack, stacks.Stack)
     stack.to(checked_device(device))
     if saved and not begun.trainer:
         return stack

@@ -46,22 +46,23 @@ def report(
         seed: seed of the draw and of where the maximized inputs begin.
     """
     check_counts(count=count)
-    stack, metadata, _, file, history = opened(model)
+    about = opened(model)
+    file = about.path
     path = Path(output) if output is not None else _default_output(file)
     check_output(path, ".html")
-    stack = model_from(stack, device if file is None else checked_device(device))
+    stack = model_from(about.model, device if file is None else checked_device(device))
     from convdbn.models.generate import seeded
     from convdbn.visual import report as page
     from convdbn.visual import report_data
 
     sources = {"value_range": value_range, "data_root": data_root, "download": download}
-    images, why = _pictures(stack, metadata if data is None else {}, data, **sources)
+    images, why = _pictures(stack, about.metadata if data is None else {}, data, **sources)
     if images is not None and len(images) > count:
         images = _drawn(images, count, seed)
     contents = page.Contents(
         path.stem if file is None else _name(file),
         inspect(model),
-        history,
+        about.history,
         report_data.projections(stack, generator=seeded(stack, seed)),
         None if images is None else report_data.responses(stack, images),
         images,

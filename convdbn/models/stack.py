@@ -287,17 +287,6 @@ def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]
     return stack, metadata, trainer
 
 
-def load_trained(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
-    """`load_run` of a model that knows its training; CheckpointError for one that was saved without."""
-    stack, metadata, trainer = load_run(path)
-    if missing := [name for name in TRAINING if name not in metadata]:
-        raise CheckpointError(
-            f"checkpoint={str(path)!r}: a model without its training (no {', '.join(missing)} in it); give a run of "
-            "`convdbn train`, or the name of a model of the package"
-        )
-    return stack, metadata, trainer
-
-
 def model_file(path: str | Path) -> Path:
     """The checkpoint itself, where a run folder or the name of one of the package's models is given."""
     path = Path(path)
