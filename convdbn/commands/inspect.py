@@ -60,6 +60,4 @@ def _is_trained(metadata: Mapping[str, Any]) -> bool:
 
 def _scale(unit: "Unit") -> float | None:
     """Mean standard deviation of Gaussian units."""
-    from convdbn.energy import Gaussian
-
-    return float(unit.scale.mean()) if isinstance(unit, Gaussian) else None
+    return float(unit.scale.mean()) if unit.real else None

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convdbn.energy import Bernoulli, BoltzmannMachine, State
+from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.learning.layer_inputs import prepared
@@ -52,7 +52,7 @@ def likelihood(
         data = machine.units[1].sample(machine.field((data, None), 1), generator=generator)
     bound = len(machines) > 1 or len(machines[-1].units) > 2
     described = {"pictures": len(unseen), "pixels": pixels, "bound": bound}
-    if isinstance(machines[0].units[0], Bernoulli) and len(machines) == 1 and len(machines[0].units) == 2:
+    if machines[0].units[0].binary and len(machines) == 1 and len(machines[0].units) == 2:
         estimates = [pseudo_log_likelihood(machines[0], x, generator=generator, pixels=PSEUDO_PIXELS) for x in rows]
         described["pseudo_log_likelihood"] = float(torch.cat(estimates).double().mean())
     return described | _log_z(
@@ -69,7 +69,7 @@ def _log_z(
     generator: torch.Generator,
 ) -> dict[str, Any]:
     shapes = machine.shapes(data.shape[1:])
-    if len(shapes) == 2 and isinstance(machine.units[1], Bernoulli) and shapes[1][0] <= ENUMERABLE:
+    if len(shapes) == 2 and machine.units[1].binary and shapes[1][0] <= ENUMERABLE:
         log_z = float(exact.log_z(machine, shapes))
         return {"test_ll": numerator - log_z, "log_z": log_z, "exact": True}
     samples = model_samples(machine, data, runs, generator=generator)
@@ -105,7 +105,7 @@ def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, genera
 def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[Tensor, str]:
     """Visible states of all pictures, and what became of their pixels."""
     x = prepared(stack, images)
-    if not isinstance(stack.machines[0].units[0], Bernoulli):
+    if not stack.machines[0].units[0].binary:
         return x, "real values: a density, whose nats depend on the scale"
     if bool(((x == 0) | (x == 1)).all()):
         return x, "bits, as the transform gives them"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Gaussian, Given, State, mean_per_unit, pooled
+from convdbn.energy import BoltzmannMachine, Given, State, mean_per_unit, pooled
 from convdbn.errors import Diverged
 from convdbn.ops.grad import without_gradients
 from convdbn.sampling.bound import unnormalized
@@ -46,7 +46,7 @@ class Diagnostics:
         training and held-out inputs, whose free energies are compared.
         """
         values = self._of_units(states) | self._of_weights(before)
-        if isinstance(self.machine.units[0], Gaussian):
+        if self.machine.units[0].real:
             values["sigma"] = self.machine.units[0].scale.mean()
         if watched is not None:
             training, held_out = (-unnormalized(self.machine, x).mean() for x in watched)

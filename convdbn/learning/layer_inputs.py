@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.energy import Bernoulli
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.base import Batch
@@ -163,7 +162,7 @@ class LayerInput:
     def _carried(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Means of the layer below this one, from the pictures; with a generator those between are drawn."""
         for depth in range(self.depth):
-            if generator is not None and self.drawn and isinstance(self.stack.machines[depth].units[0], Bernoulli):
+            if generator is not None and self.drawn and self.stack.machines[depth].units[0].binary:
                 # One generator for each batch, on the CPU, whatever the device.
                 x = draw_bits(x, generator=generator)
             x = self.stack.infer(x, depth)[-1]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import BoltzmannMachine, Gaussian, LearnedGaussian
+from convdbn.energy import BoltzmannMachine
 from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings
@@ -15,7 +15,8 @@ from convdbn.recipes import LayerSettings
 __all__ = ["Gradients", "Groups", "MakeOptimizer", "Momentum", "Optimizer", "TorchOptimizer", "optimizer_for"]
 
 VARIANCE_RATE = 0.1
-"""Learning rate of log variances, as a multiple of the weights': every unit's field changes with them."""
+"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field of the
+layer changes with it."""
 
 Groups = list[dict[str, Any]]
 """Groups of parameters, as torch's optimizers take them; `factor` is the group's factor on the rate."""
@@ -175,15 +176,15 @@ def still(machine: BoltzmannMachine) -> list[nn.Parameter]:
     """Parameters that stay as they are: real-valued input is centered by its transform, and its bias stays at the
     data's mean (Lee et al. 2009)."""
     visible = machine.units[0]
-    return [visible.bias] if isinstance(visible, Gaussian) else []
+    return [visible.bias] if visible.real else []
 
 
 def _groups(machine: BoltzmannMachine, settings: LayerSettings) -> Groups:
     units = [unit for layer, unit in enumerate(machine.units) if machine.owner[layer] == layer]
     weights = [link.weight for _, _, link in machine.unique_links]
     biases = [unit.bias for unit in units]
-    variances = [unit.log_variance for unit in units if isinstance(unit, LearnedGaussian)]
-    groups = ((weights, 1.0), (biases, settings.bias_rate), (variances, VARIANCE_RATE))
+    others = [x for unit in units for x in unit.parameters() if x is not unit.bias]
+    groups = ((weights, 1.0), (biases, settings.bias_rate), (others, VARIANCE_RATE))
     fixed = {id(x) for x in still(machine)}
     learn = [([x for x in group if x.requires_grad and id(x) not in fixed], factor) for group, factor in groups]
     return [{"params": group, "factor": factor} for group, factor in learn if group]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from convdbn.energy import BoltzmannMachine, Gaussian, LearnedGaussian
+from convdbn.energy import BoltzmannMachine
 from convdbn.learning.optimizer import Optimizer
 from convdbn.learning.phases import NegativePhase
 from convdbn.recipes import LayerSettings
@@ -45,9 +45,7 @@ class Schedule:
         progress = step / max(1, self.settings.updates)
         momentum = self.momentum(progress)
         optimizer.schedule(self.rate(progress), momentum)
-        visible = machine.units[0]
-        if isinstance(visible, Gaussian) and not isinstance(visible, LearnedGaussian):
-            visible.set_scale(self.sigma(progress))
+        machine.units[0].anneal(self.sigma(progress))
         if self.settings.k_end:
             negative.k = self.sweeps(progress)
         return momentum, negative.k

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, Given, LearnedGaussian, State
+from convdbn.energy import BoltzmannMachine, Given, State
 from convdbn.errors import UsageError
 from convdbn.learning.capture import Captured
 from convdbn.learning.centering import Centering
@@ -133,8 +133,7 @@ class Trainer:
             else:
                 self.centering.step(self.machine, self.optimizer, means, model)
         for unit in self.machine.units:
-            if isinstance(unit, LearnedGaussian):
-                unit.confine()
+            unit.confine()
         return means
 
     def _contrast(self, data: Given) -> tuple[State, State, Tensor | None]:

@@ -31,6 +31,11 @@ class Unit(nn.Module, ABC):
     """Lowest and highest state of a unit."""
     pool: int = 1
     """Side of the blocks of units that one pooling unit sums."""
+    binary: ClassVar[bool] = False
+    """Whether states are 0 or 1, so that a number between them is the probability of a 1."""
+    real: ClassVar[bool] = False
+    """Whether states are real numbers, with a standard deviation `scale` and a bias that is their mean."""
+    scale: Tensor
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -59,6 +64,12 @@ class Unit(nn.Module, ABC):
     def to_links(self, x: Tensor) -> Tensor:
         """The state as the links see it; its transpose, which is the same map, takes a link's field back to x."""
         return x
+
+    def anneal(self, scale: float) -> None:
+        """Take this standard deviation, where the units have one that training sets."""
+
+    def confine(self) -> None:
+        """Bring parameters back into their bounds after an update."""
 
     @abstractmethod
     def log_norm(self, field: Tensor) -> Tensor:

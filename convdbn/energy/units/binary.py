@@ -16,6 +16,7 @@ class Bernoulli(Unit):
 
     kind = "bernoulli"
     limits = (0.0, 1.0)
+    binary = True
 
     def log_norm(self, field: Tensor) -> Tensor:
         return F.softplus(self.biased(field)).flatten(1).sum(1)

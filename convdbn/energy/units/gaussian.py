@@ -21,6 +21,7 @@ class Gaussian(Unit):
     """
 
     kind = "gaussian"
+    real = True
     bounds: ClassVar[tuple[float, float]] = (1e-3, 1e3)
     scale: Tensor
 
@@ -38,6 +39,9 @@ class Gaussian(Unit):
         if not low <= scale <= high:
             raise ValueError(f"scale={scale}: must lie in [{low}, {high}]; rescale the data instead")
         self._fill_scale(scale)
+
+    def anneal(self, scale: float) -> None:
+        self.set_scale(scale)
 
     def _fill_scale(self, scale: float) -> None:
         self.scale.fill_(scale)
@@ -101,6 +105,9 @@ class LearnedGaussian(Gaussian):
     @property
     def scale(self) -> Tensor:  # type: ignore[override]
         return (self.log_variance / 2).exp()
+
+    def anneal(self, scale: float) -> None:
+        """Nothing: the scale is learned."""
 
     @torch.no_grad()
     def confine(self) -> None:
