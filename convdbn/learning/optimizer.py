@@ -15,8 +15,8 @@ from convdbn.recipes import LayerSettings
 __all__ = ["Gradients", "Groups", "MakeOptimizer", "Momentum", "Optimizer", "TorchOptimizer", "optimizer_for"]
 
 VARIANCE_RATE = 0.1
-"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field of the
-layer changes with it."""
+"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field$
+of the layer changes with it."""
 
 Groups = list[dict[str, Any]]
 """Groups of parameters, as torch's optimizers take them; `factor` is the group's factor on the rate."""
