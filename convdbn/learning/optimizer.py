@@ -15,7 +15,7 @@ from convdbn.recipes import LayerSettings
 __all__ = ["Gradients", "Groups", "MakeOptimizer", "Momentum", "Optimizer", "TorchOptimizer", "optimizer_for"]
 
 VARIANCE_RATE = 0.1
-"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field$
+"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field
 of the layer changes with it."""
 
 Groups = list[dict[str, Any]]
