@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from convdbn.commands.visualize import visualize as visualize
     from convdbn.images import as_images as as_images
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _ELSEWHERE = {
     "as_images": "images",
     "create_model": "commands.load",
