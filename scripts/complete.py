@@ -17,8 +17,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import convdbn
-from convdbn.evaluation.completion import Cover
-from convdbn.evaluation.completion_error import Completed, completed
+from convdbn.evaluation.completion import Completed, Cover, completed
 from convdbn.images import Mirrored
 from convdbn.learning.layer_inputs import prepared
 from convdbn.visual import figures

@@ -50,7 +50,7 @@ def complete(
     stack = model_from(model, device)
     import torch
 
-    from convdbn.evaluation.completion_error import completed
+    from convdbn.evaluation.completion import completed
     from convdbn.models.generate import seeded
     from convdbn.visual import figures
 

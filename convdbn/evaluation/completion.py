@@ -1,13 +1,16 @@
-"""Pictures completed from a part: what a model expects of pixels that are covered, given the others."""
+"""Pictures completed from a part: what a model expects of pixels that are covered, and how well it guesses them."""
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from convdbn.energy import BoltzmannMachine, mean_per_unit
+from convdbn.energy import BoltzmannMachine
 from convdbn.errors import UsageError
-from convdbn.models.compose import chained
+from convdbn.images import Images
+from convdbn.learning.layer_inputs import prepared
+from convdbn.models.compose import as_dbm
+from convdbn.models.geometry import trimmed
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import draw, start, sweep, update
 
@@ -15,35 +18,11 @@ Cover = Literal["left", "right", "top", "bottom"]
 CHAINS = 10
 """Chains for each picture: averages of independent ones come nearer the expectation than tempering that costs as
 much."""
+KNOWN = 5000
+"""Training pictures that the baselines know."""
 
 
-@torch.no_grad()
-def joined(stack: Stack, x: Tensor) -> BoltzmannMachine:
-    """The layers of a stack as one deep machine, for inference upwards and downwards together (Lee et al. 2009,
-    section 3.6); `x` are pictures as layer 1 sees them.
-
-    The energies of the machines are added. What a lower machine alone expected of its hidden layer is taken back, or
-    it would count twice: the bias of a layer in the middle is that of its machine, plus that of the one above, less
-    the log-odds of the layer's mean over `x`. UsageError for a connected layer on convolutional ones, and for layers
-    in the middle that are not binary.
-    """
-    if len(stack.machines) == 1:
-        return stack.machines[0]
-    if stack.deep or len({layer.dense for layer in stack.geometry}) > 1:
-        raise UsageError("checkpoint: convolutional and connected layers in one stack cannot be inferred together")
-    if any(machine.units[0].kind != "bernoulli" for machine in stack.machines[1:]):
-        raise UsageError(
-            "checkpoint: layers above the first that do not see probabilities cannot be inferred together"
-        )
-    machine = chained(stack)
-    for depth, above in enumerate(stack.machines[1:]):
-        x = stack.infer(x, depth)[-1]
-        typical = mean_per_unit(x).clamp(1e-4, 1 - 1e-4)
-        machine.units[depth + 1].bias.add_(above.units[0].bias - typical.logit())
-    return machine
-
-
-def seen(shape: tuple[int, ...], cover: Cover) -> Tensor:
+def kept_half(shape: tuple[int, ...], cover: Cover) -> Tensor:
     """True at the pixels of pictures `(c, h, w)` that stay, in that shape."""
     if cover not in get_args(Cover):
         raise UsageError(f"cover={cover!r}: choose from {', '.join(get_args(Cover))}")
@@ -80,3 +59,40 @@ def complete(
             means = machine.units[0].mean(machine.field(state, 0))
             total, count = total + means.view(CHAINS, *x.shape).mean(0), count + 1
     return torch.where(kept, x, total / count)
+
+
+class Completed(NamedTuple):
+    """Pictures `(N, c, h, w)` as they were and completed, the mask of what was seen, and squared errors per covered
+    pixel: of the model, of the mean training picture, and of the training picture that is nearest in what is seen."""
+
+    pictures: Tensor
+    completed: Tensor
+    kept: Tensor
+    error: float
+    mean_error: float
+    nearest_error: float
+
+
+@torch.no_grad()
+def completed(
+    stack: Stack, train: Images, test: Images, cover: Cover, *, sweeps: int, generator: torch.Generator
+) -> Completed:
+    """The test pictures with one half covered, inferred through all layers from the other."""
+    known, unseen = _pictures(stack, train.select(range(min(KNOWN, len(train))))), _pictures(stack, test)
+    kept = kept_half(tuple(unseen.shape[1:]), cover).to(unseen.device)
+    dense = stack.geometry[0].dense
+    x, known_x, mask = (y.flatten(-3) if dense else y for y in (unseen, known, kept))
+    found = complete(as_dbm(stack, known_x), x, mask, sweeps=sweeps, generator=generator).view_as(unseen)
+    covered = ~kept
+
+    def error(guess: Tensor) -> float:
+        return float((guess - unseen)[:, covered].square().mean())
+
+    nearest = torch.cdist(unseen[:, kept], known[:, kept]).argmin(1)
+    return Completed(unseen, found, kept, error(found), error(known.mean(0)[None]), error(known[nearest]))
+
+
+def _pictures(stack: Stack, images: Images) -> Tensor:
+    """As layer 1 sees them, without the border that the blocks do not divide."""
+    x = prepared(stack, images)
+    return trimmed(x.view(len(x), *stack.picture) if x.ndim == 2 else x, stack.geometry)

@@ -20,7 +20,7 @@ from convdbn.learning.penalty import Penalty
 from convdbn.learning.phases import NegativePhase
 from convdbn.learning.progress import Progress
 from convdbn.learning.trainer import Trainer
-from convdbn.models.compose import composed
+from convdbn.models.compose import dbm_from_doubled
 from convdbn.models.geometry import check_size, output_side, padded_size, trimmed_size
 from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
 from convdbn.recipes import Recipe, check
@@ -185,7 +185,7 @@ class _Run:
     def finish(self, depth: int) -> None:
         """Save the stack once machine `depth` is trained; doubled machines become one after the last."""
         if self.recipe.doubled and depth + 1 == len(self.recipe.machines):
-            self.stack = Stack(self.stack.transform, [composed(self.stack)], self.stack.picture)
+            self.stack = Stack(self.stack.transform, [dbm_from_doubled(self.stack)], self.stack.picture)
         self.save(depth + 1, {})
 
     def save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 import convdbn
 from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
-from convdbn.evaluation.completion import complete, joined, seen
+from convdbn.evaluation.completion import complete, kept_half
 from convdbn.images import build_transform
+from convdbn.models.compose import as_dbm
 from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.sampling import exact
@@ -61,7 +62,7 @@ def test_a_stack_is_inferred_from_below_and_above_together():
     lower, upper = stack.machines
     v = torch.randn(5, 1, 8, 8, generator=seeded(1))
     h2 = (torch.rand(5, 2, 2, 2, generator=seeded(2)) < 0.5).float()
-    machine = joined(stack, v)
+    machine = as_dbm(stack, v)
     typical = stack.infer(v, 0)[0].mean((0, 2, 3)).clamp(1e-4, 1 - 1e-4).logit()
     below = F.conv2d(v, lower.links[0].weight, lower.units[1].bias)
     above = F.conv_transpose2d(h2, upper.links[0].weight, upper.units[0].bias) - typical[:, None, None]
@@ -79,10 +80,10 @@ def test_a_layer_above_that_expects_what_is_there_changes_nothing():
     upper = stack.machines[1]
     upper.links[0].weight.zero_()
     upper.units[0].bias.copy_(stack.infer(v, 0)[0].mean((0, 2, 3)).logit())
-    machine = joined(stack, v)
+    machine = as_dbm(stack, v)
     for parameter, same in zip(machine.units[1].parameters(), stack.machines[0].units[1].parameters(), strict=True):
         torch.testing.assert_close(parameter, same)
-    assert joined(Stack(build_transform([]), [upper], (3, 4, 4)), v) is upper
+    assert as_dbm(Stack(build_transform([]), [upper], (3, 4, 4)), v) is upper
 
 
 def test_what_cannot_be_joined_is_refused():
@@ -90,20 +91,20 @@ def test_what_cannot_be_joined_is_refused():
     real = Stack(build_transform([]), [rbm(4, 3), rbm(Gaussian(3), 2)], (1, 2, 2))
     for stack in (mixed, real):
         with pytest.raises(UsageError, match="cannot be inferred together"):
-            joined(stack, torch.rand(4, 1, 8, 8))
+            as_dbm(stack, torch.rand(4, 1, 8, 8))
 
 
 def test_halves():
     shape = (2, 5, 4)
     for cover, (row, column) in {"left": (0, 0), "right": (0, 3), "top": (0, 1), "bottom": (4, 1)}.items():
-        kept = seen(shape, cover)
+        kept = kept_half(shape, cover)
         assert not kept[:, row, column].any()
         assert int((~kept).sum()) == 2 * (10 if cover in ("left", "right") else 8)
 
 
 def test_a_half_that_there_is_not():
     with pytest.raises(UsageError, match="cover='middle': choose from left"):
-        seen((1, 4, 4), "middle")
+        kept_half((1, 4, 4), "middle")
 
 
 @pytest.mark.parametrize("fields", [{"filters": 60}, {"filters": [60, 30], "joint": True, "phase": "pcd"}])

@@ -9,7 +9,7 @@ from convdbn.energy import BoltzmannMachine, pooled
 from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
-from convdbn.models.compose import composed
+from convdbn.models.compose import dbm_from_doubled
 from convdbn.models.machines import conv_rbm, doubled, rbm
 from convdbn.models.stack import Stack, load
 from convdbn.recipes import LayerSettings, Recipe
@@ -80,7 +80,7 @@ def marginal(machine, shape, *layers):
 @torch.no_grad()
 def test_a_middle_layer_has_the_geometric_mean_of_what_both_machines_give_it():
     lower, upper = doubled(rbm(4, 3), below=True), doubled(rbm(3, 2), below=False)
-    machine = composed(stacked(lower, upper, picture=(1, 2, 2)))
+    machine = dbm_from_doubled(stacked(lower, upper, picture=(1, 2, 2)))
     assert torch.equal(machine.links[0].weight, lower.links[0].weight)
     assert torch.equal(machine.links[1].weight, upper.links[0].weight)
     mean = (marginal(lower, (4,), 1) * marginal(upper, (3,), 0)).sqrt()
@@ -90,7 +90,7 @@ def test_a_middle_layer_has_the_geometric_mean_of_what_both_machines_give_it():
 @torch.no_grad()
 def test_machines_in_the_middle_are_halved():
     lower, middle, upper = doubled(rbm(3, 3), below=True), rbm(3, 2), doubled(rbm(2, 2), below=False)
-    machine = composed(stacked(lower, middle, upper, picture=(1, 1, 3)))
+    machine = dbm_from_doubled(stacked(lower, middle, upper, picture=(1, 1, 3)))
     assert torch.equal(machine.links[1].weight, middle.links[0].weight / 2)
     apart = torch.outer(marginal(lower, (3,), 1), marginal(upper, (2,), 0)).flatten()
     mean = (apart * marginal(middle, (3,), 0, 1)).sqrt()
@@ -102,7 +102,7 @@ def test_pooling_units_become_blocks():
     """Where a pooling unit is on, each of its C x C = 4 places is as likely."""
     lower = doubled(conv_rbm(1, 1, (1, 2), pool=2), below=True)
     upper = doubled(conv_rbm(1, 2, 1, pool=1), below=False)
-    machine = composed(stacked(lower, upper, picture=(1, 2, 3)))
+    machine = dbm_from_doubled(stacked(lower, upper, picture=(1, 2, 3)))
     assert [machine.links[1].pool, machine.shapes((1, 2, 3))[2]] == [2, (2, 1, 1)]
     (_, blocks, *_) = exact.states(lower, lower.shapes((1, 2, 3)), [1])
     (pools, *_), shapes = exact.states(upper, upper.shapes((1, 1, 1)), [0]), upper.shapes((1, 1, 1))
