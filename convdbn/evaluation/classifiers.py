@@ -77,7 +77,8 @@ def _ridge(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, 
 def _gaussian(rows: Rows, others: Rows) -> Rows:
     """The kernel of `ridge` in single precision, which rows of one scale can do with: half the time."""
     squared = np.square(rows).sum(1)[:, None] + np.square(others).sum(1) - 2 * rows @ others.T
-    return np.exp(-RIDGE_GAMMA * squared.clip(min=0))
+    kernel: Rows = np.exp(-RIDGE_GAMMA * squared.clip(min=0))
+    return kernel
 
 
 def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
@@ -96,12 +97,14 @@ def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str
 
 
 def _kernel(rows: Rows, others: Rows, gamma: float) -> Rows:
-    return np.exp(-gamma * euclidean_distances(rows, others, squared=True))
+    kernel: Rows = np.exp(-gamma * euclidean_distances(rows, others, squared=True))
+    return kernel
 
 
 def _whole(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> Labels:
     machine = SVC(C=c, kernel="precomputed").fit(_kernel(rows, rows, gamma), labels)
-    return machine.predict(_kernel(unseen, rows, gamma))
+    predicted: Labels = machine.predict(_kernel(unseen, rows, gamma))
+    return predicted
 
 
 def _pairs(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> Labels:
@@ -118,14 +121,17 @@ def _pairs(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> 
         vectors = np.concatenate([members[first], members[second]])[machine.support_]
         margin = _kernel(unseen, vectors, gamma) @ machine.dual_coef_[0] + machine.intercept_
         votes[np.arange(len(unseen)), np.where(margin > 0, second, first)] += 1
-    return classes[votes.argmax(1)]
+    predicted: Labels = classes[votes.argmax(1)]
+    return predicted
 
 
 def _some(labels: Labels) -> NDArray[np.int64]:
     """At most `SEARCH` rows, with every class in its share."""
     if len(labels) <= SEARCH:
         return np.arange(len(labels))
-    return train_test_split(np.arange(len(labels)), train_size=SEARCH, stratify=labels, random_state=0)[0]
+    everything = np.arange(len(labels))
+    some: NDArray[np.int64] = train_test_split(everything, train_size=SEARCH, stratify=labels, random_state=0)[0]
+    return some
 
 
 def _folds(labels: Labels) -> StratifiedKFold:

@@ -68,4 +68,5 @@ def _residual(parameters: Array, image: Array, rows: Array, columns: Array) -> A
     waves = np.stack([envelope * np.cos(2 * np.pi * frequency * u), envelope * np.sin(2 * np.pi * frequency * u)], 2)
     basis = waves.reshape(-1, 2)
     amplitudes = np.linalg.lstsq(basis, image.ravel(), rcond=None)[0]
-    return basis @ amplitudes - image.ravel()
+    rest: NDArray[np.float64] = basis @ amplitudes - image.ravel()
+    return rest

@@ -93,9 +93,9 @@ def refine_on(stack: Stack, images: Images, settings: Refinement, checkpoint: Ch
 def check(stack: Stack, *, labels: bool = False) -> None:
     """Refuse stacks that have no single pass upwards and downwards, or label units where there may be none."""
     if not labels and stack.machines[-1].units[-1].kind == "categorical":
-        raise UsageError("checkpoint: has label units, which nothing gives back; train its top layer without labels")
+        raise UsageError("model: has label units, which nothing gives back; train its top layer without labels")
     if stack.deep or not all(layer.dense for layer in stack.geometry):
-        raise UsageError("checkpoint: needs fully connected layers that were trained one after the other")
+        raise UsageError("model: needs fully connected layers that were trained one after the other")
 
 
 def reconstruction_loss(stack: Stack, x: Tensor) -> Tensor:

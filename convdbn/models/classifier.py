@@ -101,7 +101,7 @@ class Classifier(nn.Module):
         if depth > len(stack.layers):
             raise UsageError(f"layers={pooling.layers}: the model has layers 1 to {len(stack.layers)}")
         if any(isinstance(layer.unit, Gaussian) for layer in stack.layers[:depth]):
-            raise UsageError("checkpoint: a layer of Gaussian units is a code; take the layers below it")
+            raise UsageError("model: a layer of Gaussian units is a code; take the layers below it")
         if stack.deep and (not stack.geometry[0].dense or depth < len(stack.layers)):
             raise UsageError(
                 "layers: those that were trained together are taken whole, and fully connected ones alone"

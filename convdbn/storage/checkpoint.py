@@ -94,14 +94,14 @@ def restore(
     """
     tensors, metadata = read(path)
     if kind not in metadata and not metadata.keys().isdisjoint(FILES):
-        raise CheckpointError(f"checkpoint={str(path)!r}: {WRONG_KIND[kind]}")
+        raise CheckpointError(f"model={str(path)!r}: {WRONG_KIND[kind]}")
     parameters, trainer = without_trainer(tensors)
     try:
         module = build(metadata[kind])
         module.load_state_dict(parameters)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"checkpoint={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
+            f"model={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
             "that wrote it, or train again"
         ) from error
     return module.eval(), metadata, trainer
@@ -110,14 +110,14 @@ def restore(
 def _open(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(
-            f"checkpoint={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a "
+            f"model={str(path)!r}: no such file; give a run folder, its .safetensors file, or the name of a "
             "model of the package"
         )
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"checkpoint={str(path)!r}: truncated, or not a safetensors file ({error}); copy it again or retrain"
+            f"model={str(path)!r}: truncated, or not a safetensors file ({error}); copy it again or retrain"
         ) from error
 
 
@@ -126,9 +126,9 @@ def _metadata(path: Path, file: Any) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads((file.metadata() or {})["convdbn"])
         newer = int(metadata["format"]) > FORMAT
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"checkpoint={str(path)!r}: safetensors, but not written by convdbn") from error
+        raise CheckpointError(f"model={str(path)!r}: safetensors, but not written by convdbn") from error
     if newer:
         raise CheckpointError(
-            f"checkpoint={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
+            f"model={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
         )
     return metadata

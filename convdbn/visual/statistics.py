@@ -34,7 +34,7 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
     UsageError for models that were put together or changed after their training.
     """
     if len(recipe.machines) != len(stack.machines) or len(stack.generative):
-        raise UsageError("checkpoint: the model is not the one that its recipe trained; take that of `convdbn train`")
+        raise UsageError("model: the model is not the one that its recipe trained; take that of `convdbn train`")
     trained, steps = copy.deepcopy(stack), []
     for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)

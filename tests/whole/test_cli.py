@@ -370,7 +370,7 @@ def test_broken_checkpoints(place, convdbn_, verb, kind):
     before = contents(place)
     code, out, err = convdbn_(*READERS[verb]("broken"))
     assert (code, out) == (4, ""), err
-    assert "checkpoint='broken" in err and "Traceback" not in err
+    assert "model='broken" in err and "Traceback" not in err
     assert contents(place) == before
 
 
