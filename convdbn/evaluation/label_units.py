@@ -15,7 +15,7 @@ def label_error(stack: Stack, images: Images) -> float:
     lower bound of each class where that has several hidden layers."""
     top = stack.machines[-1]
     if top.units[-1].kind != "categorical":
-        raise UsageError("classifier='labels': the model has no label units; train its top layer with labels: true")
+        raise UsageError("model: has no label units; train its top layer with labels: true")
     if images.labels is None:
         raise UsageError(
             f"data: {images.name} has no labels; put the pictures of each class into a folder of its own"

@@ -138,7 +138,7 @@ def test_what_is_refused(tmp_path):
         with pytest.raises(UsageError, match=f"centering='{source}': needs states of the model"):
             train_greedily(undrawn, halves())
     train_greedily(recipe({"filters": 3, "updates": 1}), halves(), folder=tmp_path)
-    with pytest.raises(UsageError, match="classifier='labels': the model has no label units"):
+    with pytest.raises(UsageError, match="model: has no label units"):
         convdbn.label_error(tmp_path, "digits")
 
 
