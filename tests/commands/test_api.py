@@ -211,7 +211,7 @@ class TestFeatures:
         with pytest.raises(DataError, match="nearest legal heights 12 or 14"):
             convdbn.features(model=run, data=other, layer=1, output=output)
         assert output.read_bytes() == b"old"
-        trimmed = convdbn.features(model=run, data=other, layer=1, trim=True)
+        trimmed = convdbn.features(model=run, data=other, layer=1, sizes="trim")
         assert trimmed.shape == (8, 4, 5, 5)
 
     def test_splits(self, run):

@@ -1,10 +1,11 @@
-"""The verbs that show, from Python: what they write of a small run, and what they refuse."""
+"""How a model learned, responds and errs: every figure, and what commands that draw refuse."""
 
 import inspect
 from typing import get_args
 
 import pytest
 import torch
+from titles import titles
 from torch.nn import functional as F
 
 import convdbn
@@ -12,94 +13,7 @@ from convdbn.commands.plot import Plot
 from convdbn.commands.visualize import Method
 from convdbn.errors import CheckpointError, DataError, UsageError
 from convdbn.images import open_images
-from convdbn.visual import figures, unit_figures
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Two convolutional layers on the 8 x 8 digits, three updates each."""
-    folder = tmp_path_factory.mktemp("run")
-    options = {"filters": [4, 5], "kernel": [3, 2], "pool": [2, 1], "updates": 3, "batch": 4, "held_out": 0}
-    recipe = folder / "tiny.yaml"
-    recipe.write_text(str(options))
-    convdbn.train(recipe=recipe, data="digits", output_dir=folder, device="cpu", log_every=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tuned(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tuned")
-    found = convdbn.finetune(
-        model=run, data="digits", output_dir=folder, labels=100, epochs=1, distort=0, device="cpu"
-    )
-    return folder, found["error"]
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are saved."""
-    found, save = [], figures.save
-    monkeypatch.setattr(figures, "save", lambda figure, path: [found.append(figure), save(figure, path)][1])
-    return found
-
-
-NAMES = {
-    "linear": "linear combination of filters",
-    "top-down": "top-down from the unit alone",
-    "samples": "samples, unit on less unit off",
-    "maximize": "maximized input",
-    "patches": "best patches",
-}
-
-
-def titles(figure):
-    return [axis.get_title(loc="left") for axis in figure.axes]
-
-
-@pytest.mark.parametrize("method", ["linear", "top-down", "samples", "maximize", "patches"])
-@pytest.mark.parametrize("side_by_side", [False, True])
-def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
-    given = {"data": "digits", "split": "test", "count": 4} if method == "patches" else {}
-    options = {"model": run, "method": method, "device": "cpu", **given}
-    figure = convdbn.visualize(**options, output=tmp_path / "a.png", side_by_side=side_by_side)
-    assert figure is drawn[0] and (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert titles(drawn[0]) == ["layer 1: 4 units", "layer 2: 5 units"]
-    assert drawn[0]._suptitle.get_text() == f"{NAMES[method]}, in the pixels of pictures"
-    boxes = [axis.get_position() for axis in drawn[0].axes]
-    assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
-    convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
-    assert titles(drawn[1]) == ["layer 2: units 3, 1"]
-
-
-def test_path_and_reconstruction_have_a_column_for_each_picture(run, tmp_path, drawn):
-    options = {"model": run, "data": "digits", "device": "cpu", "count": 3}
-    convdbn.visualize(**options, output=tmp_path / "a.png", method="reconstruction")
-    assert [axis.get_ylabel() for axis in drawn[0].axes] == ["picture", "layer 1", "layer 2"]
-    convdbn.visualize(**options, output=tmp_path / "b.png", method="path", layer=2, units=[4, 0])
-    assert [axis.get_ylabel() for axis in drawn[1].axes] == ["picture", "layer 2, unit 4", "layer 2, unit 0"]
-    picture = open_images("digits")[[1]][0, 0]
-    shown = torch.as_tensor(drawn[1].axes[0].images[0].get_array())
-    assert torch.equal(shown[:, 9:17], (255 * picture).round().byte())
-    convdbn.visualize(**options, output=tmp_path / "c.png", method="path")
-    assert len(drawn[2].axes) == 1 + 4 + 5
-
-
-def test_the_title_names_the_steps_of_the_transform(run):
-    model = convdbn.load(run, device="cpu")
-    steps = [{"kind": "pad", "size": 1}, {"kind": "local_contrast", "size": 3}]
-    model.transform = convdbn.images.build_transform(steps)
-    title = unit_figures.linear(model)._suptitle.get_text()
-    assert title.endswith("in the space of pictures after pad, local_contrast")
-    model.transform = convdbn.images.build_transform([])
-    title = unit_figures.patches(model, open_images("digits").select(range(3)))._suptitle.get_text()
-    assert title == "best patches, in the pixels of pictures"
-
-
-def test_a_seed_fixes_the_samples(run, tmp_path):
-    options = {"method": "samples", "layer": 1, "device": "cpu"}
-    written = [convdbn.visualize(run, seed=seed, **options)._repr_png_() for seed in (0, 0, 1)]
-    assert written[0] == written[1] != written[2]
-
+from convdbn.visual import figures
 
 EXPECTED = {
     "curves": ["reconstruction error", "activation", "dead"],
@@ -185,7 +99,11 @@ OPTIONS = {
     "layer": 1, "units": [0], "side_by_side": True, "data": "digits", "split": "test", "count": 3, "data_root": "x",
     "download": True, "seed": 3, "sweeps": 5,
 }  # fmt: skip
+
+
 PICTURES = {"data", "split", "count", "data_root", "download"}
+
+
 UNUSED = {
     "linear": PICTURES | {"seed"},
     "top-down": PICTURES | {"seed"},
@@ -293,16 +211,6 @@ def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
             getattr(convdbn, verb)(**options, device="cpu", **more)
 
 
-@pytest.mark.parametrize("method", ["patches", "path", "reconstruction"])
-@pytest.mark.parametrize("model", ["rbm500_mnist", "cdbn_mnist"])
-def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
-    layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
-    options = {"model": model, "method": method, "data": "digits", "layer": layer, "count": 2}
-    options |= {} if method == "reconstruction" else {"units": [0]}
-    with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
-        convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
-
-
 def test_updates_of_layers_that_were_trained_together_with_labels(tmp_path, drawn):
     convdbn.train(
         recipe="rbm", data="digits", output_dir=tmp_path / "run", filters=[6, 5], joint=True, labels=[False, True],
@@ -357,17 +265,6 @@ def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
             with pytest.raises(CheckpointError, match="holds a model, not a classifier; make one of it with"):
                 wanted()
     assert convdbn.inspect(tuned[0])["finetuned"]["model"] == str(run)
-
-
-def test_pictures_of_several_sizes(run, tmp_path):
-    for index, side in enumerate((10, 12)):
-        figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
-    options = {"model": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
-    with pytest.raises(DataError, match="pictures of several sizes; take pictures of one size, or put"):
-        convdbn.visualize(**options)
-    with pytest.raises(DataError, match="pictures of several sizes"):
-        convdbn.sample(model=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
-    assert convdbn.visualize(**options, count=1).axes
 
 
 def test_a_model_that_resizes_takes_pictures_of_several_sizes(tmp_path):
