@@ -127,7 +127,7 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
     return figure
 
 
-def shown(sheet: Tensor) -> Tensor:
+def for_display(sheet: Tensor) -> Tensor:
     """From `(H, W, c)`, NaN in the gaps, what is drawn of it: white gaps, three channels `(H, W, 3)` as they are, any
     other number of them as their mean `(H, W)`."""
     sheet = sheet.nan_to_num(nan=1.0)
@@ -142,13 +142,8 @@ def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     low, high = (float(extreme) for extreme in pictures.aminmax())
     if low < 0 or high > 1:
         pictures = pictures / max(-low, high) / 2 + 0.5
-    n, channels, height, width = pictures.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    out = torch.ones(channels, math.ceil(n / columns) * (height + 1) - 1, columns * (width + 1) - 1)
-    for index, picture in enumerate(pictures):
-        top, left = index // columns * (height + 1), index % columns * (width + 1)
-        out[:, top : top + height, left : left + width] = picture
-    return (255 * shown(out.permute(1, 2, 0))).round().byte()
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    return (255 * for_display(tiles(pictures, columns=columns, signed=False))).round().byte()
 
 
 def save_frames(frames: Sequence[Tensor], path: str | Path, *, scale: int = 2, milliseconds: int = 80) -> Path:
@@ -194,7 +189,7 @@ def blank(width: float, height: float, title: str = "") -> Figure:
 
 
 def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
-    axis.imshow(shown(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.imshow(for_display(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_axis_off()
 

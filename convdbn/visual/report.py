@@ -101,7 +101,7 @@ def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], colu
     """From `(H, W, c)` with values in [0, 1], or NaN."""
     from PIL import Image
 
-    picture = Image.fromarray((255 * figures.shown(sheet).clamp(0, 1)).round().byte().numpy())
+    picture = Image.fromarray((255 * figures.for_display(sheet).clamp(0, 1)).round().byte().numpy())
     file = io.BytesIO()
     options = {"optimize": True} if kind == "PNG" else {"quality": QUALITY, "subsampling": 0}
     picture.save(file, kind, **options)

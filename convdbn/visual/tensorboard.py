@@ -47,7 +47,7 @@ class TensorBoard:
         every = self.recipe.layers[layer - 1].updates / PICTURES
         if step // every > (step - self.recipe.log_every) // every:  # the first row of every tenth, and the last
             for number in range(layer, len(stack.layers) + 1):
-                filters = figures.shown(figures.tiles(projections.linear_combination(stack, number).cpu()))
+                filters = figures.for_display(figures.tiles(projections.linear_combination(stack, number).cpu()))
                 writer.add_image(f"filters of layer {number}", filters, step, dataformats="HWC"[: filters.ndim])
 
     def __exit__(
