@@ -1,6 +1,7 @@
 """A small run, a classifier made of it, and the figures that are saved."""
 
 import pytest
+from tiny import save_pictures, write_recipe
 
 import convdbn
 from convdbn.visual import figures
@@ -32,3 +33,21 @@ def drawn(monkeypatch):
     found, save = [], figures.save
     monkeypatch.setattr(figures, "save", lambda figure, path: [found.append(figure), save(figure, path)][1])
     return found
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return save_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return write_recipe(tmp_path / "tiny.yaml")
+
+
+@pytest.fixture
+def finished(tmp_path, pictures, recipe):
+    """A finished run folder, of two classes of pictures."""
+    folder = tmp_path / "run"
+    convdbn.train(recipe=recipe, data=pictures, output_dir=folder)
+    return folder

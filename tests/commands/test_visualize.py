@@ -82,3 +82,22 @@ def test_pictures_of_several_sizes(run, tmp_path):
     with pytest.raises(DataError, match="pictures of several sizes"):
         convdbn.sample(model=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
     assert convdbn.visualize(**options, count=1).axes
+
+
+class TestVisualize:
+    def test_writes_the_figure_that_it_returns(self, tmp_path, finished):
+        for layer, count in ((None, 2), (1, 1), (2, 1)):
+            figure = convdbn.visualize(finished, output=tmp_path / f"{layer}.png", layer=layer)
+            assert len(figure.axes) == count
+            assert (tmp_path / f"{layer}.png").read_bytes().startswith(b"\x89PNG")
+
+    @pytest.mark.parametrize("layer", [0, 3])
+    def test_layers_that_are_not_there(self, tmp_path, finished, layer):
+        with pytest.raises(ValueError, match=f"layer={layer}: the model has layers 1 to 2"):
+            convdbn.visualize(model=finished, output=tmp_path / "a.png", layer=layer)
+        assert not (tmp_path / "a.png").exists()
+
+    def test_fully_connected_layers(self, tmp_path, pictures, recipe):
+        for name, kernel in (("above", [3, 0]), ("both", 0)):
+            convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / name, kernel=kernel)
+            assert len(convdbn.visualize(tmp_path / name).axes) == 2
