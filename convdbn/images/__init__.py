@@ -1,4 +1,4 @@
-"""What goes in: sets of pictures, crops of them, and the transforms that travel in the checkpoint."""
+"""What goes in: sets of pictures from whatever holds them, and the transforms that travel in the checkpoint."""
 
 from convdbn.images.arrays import ArrayImages
 from convdbn.images.augment import Mirrored, random_crops
@@ -8,6 +8,7 @@ from convdbn.images.datasets import open_images
 from convdbn.images.folder import FolderImages
 from convdbn.images.opening import as_images
 from convdbn.images.splits import hold_out, labeled, stratified
+from convdbn.images.torch_sets import TorchImages
 from convdbn.images.transforms.pipeline import (
     TRANSFORMS,
     ZCA,
@@ -38,6 +39,7 @@ __all__ = [
     "Pipeline",
     "Resize",
     "Subset",
+    "TorchImages",
     "Transform",
     "Whiten",
     "as_images",

@@ -77,10 +77,11 @@ def channels_first(pixels: Tensor) -> Tensor:
         return pixels
     if last and not first:
         return pixels.movedim(-1, -3)
-    found = "the second axis and the last may both be" if first else "neither the second axis nor the last is"
+    axis = "first axis" if pixels.ndim == 3 else "second axis"
+    found = f"the {axis} and the last may both be" if first else f"neither the {axis} nor the last is"
     raise DataError(
-        f"data={shown(pixels)}: {found} that of 1 to {MOST_CHANNELS} channels; give "
-        "ArrayImages(pixels) with pixels of the shape (N, channels, height, width)"
+        f"data={shown(pixels)}: {found} that of 1 to {MOST_CHANNELS} channels; give ArrayImages(pixels), whose "
+        "pixels are (N, channels, height, width)"
     )
 
 

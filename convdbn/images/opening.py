@@ -1,13 +1,14 @@
 """Whatever people hold in their hands becomes a set of pictures."""
 
 import copy
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from convdbn.errors import DataError, UsageError
 from convdbn.images.arrays import ArrayImages, batch_first
@@ -15,6 +16,7 @@ from convdbn.images.base import Images
 from convdbn.images.datasets import Split, open_images
 from convdbn.images.formats import ValueRange
 from convdbn.images.labels import class_indices
+from convdbn.images.torch_sets import TorchImages
 
 
 def as_images(
@@ -28,17 +30,20 @@ def as_images(
     data_root: str | Path | None = None,
     download: bool = False,
     color: bool = False,
+    changing: bool | None = None,
 ) -> Images:
     """The set of pictures that `data` holds or names.
 
     `data` is one of these:
 
-    - the name of a known data set (see `known_datasets`), read from `data_root` and fetched into it only with
+    - the name of a known data set (see `open_images`), read from `data_root` and fetched into it only with
       `download`, of which `split` is the training or the test part;
     - the path of a folder of pictures, or of an `.npy` file, which stays on disk;
     - a numpy array or a tensor of pictures, `(N, h, w)`, `(N, h, w, c)` or `(N, c, h, w)` with 1 to 4 channels:
       bytes (uint8), 16 bits (uint16), bool, or floats in [0, 1]; it is not copied. A shape that can be read in two
       ways is refused; `ArrayImages` takes `(N, c, h, w)` of any numbers;
+    - a torch `Dataset` of the map style, or a `DataLoader` of one, which lends its workers (see `TorchImages`);
+    - a list of pictures, of several sizes too: tensors, arrays or PIL images, each alone or as (picture, label);
     - an `Images`;
     - a tuple `(pictures, labels)` of one of these and its labels.
 
@@ -46,7 +51,9 @@ def as_images(
     whitened or z-scored already and taken as it is. `labels`, one for each picture, are integers from 0 or any
     other names, of which `classes` gives the order; without `classes`, names are sorted. `name` is what messages
     and reports call the set. `color` reads names and folders as three channels, else as one; arrays keep the
-    channels that they have, which `in_channels` changes.
+    channels that they have, which `in_channels` changes. A Dataset or DataLoader is asked anew for a picture whenever
+    one is needed, so that random augmentation stays random; `changing=False` says that it has none, so that layer
+    inputs may be cached.
 
     DataError for data that is none of these, UsageError for options that do not fit it.
     """
@@ -54,13 +61,34 @@ def as_images(
         data, labels = _pair(data, labels)
     if isinstance(data, str | Path) and Path(data).suffix == ".npy":
         data, name = _mapped(Path(data)), Path(data).stem if name is None else name
-    if isinstance(data, Tensor | np.ndarray):
-        images: Images = ArrayImages(batch_first(data), value_range=value_range)
+    if changing is not None and (isinstance(data, Images) or not isinstance(data, Dataset | DataLoader)):
+        raise UsageError(f"changing={changing}: is for a torch Dataset or DataLoader; leave it out")
+    if value_range is not None and isinstance(data, Images | str | Path):
+        raise UsageError(f"value_range={value_range!r}: pictures in files and sets say their own; leave it out")
+    if isinstance(data, str | Path):
+        images = open_images(data, data_root=data_root, split=split, download=download, gray=not color)
     else:
-        if value_range is not None:
-            raise UsageError(f"value_range={value_range!r}: pictures in files and sets say their own; leave it out")
-        images = _opened(data, split, data_root, download, color)
+        images = _held(data, value_range, changing)
     return _described(images, labels, classes, name)
+
+
+def _held(data: Any, value_range: ValueRange, changing: bool | None) -> Images:
+    """The pictures that an object in memory gives."""
+    if isinstance(data, Images):
+        return data
+    if isinstance(data, Dataset | DataLoader):
+        name = type(data.dataset if isinstance(data, DataLoader) else data).__name__
+        return TorchImages(data, value_range=value_range, changing=changing is not False, name=name)
+    if not isinstance(data, Tensor) and hasattr(data, "__array__"):
+        data = np.asarray(data)
+    if isinstance(data, Tensor) or (isinstance(data, np.ndarray) and data.dtype != object):
+        return ArrayImages(batch_first(data), value_range=value_range)
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, Mapping | bytes):
+        return TorchImages(data, value_range=value_range, changing=False)
+    raise DataError(
+        f"data={type(data).__name__}: holds no pictures; give a known name, a path, an array, a tensor, a list of "
+        "pictures, a torch Dataset or DataLoader, or an Images"
+    )
 
 
 def _pair(data: tuple[Any, ...], labels: Any) -> tuple[Any, Any]:
@@ -77,16 +105,6 @@ def _mapped(path: Path) -> NDArray[Any]:
         return np.load(path.expanduser(), mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"data='{path}': is no array that can be read ({error}); save it with numpy.save") from error
-
-
-def _opened(data: Any, split: Split, data_root: str | Path | None, download: bool, color: bool) -> Images:
-    if isinstance(data, Images):
-        return data
-    if isinstance(data, str | Path):
-        return open_images(data, data_root=data_root, split=split, download=download, gray=not color)
-    raise DataError(
-        f"data={type(data).__name__}: holds no pictures; give a known name, a path, an array, a tensor or an Images"
-    )
 
 
 def _described(images: Images, labels: Any, classes: Sequence[Hashable], name: str | None) -> Images:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader, TensorDataset
 
 import convdbn
 from convdbn.errors import UsageError
@@ -43,8 +44,15 @@ SOURCES = {
     "array (N, h, w, c)": lambda folder, pixels, labels: (pixels[..., None], labels),
     "array (N, c, h, w)": lambda folder, pixels, labels: (pixels[:, None], labels),
     "tensor": lambda folder, pixels, labels: (torch.from_numpy(pixels), torch.from_numpy(labels)),
+    "Dataset": lambda folder, pixels, labels: items(pixels, labels),
+    "DataLoader": lambda folder, pixels, labels: DataLoader(items(pixels, labels), batch_size=3, shuffle=True),
     "Images": lambda folder, pixels, labels: convdbn.as_images(pixels, labels),
 }
+
+
+def items(pixels, labels):
+    """The pictures as a torch Dataset."""
+    return TensorDataset(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels))
 
 
 @pytest.fixture(scope="module")
