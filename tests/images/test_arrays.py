@@ -173,7 +173,8 @@ def memory_of_mapped(tmp_path, dtype, size):
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_a_mapped_file_costs_little_memory(tmp_path, dtype):
-    assert memory_of_mapped(tmp_path, dtype, 400) < 60
+    # Values are checked in parts of 16 MiB, of which the allocator may keep one for each thread.
+    assert memory_of_mapped(tmp_path, dtype, 400) < 100
 
 
 @pytest.mark.slow

@@ -269,7 +269,7 @@ class Broken(Dataset):
         ([{"pixels": COLOR[0]}], r"data=items with the keys \['pixels'\]: none of them is 'image'"),
         (
             DataLoader(Numbered(), collate_fn=doubled_wrong),
-            r"its collate_fn does not give a batch of as many pictures",
+            r"its collate_fn does not give as many pictures",
         ),
         ({"image": COLOR}, "data=dict: holds no pictures; give a known name"),
         (None, "data=NoneType: holds no pictures"),
