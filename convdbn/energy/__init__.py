@@ -1,6 +1,6 @@
 """What a model is: units, the links between them, and the machine they make."""
 
-from convdbn.energy.links import Conv, Dense, Link, pooled, register_link, spread
+from convdbn.energy.links import Conv, Dense, Link, register_link
 from convdbn.energy.machine import BoltzmannMachine, Given, State, mean_per_unit
 from convdbn.energy.units import (
     UNITS,
@@ -14,6 +14,7 @@ from convdbn.energy.units import (
     Unit,
     register_unit,
 )
+from convdbn.ops.blocks import pooled, spread
 
 __all__ = [
     "UNITS", "Bernoulli", "Binomial", "BlockSoftmax", "BoltzmannMachine", "Categorical", "Conv", "Dense", "Gaussian",

@@ -16,6 +16,7 @@ from torch.nn.grad import conv2d_weight
 
 from convdbn import ops
 from convdbn.energy.kinds import enter
+from convdbn.ops.blocks import pooled, spread
 
 COLUMNS = 2**22
 """Numbers in the intermediate of a down pass: more would be mapped and unmapped by the system at every call."""
@@ -176,11 +177,6 @@ class Conv(Link):
         return below, height * self.pool, width * self.pool
 
 
-def pooled(x: Tensor, block: int) -> Tensor:
-    """Pooling units: the sum over each block, `(B, n, H, W)` to `(B, n, H / block, W / block)`."""
-    return x if block == 1 else F.avg_pool2d(x, block, divisor_override=1)
-
-
 def _added(x: Tensor, onto: Tensor, scale: float, keep: float) -> Tensor:
     if keep == 0.0:
         return torch.mul(x, scale, out=onto)  # whatever is there, NaN too, is gone
@@ -218,24 +214,10 @@ def _by_columns(y: Tensor, weight: Tensor) -> Tensor:
 
 
 def _fold(y: Tensor, weight: Tensor) -> Tensor:
-    """One matrix product, then a fold over filter columns and one over rows."""
+    """One matrix product, then a fold."""
     _, channels, kernel_height, kernel_width = weight.shape
     batch, _, height, width = y.shape
     # Not `@`, which copies y into another layout when the weight requires a gradient.
     columns = torch.bmm(weight.flatten(1).T.expand(batch, -1, -1), y.flatten(2))
-    if ops.usable(columns):
-        size = (channels, height + kernel_height - 1, width + kernel_width - 1)
-        return ops.fold(columns, size, (kernel_height, kernel_width))
-    columns = columns.view(batch, channels, kernel_height, kernel_width, height, width)
-    rows = y.new_zeros(batch, channels, kernel_height, height, width + kernel_width - 1)
-    for j in range(kernel_width):
-        rows[..., j : j + width] += columns[:, :, :, j]
-    x = y.new_zeros(batch, channels, height + kernel_height - 1, width + kernel_width - 1)
-    for i in range(kernel_height):
-        x[:, :, i : i + height] += rows[:, :, i]
-    return x
-
-
-def spread(x: Tensor, block: int) -> Tensor:
-    """The adjoint of `pooled`: every unit of a block takes the block's value."""
-    return x if block == 1 else x.repeat_interleave(block, -2).repeat_interleave(block, -1)
+    shape = (channels, height + kernel_height - 1, width + kernel_width - 1)
+    return ops.fold(columns, shape, (kernel_height, kernel_width))

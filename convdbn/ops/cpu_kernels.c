@@ -1,6 +1,6 @@
 /* The sampler's hot spots on a CPU, float32, one pass over memory each.
  *
- * Everything here has a reference in PyTorch (units.py, links.py) and is held to it by the tests. Vectors of 16 are
+ * Everything here has a reference in PyTorch (reference.py) and is held to it by the tests. Vectors of 16 are
  * the compiler's own extension (GCC, Clang), lowered to whatever the processor has. Work is cut into groups whose
  * size and random stream depend on the shape alone, so the number of threads changes no result.
  */

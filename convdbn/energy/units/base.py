@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.errors import DataError, UsageError
+from convdbn.ops.reference import per_unit
 
 MARGIN = 0.01
 """Means stay this far from the limits of their units, where the bias would be infinite."""
@@ -144,15 +145,7 @@ class Unit(nn.Module, ABC):
         """Field plus bias."""
         return field + self.per_unit(self.bias, field)
 
-    @staticmethod
-    def per_unit(values: Tensor, like: Tensor) -> Tensor:
-        """A value per unit `(n,)`, shaped to broadcast over a state."""
-        return values.view(-1, *[1] * (like.ndim - 2))
-
-
-def uniform_like(shape: tuple[int, ...], like: Tensor, generator: torch.Generator) -> Tensor:
-    """Numbers in [0, 1) of this shape, on the device and in the precision of `like`."""
-    return torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+    per_unit = staticmethod(per_unit)
 
 
 def product(values: list[float], repeat: int) -> Tensor:

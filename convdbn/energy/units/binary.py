@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn import ops
-from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.energy.units.base import Unit, product
 from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
 
@@ -22,9 +22,7 @@ class Bernoulli(Unit):
         return F.softplus(self.biased(field)).flatten(1).sum(1)
 
     def mean(self, field: Tensor) -> Tensor:
-        if ops.usable(field):
-            return ops.logistic(field, self.bias, None)[0]
-        return self.biased(field).sigmoid_()
+        return ops.logistic_mean(field, self.bias)
 
     def bias_for(self, mean: Tensor) -> Tensor:
         return mean.logit()
@@ -37,10 +35,7 @@ class Bernoulli(Unit):
 
     @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if ops.usable(field):
-            return ops.logistic(field, self.bias, generator)
-        p = self.mean(field)
-        return p, uniform_like(p.shape, p, generator).lt_(p)
+        return ops.logistic_draw(field, self.bias, generator)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         return product([0.0, 1.0], torch.Size(shape).numel()).view(-1, *shape).to(self.bias)

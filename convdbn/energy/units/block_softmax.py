@@ -1,16 +1,14 @@
 """Probabilistic max-pooling."""
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convdbn import ops
-from convdbn.energy.links import pooled, spread
-from convdbn.energy.units.base import MARGIN, Unit, product, uniform_like
+from convdbn.energy.units.base import MARGIN, Unit, product
 from convdbn.energy.units.registry import register_unit
+from convdbn.ops import blocks, pooled, spread
 from convdbn.ops.grad import without_gradients
 
 
@@ -39,31 +37,18 @@ class BlockSoftmax(Unit):
         return torch.stack([torch.zeros_like(members[0]), *members]).logsumexp(0).flatten(1).sum(1)
 
     def mean(self, field: Tensor) -> Tensor:
-        if self._by_kernel(field):
-            return ops.block_softmax(field, self.bias, self.pool, None)[0]
-        # One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
-        b = self.per_unit(self.bias, field)
-        members = [member + b for member in self._members(field)]
-        peak = members[0].detach().clamp(min=0)  # cancels, so no gradient goes through it
-        for member in members[1:]:
-            peak = torch.maximum(peak, member.detach())
-        total = (-peak).exp_()
-        for member in members:
-            total = total + member.sub_(peak).exp_()
-        scale = total.reciprocal_()
-        return self._assemble(field, torch.mul, [(member, scale) for member in members])
+        self.check_size(*field.shape[2:])
+        return ops.block_softmax_mean(field, self.bias, self.pool)
 
     def pooling_mean(self, field: Tensor) -> Tensor:
-        if self._by_kernel(field):
-            return ops.pooling_mean(field, self.bias, self.pool)
-        # Rounding can carry the sum above 1, which Bernoulli units of the next layer refuse.
-        return pooled(self.mean(field), self.pool).clamp(max=1)
+        self.check_size(*field.shape[2:])
+        return ops.pooling_mean(field, self.bias, self.pool)
 
     def bias_for(self, mean: Tensor) -> Tensor:
         members = self._members(mean)
         off = 1 - sum(members[1:], members[0])
         logits = [(member, off) for member in members]
-        return self._assemble(mean, torch.div, logits).log()
+        return blocks.assembled(mean, self.pool, torch.div, logits).log()
 
     def data_bias(self, mean: Tensor) -> Tensor:
         members = self.pool**2
@@ -76,59 +61,32 @@ class BlockSoftmax(Unit):
     def mode(self, field: Tensor) -> Tensor:
         members = self._members(self.biased(field))
         winner = torch.stack([torch.zeros_like(members[0]), *members]).argmax(0)
-        return self._assemble(field, torch.eq, [(winner, winner.new_tensor(i + 1)) for i in range(len(members))])
+        return blocks.assembled(
+            field, self.pool, torch.eq, [(winner, winner.new_tensor(i + 1)) for i in range(len(members))]
+        )
 
     @without_gradients
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if self._by_kernel(field):
-            return ops.block_softmax(field, self.bias, self.pool, generator)
-        mean = self.mean(field)
-        members = self._members(mean)
-        uniform = uniform_like(members[0].shape, members[0], generator)
-        # A member is on where the uniform falls between its two cumulative edges; "all off" is what remains.
-        edge = torch.zeros_like(uniform)
-        below = [edge]
-        for member in members:
-            edge = edge + member
-            below.append(torch.lt(uniform, edge, out=torch.empty_like(uniform)))
-        return mean, self._assemble(field, torch.sub, list(zip(below[1:], below[:-1], strict=True)))
+        self.check_size(*field.shape[2:])
+        return ops.block_softmax_draw(field, self.bias, self.pool, generator)
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         maps, height, width = shape
         block = torch.cat([torch.zeros(1, self.pool**2), torch.eye(self.pool**2)])
         across = (maps, height // self.pool, width // self.pool)
         index = product([float(i) for i in range(len(block))], torch.Size(across).numel()).long()
-        blocks = block[index].view(-1, *across, self.pool, self.pool)
-        return blocks.transpose(3, 4).reshape(-1, *shape).to(self.bias)
+        whole = block[index].view(-1, *across, self.pool, self.pool)
+        return whole.transpose(3, 4).reshape(-1, *shape).to(self.bias)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse maps that do not divide into blocks."""
         if height % self.pool or width % self.pool:
             raise ValueError(f"maps of {height}x{width} do not divide into {self.pool}x{self.pool} blocks")
 
-    def _by_kernel(self, field: Tensor) -> bool:
-        """Whether the kernels take this field, which they do not check themselves."""
-        self.check_size(*field.shape[2:])
-        return ops.usable(field)
-
     def _members(self, x: Tensor) -> list[Tensor]:
-        """The C^2 units of every block, as strided views `(B, n, H / C, W / C)`."""
+        """The C^2 units of every block, each a view `(B, n, H / C, W / C)`."""
         self.check_size(*x.shape[2:])
-        return [x[..., i :: self.pool, j :: self.pool] for i, j in self._corners()]
-
-    def _assemble(self, like: Tensor, operation: Any, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """The inverse of `_members`, in the shape of `like`: the operation's result on each pair, in its place."""
-        out = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
-        for (i, j), (left, right) in zip(self._corners(), pairs, strict=True):
-            place = out[..., i :: self.pool, j :: self.pool]
-            if torch.is_grad_enabled():
-                place.copy_(operation(left, right))
-            else:
-                operation(left, right, out=place)
-        return out
-
-    def _corners(self) -> Iterator[tuple[int, ...]]:
-        return itertools.product(range(self.pool), repeat=2)
+        return blocks.members(x, self.pool)
 
 
 class _PoolingProbability(torch.autograd.Function):

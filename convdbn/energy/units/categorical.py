@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from convdbn.energy.units.base import Unit, product, uniform_like
+from convdbn.energy.units.base import Unit, product
 from convdbn.energy.units.registry import register_unit
 from convdbn.ops.grad import without_gradients
+from convdbn.ops.reference import uniform_like
 
 
 @register_unit
