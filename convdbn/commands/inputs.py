@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="nn.Module")
 
-WITH_TEST_SPLIT = ("digits", "mnist", "fashion-mnist", "caltech101")
-"""Data sets that have test pictures of their own."""
-
 
 class Source:
     """Pictures as a command got them: `data`, and the options beside it. They are opened when they are asked for."""
@@ -67,7 +64,9 @@ class Source:
     @property
     def has_test_split(self) -> bool:
         """Whether the data has test pictures of its own."""
-        return self.path in WITH_TEST_SPLIT
+        from convdbn.images import DATA_SETS
+
+        return self.path in DATA_SETS and DATA_SETS[self.path].has_test
 
     def labeled(self, channels: int) -> tuple["Images", "Images"]:
         """Training and test pictures with labels; where the data has no test pictures, a fifth of every class."""

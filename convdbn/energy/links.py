@@ -34,6 +34,9 @@ class Link(nn.Module, ABC):
     products: torch.dtype | None = None
     """Precision of the products' operands, such as bfloat16; fields and statistics keep that of the states."""
 
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.spec().items() if name != "kind")
+
     @abstractmethod
     def spec(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON."""
@@ -47,8 +50,8 @@ class Link(nn.Module, ABC):
         """Field of the lower layer, from the state of the upper: the adjoint of `up`."""
 
     @abstractmethod
-    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
-        """Add `scale` times d <y, up(x)> / d weight, summed over the batch, to `keep` times `onto`, in place."""
+    def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+        """Add `alpha` times d <y, up(x)> / d weight, summed over the batch, to `beta` times `out`, in place."""
 
     @abstractmethod
     def patches(self, x: Tensor) -> Tensor:
@@ -113,10 +116,10 @@ class Dense(Link):
     def down(self, y: Tensor) -> Tensor:
         return self._product(torch.matmul, y, self.weight)
 
-    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
+    def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
         if self.products is None:
-            return onto.addmm_(y.T, x, beta=keep, alpha=scale)
-        return _added(self._product(torch.matmul, y.T, x), onto, scale, keep)
+            return out.addmm_(y.T, x, beta=beta, alpha=alpha)
+        return _added(self._product(torch.matmul, y.T, x), out, alpha, beta)
 
     def patches(self, x: Tensor) -> Tensor:
         return x[:, None]
@@ -154,9 +157,9 @@ class Conv(Link):
     def down(self, y: Tensor) -> Tensor:
         return spread(self._product(_transposed, y, self.weight), self.pool)
 
-    def correlate(self, x: Tensor, y: Tensor, *, onto: Tensor, scale: float = 1.0, keep: float = 1.0) -> Tensor:
+    def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
         gradient = self._product(lambda x, y: conv2d_weight(x, self.weight.shape, y), pooled(x, self.pool), y)
-        return _added(gradient, onto, scale, keep)
+        return _added(gradient, out, alpha, beta)
 
     def patches(self, x: Tensor) -> Tensor:
         return F.unfold(pooled(x, self.pool), self.kernel).transpose(1, 2)
@@ -177,10 +180,10 @@ class Conv(Link):
         return below, height * self.pool, width * self.pool
 
 
-def _added(x: Tensor, onto: Tensor, scale: float, keep: float) -> Tensor:
-    if keep == 0.0:
-        return torch.mul(x, scale, out=onto)  # whatever is there, NaN too, is gone
-    return (onto if keep == 1.0 else onto.mul_(keep)).add_(x, alpha=scale)
+def _added(x: Tensor, out: Tensor, alpha: float, beta: float) -> Tensor:
+    if beta == 0.0:
+        return torch.mul(x, alpha, out=out)  # whatever is there, NaN too, is gone
+    return (out if beta == 1.0 else out.mul_(beta)).add_(x, alpha=alpha)
 
 
 def _transposed(y: Tensor, weight: Tensor) -> Tensor:

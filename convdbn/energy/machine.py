@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from convdbn.energy.kinds import make
 from convdbn.energy.links import LINKS, Link
+from convdbn.energy.states import check_links, check_state
 from convdbn.energy.units.base import Unit
 from convdbn.energy.units.registry import UNITS
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 
 State = tuple[Tensor, ...]
@@ -44,6 +46,16 @@ class BoltzmannMachine(nn.Module):
         self.edges = [(a, b) for a, b, _ in links]
         self.owner = _first(units)
         self.colors = _two_colors(len(units), self.edges)
+        check_links(units, links)
+
+    def extra_repr(self) -> str:
+        """A line for each layer, and what it is linked to."""
+        lines = []
+        for layer, unit in enumerate(self.units):
+            above = [str(b) for a, b in self.edges if a == layer]
+            linked = f", linked to layer {' and '.join(above)}" if above else ""
+            lines.append(f"layer {layer}: {unit.n} {unit.kind}{linked}")
+        return "\n".join(lines)
 
     def spec(self) -> dict[str, Any]:
         """Units and links as JSON, from which `build` makes the same machine, without its parameters."""
@@ -111,6 +123,7 @@ class BoltzmannMachine(nn.Module):
 
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
+        check_state(self.units, state)
         total: Any = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
         return total + _scaled(self.coupling(state), beta)
 
@@ -127,6 +140,7 @@ class BoltzmannMachine(nn.Module):
 
         Only the layers of `color` (0 is that of the visible layer) are read from `state`.
         """
+        check_state(self.units, state)
         kept = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
         total: Any = 0.0
         for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
@@ -135,7 +149,7 @@ class BoltzmannMachine(nn.Module):
             elif self.colors[layer] != color:
                 total = total - unit.log_norm(self.field(kept, layer, beta))
             else:
-                raise ValueError(f"state[{layer}] is None: the free energy in color {color} needs it")
+                raise UsageError(f"state[{layer}]=None: the free energy in color {color} needs this layer; give it")
         return total
 
     @without_gradients
@@ -165,7 +179,7 @@ class BoltzmannMachine(nn.Module):
                 continue
             for state, share in phases:
                 x, y = units[a].to_links(state[a]), units[b].to_links(state[b])
-                link.correlate(x, y, onto=onto[weight], scale=share, keep=keeps.pop(weight, 1.0))
+                link.correlate(x, y, out=onto[weight], alpha=share, beta=keeps.pop(weight, 1.0))
         # Biases last: what they read lies in the cache, for the products read it just now.
         for layer, unit in enumerate(units):
             for (state, _), column in zip(phases, columns, strict=True):

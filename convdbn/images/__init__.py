@@ -4,7 +4,7 @@ from convdbn.images.arrays import ArrayImages
 from convdbn.images.augment import Mirrored, random_crops
 from convdbn.images.base import Batch, Images, Indices, Subset, check_images
 from convdbn.images.channels import in_channels
-from convdbn.images.datasets import open_images
+from convdbn.images.datasets import DATA_SETS, open_images, register_dataset
 from convdbn.images.folder import FolderImages
 from convdbn.images.opening import as_images
 from convdbn.images.splits import hold_out, labeled, stratified
@@ -24,6 +24,7 @@ from convdbn.images.transforms.pipeline import (
 )
 
 __all__ = [
+    "DATA_SETS",
     "TRANSFORMS",
     "ZCA",
     "ArrayImages",
@@ -50,5 +51,6 @@ __all__ = [
     "labeled",
     "open_images",
     "random_crops",
+    "register_dataset",
     "stratified",
 ]

@@ -1,15 +1,64 @@
 """Sets of pictures by name or folder."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from convdbn.errors import DataError
+from convdbn.errors import DataError, UsageError
 from convdbn.images.arrays import ArrayImages
 from convdbn.images.base import Images
 from convdbn.images.folder import FolderImages
 from convdbn.images.formats import to_pixels
 from convdbn.images.splits import Split, stratified
+
+Opener = TypeVar("Opener", bound="Callable[[Request], Images]")
+
+
+class Request(NamedTuple):
+    """What is wanted of a data set: the training or test part, where its files lie, whether missing ones are fetched,
+    and whether color becomes gray."""
+
+    split: Split
+    data_root: Path | None
+    download: bool
+    gray: bool
+
+    def root(self, name: str) -> Path:
+        """The folder of the files; DataError where none was said."""
+        if self.data_root is None:
+            raise DataError(f"data_root=None: {name} is read from a folder; pass --data-root")
+        return self.data_root
+
+
+class DataSet(NamedTuple):
+    """How a data set is opened, and whether it has test pictures of its own."""
+
+    open: Callable[[Request], Images]
+    has_test: bool
+
+
+DATA_SETS: dict[str, DataSet] = {}
+"""The data sets that are known by name."""
+
+
+def register_dataset(name: str, *, has_test: bool = False) -> Callable[[Opener], Opener]:
+    """Decorator: the function opens the data set of this name, for every command. `has_test` says that the request's
+    `split` gives test pictures of its own; without it, parts of the whole are held out where tests are wanted.
+
+    >>> @register_dataset("noise")
+    ... def noise(request):
+    ...     return ArrayImages(torch.rand(10, 1, 8, 8), name="noise")
+    >>> len(open_images("noise"))
+    10
+    """
+
+    def enter(open_: Opener) -> Opener:
+        DATA_SETS[name] = DataSet(open_, has_test)
+        return open_
+
+    return enter
 
 
 def open_images(
@@ -26,62 +75,65 @@ def open_images(
     `data_root` in torchvision's layout, and fetched into it only with `download`. `digits` and `caltech101`
     have no split of their own: a fifth of every class, always the same, is the test set. `photos` and folders
     are whole in either split. `gray` makes color pictures one channel; without it they have three.
-    DataError when there are no pictures to be had.
+    `register_dataset` adds names. DataError when there are no pictures to be had.
     """
     if split not in ("train", "test"):
-        raise ValueError(f"split: {split!r} is neither 'train' nor 'test'")
-    match str(data):
-        case "digits":
-            return stratified(_digits(), split)
-        case "photos":
-            return _photos(gray)
-        case "mnist" | "fashion-mnist" as name:
-            return _mnist(name, _root(name, data_root), split, download)
-        case "caltech101" as name:
-            return stratified(_caltech101(_root(name, data_root), download, gray), split)
+        raise UsageError(f"split={split!r}: is no part of a data set; choose train or test")
+    if str(data) in DATA_SETS:
+        root = None if data_root is None else Path(data_root).expanduser()
+        return DATA_SETS[str(data)].open(Request(split, root, download, gray))
     if not Path(data).expanduser().is_dir():
         raise DataError(
-            f"data: '{data}' is no folder and no known name; give a folder of pictures, or one of "
-            "digits, photos, mnist, fashion-mnist, caltech101"
+            f"data={str(data)!r}: is no folder and no known name; give a folder of pictures, or one of "
+            f"{', '.join(DATA_SETS)}"
         )
     return FolderImages(data, gray=gray)
 
 
-def _digits() -> ArrayImages:
+@register_dataset("digits", has_test=True)
+def _digits(request: Request) -> Images:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    return ArrayImages(digits.images[:, None] / 16, digits.target, "digits")
+    return stratified(ArrayImages(digits.images[:, None] / 16, digits.target, "digits"), request.split)
 
 
-def _photos(gray: bool) -> ArrayImages:
+@register_dataset("photos")
+def _photos(request: Request) -> Images:
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    photos = [to_pixels(Image.fromarray(photo), gray) for photo in load_sample_images().images]
+    photos = [to_pixels(Image.fromarray(photo), request.gray) for photo in load_sample_images().images]
     return ArrayImages(torch.stack(photos), name="photos")
 
 
-def _root(name: str, data_root: str | Path | None) -> Path:
-    if data_root is None:
-        raise DataError(f"data_root: None, but {name} is read from a folder; pass --data-root")
-    return Path(data_root).expanduser()
+@register_dataset("mnist", has_test=True)
+def _mnist(request: Request) -> Images:
+    from torchvision.datasets import MNIST
+
+    return _of_torchvision("mnist", MNIST, request)
 
 
-def _mnist(name: str, root: Path, split: Split, download: bool) -> ArrayImages:
-    from torchvision import datasets
+@register_dataset("fashion-mnist", has_test=True)
+def _fashion_mnist(request: Request) -> Images:
+    from torchvision.datasets import FashionMNIST
 
-    kind = datasets.MNIST if name == "mnist" else datasets.FashionMNIST
+    return _of_torchvision("fashion-mnist", FashionMNIST, request)
+
+
+def _of_torchvision(name: str, kind: Any, request: Request) -> ArrayImages:
+    root = request.root(name)
     try:
-        stored = kind(root, train=split == "train", download=download)
+        stored = kind(root, train=request.split == "train", download=request.download)
     except Exception as error:  # missing, truncated and unreachable files each raise another kind
         raise _missing(name, root, Path(kind.__name__, "raw"), error) from error
     return ArrayImages(stored.data[:, None], stored.targets, name, stored.classes)
 
 
-def _caltech101(root: Path, download: bool, gray: bool) -> FolderImages:
-    pictures = Path("caltech101", "101_ObjectCategories")
-    if download:
+@register_dataset("caltech101", has_test=True)
+def _caltech101(request: Request) -> Images:
+    root, pictures = request.root("caltech101"), Path("caltech101", "101_ObjectCategories")
+    if request.download:
         from torchvision.datasets import Caltech101
 
         try:
@@ -91,13 +143,13 @@ def _caltech101(root: Path, download: bool, gray: bool) -> FolderImages:
     if not (root / pictures).is_dir():
         raise _missing("caltech101", root, pictures, "no such folder")
     # The background is no class; torchvision leaves it out as well.
-    images = FolderImages(root / pictures, gray=gray, skip=["BACKGROUND_Google"])
+    images = FolderImages(root / pictures, gray=request.gray, skip=["BACKGROUND_Google"])
     images.name = "caltech101"
-    return images
+    return stratified(images, request.split)
 
 
 def _missing(name: str, root: Path, where: Path, why: object) -> DataError:
     return DataError(
-        f"data: {name} could not be read from '{root / where}' ({why}); "
+        f"data={name!r}: cannot be read from '{root / where}' ({why}); "
         f"pass --data-root with the folder that holds '{where}', or --download to fetch it there"
     )

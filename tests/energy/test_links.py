@@ -43,8 +43,8 @@ def test_correlate_is_the_gradient_of_the_coupling(name):
     (gradient,) = torch.autograd.grad((link.up(x) * y).sum(), link.weight)
     before = torch.randn(link.weight.shape, generator=generator(1), dtype=torch.float64)
     with torch.no_grad():
-        added = link.correlate(x, y, onto=before.clone())
-        scaled = link.correlate(x, y, onto=before.clone(), scale=-0.5, keep=0.25)
+        added = link.correlate(x, y, out=before.clone())
+        scaled = link.correlate(x, y, out=before.clone(), alpha=-0.5, beta=0.25)
     torch.testing.assert_close(added, before + gradient)
     torch.testing.assert_close(scaled, before / 4 - gradient / 2)
 

@@ -198,7 +198,7 @@ def test_mnist_is_read_from_where_torchvision_keeps_it(mnist_root, name, third):
 
 
 def test_mnist_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="data_root: None, but mnist is read from a folder; pass --data-root"):
+    with pytest.raises(DataError, match="data_root=None: mnist is read from a folder; pass --data-root"):
         open_images("mnist")
     with pytest.raises(DataError) as caught:
         open_images("mnist", data_root=tmp_path)
@@ -211,7 +211,7 @@ def test_mnist_that_is_not_there(tmp_path):
 def test_mnist_cut_short(mnist_root):
     file = mnist_root / "MNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"mnist could not be read from '.*MNIST/raw'"):
+    with pytest.raises(DataError, match=r"cannot be read from '.*MNIST/raw'"):
         open_images("mnist", data_root=mnist_root)
 
 
@@ -242,7 +242,7 @@ def test_caltech101_has_torchvisions_classes_and_a_fixed_split(tmp_path):
 
 
 def test_caltech101_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match=r"caltech101 .*101_ObjectCategories.*--data-root .*--download"):
+    with pytest.raises(DataError, match=r"caltech101.*101_ObjectCategories.*--data-root .*--download"):
         open_images("caltech101", data_root=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -270,14 +270,14 @@ def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets, "Caltech101", fail)
     monkeypatch.setattr(torchvision.datasets, "MNIST", type("MNIST", (), {"__init__": fail}))
     for name in ("caltech101", "mnist"):
-        with pytest.raises(DataError, match=f"{name} could not be read from .*no route to host"):
+        with pytest.raises(DataError, match=r"cannot be read from .*no route to host"):
             open_images(name, data_root=tmp_path, download=True)
 
 
 def test_unknown_names_and_splits():
-    with pytest.raises(DataError, match=r"data: 'imagenet' is no folder .*digits, photos, mnist, fashion-mnist, cal"):
+    with pytest.raises(DataError, match=r"data='imagenet': is no folder .*digits, photos, mnist, fashion-mnist, cal"):
         open_images("imagenet")
-    with pytest.raises(ValueError, match="split: 'valid' is neither 'train' nor 'test'"):
+    with pytest.raises(ValueError, match="split='valid': is no part of a data set; choose train or test"):
         open_images("digits", split="valid")
 
 

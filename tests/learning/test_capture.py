@@ -88,7 +88,7 @@ def test_bfloat16_products_are_near_those_of_float32(name):
     y = torch.rand(shape[0], *link.up_shape(shape[1:]), generator=seeded(4))
 
     def products():
-        return link.up(x), link.down(y), link.correlate(x, y, onto=torch.zeros_like(link.weight))
+        return link.up(x), link.down(y), link.correlate(x, y, out=torch.zeros_like(link.weight))
 
     with torch.no_grad():
         exact = products()

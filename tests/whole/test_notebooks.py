@@ -24,8 +24,8 @@ def code(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_six():
-    assert len(NOTEBOOKS) == 6
+def test_there_are_seven():
+    assert len(NOTEBOOKS) == 7
 
 
 @each
@@ -65,4 +65,7 @@ def test_runs(path, monkeypatch):
     outputs = [output for cell in code(result.nb) for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
+    trains = any("convdbn.train(" in cell.source for cell in code(result.nb))
+    bars = ["application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in outputs]
+    assert any(bars) or not trains, "a training shows its progress"
     assert sorted(FOLDER.iterdir()) == before

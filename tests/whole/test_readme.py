@@ -60,11 +60,15 @@ def test_whoever_packages_it_gets_all_that_the_tests_look_at():
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path):
     code, shipped, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    before, after = code.split("maps = ")
-    given = "import torch\nimages = torch.rand(2, 1, 71, 71)\n"
-    checked = "\nassert [x.ndim for x in maps] == [4, 4]\n"
-    subprocess.run([sys.executable, "-c", before + given + "maps = " + after + checked], cwd=tmp_path, check=True)
-    assert (tmp_path / "filters.png").stat().st_size > 10_000
+    given = (
+        "import numpy, torch\n"
+        "pictures = numpy.random.default_rng(0).random((40, 64, 64))\n"
+        "images = torch.rand(2, 1, 71, 71)\n"
+    )
+    checked = "\nassert [x.ndim for x in maps] == [4, 4]\nassert len(model.history) and model.recipe is not None\n"
+    subprocess.run([sys.executable, "-c", given + code + checked], cwd=tmp_path, check=True)
+    assert (tmp_path / "model.safetensors").stat().st_size > 10_000
+    assert (tmp_path / "run" / "model.safetensors").is_file()
     subprocess.run([sys.executable, "-c", "import convdbn\n" + shipped], cwd=tmp_path, check=True)
 
 

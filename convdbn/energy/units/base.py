@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from convdbn.errors import DataError, UsageError
 from convdbn.ops.reference import per_unit
 
+MOST_STATES = 2**22
+"""States that are enumerated at most: some hundred megabytes."""
 MARGIN = 0.01
 """Means stay this far from the limits of their units, where the bias would be infinite."""
 
@@ -44,6 +46,9 @@ class Unit(nn.Module, ABC):
             raise ValueError(f"n={n}: a layer needs at least one unit")
         self.n = n
         self.bias = nn.Parameter(torch.zeros(n))
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.spec().items() if name != "kind")
 
     def spec(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON."""
@@ -149,6 +154,12 @@ class Unit(nn.Module, ABC):
 
 
 def product(values: list[float], repeat: int) -> Tensor:
-    """Every combination of `repeat` values, one a row."""
+    """Every combination of `repeat` values, one a row; UsageError for more than `MOST_STATES`, before memory is asked
+    for."""
+    if len(values) ** repeat > MOST_STATES:
+        raise UsageError(
+            f"shapes: a layer of {repeat} units has {len(values)}^{repeat} states, more than the {MOST_STATES:,} "
+            "that are enumerated; sum over the other color, or estimate with convdbn.sampling.ais"
+        )
     grid = torch.cartesian_prod(*[torch.tensor(values)] * repeat)
     return grid.view(-1, repeat)

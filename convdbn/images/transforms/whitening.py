@@ -42,7 +42,11 @@ class Whiten(Transform):
         scale = whitened.std((1, 2, 3), correction=0, keepdim=True)
         # Below this a picture is constant but for rounding, which is not to be blown up.
         floor = 10 * torch.finfo(x.dtype).eps * x.abs().amax((1, 2, 3), keepdim=True)
-        return torch.where(scale > floor, whitened / scale, 0)
+        constant = scale <= floor
+        if constant.any():  # a ramp in its place has a gradient that is a number
+            whitened = torch.where(constant, torch.arange(w, dtype=x.dtype, device=x.device), whitened)
+            scale = whitened.std((1, 2, 3), correction=0, keepdim=True)
+        return torch.where(constant, 0, whitened / scale)
 
 
 class LocalContrast(Transform):
@@ -62,7 +66,9 @@ class LocalContrast(Transform):
 
     def forward(self, x: Tensor) -> Tensor:
         centered = x - self._local_mean(x)
-        return centered / (self._local_mean(centered.square()).sqrt() + self.epsilon)
+        # The least positive number changes no result, but the gradient of a root is infinite at 0.
+        variance = self._local_mean(centered.square()).clamp(min=torch.finfo(x.dtype).tiny)
+        return centered / (variance.sqrt() + self.epsilon)
 
     def _local_mean(self, x: Tensor) -> Tensor:
         gray = x.mean(1, keepdim=True)
