@@ -8,7 +8,7 @@ the other. A restricted machine has two layers, a deep one a chain of them; labe
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -124,16 +124,16 @@ class BoltzmannMachine(nn.Module):
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
         check_state(self.units, state)
-        total: Any = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
-        return total + _scaled(self.coupling(state), beta)
+        own = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
+        return own + _scaled(self.coupling(state), beta)
 
     def coupling(self, state: State) -> Tensor:
         """What the links add to the energy, before it is scaled by beta, `(B,)`."""
-        total: Any = 0.0
+        total: float | Tensor = 0.0
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = self.units[a].to_links(state[a]), self.units[b].to_links(state[b])
             total = total - (link.up(below) * above).flatten(1).sum(1)
-        return total
+        return cast(Tensor, total)
 
     def free_energy(self, state: Given, color: int = 0, beta: float | Tensor = 1.0) -> Tensor:
         """-log of the sum of exp(-E) over every layer of the other color, exactly, `(B,)`.
@@ -142,7 +142,7 @@ class BoltzmannMachine(nn.Module):
         """
         check_state(self.units, state)
         kept = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
-        total: Any = 0.0
+        total: float | Tensor = 0.0
         for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
             if x is not None:
                 total = total + unit.energy(x)
@@ -150,7 +150,7 @@ class BoltzmannMachine(nn.Module):
                 total = total - unit.log_norm(self.field(kept, layer, beta))
             else:
                 raise UsageError(f"state[{layer}]=None: the free energy in color {color} needs this layer; give it")
-        return total
+        return cast(Tensor, total)
 
     @without_gradients
     def contrast(

@@ -178,5 +178,6 @@ def luma(picture: Tensor) -> Tensor:
     levels = (picture * 255).round()
     if torch.equal(levels / 255, picture):
         red, green, blue = levels.to(torch.int64)
-        return ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)[None].float() / 255
+        gray: Tensor = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+        return gray[None].float() / 255
     return cast(Tensor, green + 0.299 * (red - green) + 0.114 * (blue - green))[None]

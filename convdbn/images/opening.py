@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from convdbn.errors import DataError, UsageError
 from convdbn.images.arrays import ArrayImages, batch_first
 from convdbn.images.base import Images
-from convdbn.images.datasets import Split, open_images
+from convdbn.images.datasets import open_images
 from convdbn.images.formats import ValueRange
 from convdbn.images.labels import class_indices
+from convdbn.images.splits import Split
 from convdbn.images.torch_sets import TorchImages
 
 
@@ -102,7 +103,8 @@ def _pair(data: tuple[Any, ...], labels: Any) -> tuple[Any, Any]:
 def _mapped(path: Path) -> NDArray[Any]:
     """The array in the file, which is read when it is asked for."""
     try:
-        return np.load(path.expanduser(), mmap_mode="r")
+        array: NDArray[Any] = np.load(path.expanduser(), mmap_mode="r")
+        return array
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"data='{path}': is no array that can be read ({error}); save it with numpy.save") from error
 

@@ -53,7 +53,8 @@ class Shape(NamedTuple):
     def unit(self) -> Unit:
         """Units of the layer's kind."""
         if isinstance(self.hidden, dict):
-            return make(self.hidden, UNITS)
+            unit: Unit = make(self.hidden, UNITS)
+            return unit
         return UNITS[self.hidden](self.above) if self.geometry.dense else BlockSoftmax(self.above, self.pool)
 
 
@@ -160,7 +161,8 @@ class Classifier(nn.Module):
         self.scale.copy_((variance + variance.mean()).clamp(min=1e-12).rsqrt())
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.linear(self.values(self.inputs(images)))
+        logits: Tensor = self.linear(self.values(self.inputs(images)))
+        return logits
 
     def spec(self) -> dict[str, Any]:
         """The architecture as JSON."""

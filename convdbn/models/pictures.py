@@ -35,23 +35,28 @@ class Pictures:
         below them."""
         if method not in METHODS:
             raise UsageError(f"method={method!r}: no such method; choose from {', '.join(METHODS)}")
-        return getattr(_visual("unit_figures"), method)(self, layer=layer, units=units)
+        figure: Figure = getattr(_visual("unit_figures"), method)(self, layer=layer, units=units)
+        return figure
 
     def plot_history(self, layer: int | None = None) -> "Figure":
         """Learning curves; UsageError for a model without a history."""
-        return _visual("model_figures").curves(self.history, layer=layer)
+        figure: Figure = _visual("model_figures").curves(self.history, layer=layer)
+        return figure
 
     def plot_weights(self, layer: int | None = None) -> "Figure":
         """How the weights are spread."""
-        return _visual("model_figures").weights(self, layer=layer)
+        figure: Figure = _visual("model_figures").weights(self, layer=layer)
+        return figure
 
     def plot_maps(self, images: Any, layer: int | None = None, *, units: Sequence[int] | None = None) -> "Figure":
         """Where on the images units respond, by default the 8 most active ones of the highest layer with maps."""
-        return _visual("model_figures").maps(self, as_images(images), layer=layer, units=units)
+        figure: Figure = _visual("model_figures").maps(self, as_images(images), layer=layer, units=units)
+        return figure
 
     def plot_reconstructions(self, images: Any, layer: int | None = None) -> "Figure":
         """The images, and how they come back from each layer."""
-        return _visual("unit_figures").reconstruction(self, as_images(images), layer=layer)
+        figure: Figure = _visual("unit_figures").reconstruction(self, as_images(images), layer=layer)
+        return figure
 
 
 def _visual(name: str) -> Any:

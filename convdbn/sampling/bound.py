@@ -1,7 +1,6 @@
 """Probability of data under a machine or a stack: the variational lower bound, which is exact where inference is."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +27,9 @@ def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) 
     state = start(machine, given)
     if deep:
         state = mean_field(machine, state, sweeps=sweeps, clamp=clamp)
-    total: Any = sum(-unit.energy(x) for unit, x in zip(machine.units, given, strict=True) if x is not None)
+    total: float | Tensor = sum(
+        -unit.energy(x) for unit, x in zip(machine.units, given, strict=True) if x is not None
+    )
     # Fields and the means that they make, once more for one color after the other, so that q is what f says.
     for color in (0, 1):
         fields = {layer: machine.field(state, layer) for layer in layers if machine.colors[layer] == color}
@@ -57,7 +58,7 @@ def unnormalized_stack(
     of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v). `downward`
     are the machines that generate the lowest layers, where they are not those that infer.
     """
-    total: Any = 0.0
+    total: float | Tensor = 0.0
     x = visible
     for machine, generative in zip(machines[:-1], [*downward, *machines[len(downward) :]], strict=False):
         above = machine.units[1]

@@ -127,7 +127,8 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
         block = stack.geometry[depth - 2].pool
         gate = _switches(stack.layers[depth - 2].unit.mean(fields[depth - 2]), block)
         signal = spread(as_maps(stack, depth - 1, signal), block) * gate.repeat_interleave(len(index), 0)
-    return as_maps(stack, 0, _painted(stack, 1, signal)).unflatten(0, (len(x), len(index)))
+    pictures = as_maps(stack, 0, _painted(stack, 1, signal))
+    return pictures.view(len(x), len(index), *pictures.shape[1:])
 
 
 @torch.no_grad()

@@ -116,4 +116,5 @@ class PoolingProbability(nn.Module):
         self.block = block
 
     def forward(self, field: Tensor) -> Tensor:
-        return _PoolingProbability.apply(field, self.block)
+        probability: Tensor = _PoolingProbability.apply(field, self.block)
+        return probability

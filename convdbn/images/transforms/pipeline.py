@@ -133,7 +133,8 @@ class Pipeline(nn.Sequential):
                 "picture; images[None] makes a batch of one"
             )
         images = images / 255 if images.dtype == torch.uint8 else images
-        return self(check_images(images.to(like), "images"))
+        transformed: Tensor = self(check_images(images.to(like), "images"))
+        return transformed
 
     @torch.no_grad()
     def batch(self, images: Images, indices: Indices) -> Tensor:
