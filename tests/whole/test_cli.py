@@ -282,8 +282,8 @@ WRONG_TRAINING = {
     "rows of metrics never": (2, "log_every", [*train(), "--log-every", "0"]),
     "negative seed": (2, "seed", [*train(), "--seed", "-1"]),
     "other options with resume": (2, "layers, data differ from the run", [*train(), "--resume", "--batch", "3"]),
-    "no such data": (3, "data: 'nowhere' is no folder .*digits, photos", train(data="nowhere")),
-    "data that is a file": (3, "'file' is no folder", train(data="file")),
+    "no such data": (3, "data='nowhere': is no folder .*digits, photos", train(data="nowhere")),
+    "data that is a file": (3, "'file': is no folder", train(data="file")),
     "empty folder": (3, "no pictures in 'empty'", train(data="empty")),
     "first picture unreadable": (3, "000.png' cannot be read as a picture", train(data="first-broken")),
     "last picture unreadable": (3, "007.png' cannot be read as a picture", train(data="last-broken")),
@@ -432,7 +432,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn
     suffix = suffixes.split()[0]
     code, out, err = convdbn_(*words, f"file/deep/a{suffix}")
     assert (code, out) == (2, "")
-    assert f"output='file/deep/a{suffix}': 'file' is no folder to write into; name another" in err
+    assert f"output='file/deep/a{suffix}': 'file': is no folder to write into; name another" in err
     assert convdbn_(*words, f"new/deep/a{suffix.upper()}")[0] == 4 and not (place / "new").exists()
 
 
