@@ -12,6 +12,7 @@ from small import DISCRETE, FALSE_ALARM, codes, generator, make, p_value, state_
 from torch.nn import functional as F
 
 from convdbn.energy import Bernoulli, BlockSoftmax, Conv, Gaussian, State
+from convdbn.ops import blocks
 from convdbn.ops.build import library
 from convdbn.sampling import exact
 from convdbn.sampling.gibbs import draw, gibbs, mean, mean_field, mode, start, sweep, update
@@ -83,23 +84,26 @@ class Unflipped(Conv):
 class NoOff(BlockSoftmax):
     """Planted: softmax over the block without the "off" state."""
 
-    def mean(self, field):
-        members = torch.stack(self._members(self.biased(field))).softmax(0)
-        return self._assemble(field, torch.maximum, [(member, member) for member in members])
+    @torch.no_grad()
+    def mean_and_sample(self, field, *, generator):
+        p = torch.stack(self._members(self.biased(field))).softmax(0)
+        on = torch.multinomial(p.flatten(1).T, 1, generator=generator).view(p.shape[1:])
+        mean = blocks.assembled(field, self.pool, torch.maximum, [(member, member) for member in p])
+        pairs = [(on, on.new_tensor(number)) for number in range(len(p))]
+        return mean, blocks.assembled(field, self.pool, torch.eq, pairs)
 
 
 class IndependentSigmoids(BlockSoftmax):
     """Planted: each unit of a block on its own."""
 
-    sample = Bernoulli.sample
-    mean = Bernoulli.mean
+    mean_and_sample = Bernoulli.mean_and_sample
 
 
 class BiasTwice(Bernoulli):
     """Planted: the bias enters the conditional twice."""
 
-    def biased(self, field):
-        return field + 2 * self.per_unit(self.bias, field)
+    def mean_and_sample(self, field, *, generator):
+        return super().mean_and_sample(self.biased(field), generator=generator)
 
 
 def planted(machine, layer, kind):

@@ -432,7 +432,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn
     suffix = suffixes.split()[0]
     code, out, err = convdbn_(*words, f"file/deep/a{suffix}")
     assert (code, out) == (2, "")
-    assert f"output='file/deep/a{suffix}': 'file': is no folder to write into; name another" in err
+    assert f"output='file/deep/a{suffix}': 'file' is no folder to write into; name another" in err
     assert convdbn_(*words, f"new/deep/a{suffix.upper()}")[0] == 4 and not (place / "new").exists()
 
 
