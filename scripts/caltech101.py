@@ -25,8 +25,9 @@ from convdbn.evaluation.classifiers import Rows
 from convdbn.evaluation.protocols import class_accuracy, principal_components
 from convdbn.images import FolderImages, Gray, Images, Pipeline, Resize
 from convdbn.models.extract import describe
+from convdbn.models.files import WEIGHTS
 from convdbn.models.pyramid import SpatialPyramid
-from convdbn.models.stack import WEIGHTS, Stack
+from convdbn.models.stack import Stack
 
 MODEL = "cdbn_natural"
 SIDES = (102, 154)

@@ -15,7 +15,7 @@ from typing import Any
 from reporting import Ledger, fingerprint, parser, write
 
 import convdbn
-from convdbn.models.stack import WEIGHTS
+from convdbn.models.files import WEIGHTS
 
 MODEL = "dbm_mnist"
 FINE_TUNING: dict[str, Any] = {

@@ -20,7 +20,8 @@ import convdbn
 from convdbn import recipes
 from convdbn.evaluation.likelihood import likelihood
 from convdbn.images import open_images
-from convdbn.models.stack import WEIGHTS, Stack
+from convdbn.models.files import WEIGHTS
+from convdbn.models.stack import Stack
 from convdbn.sampling import ais
 
 FLIPPED = [{"kind": "binarize"}, {"kind": "invert"}]

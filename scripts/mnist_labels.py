@@ -16,7 +16,7 @@ from typing import Any
 from reporting import Ledger, fingerprint, machine, parser, write
 
 import convdbn
-from convdbn.models.stack import WEIGHTS
+from convdbn.models.files import WEIGHTS
 
 MODEL = "cdbn_mnist"
 COUNTS = (1000, 2000, 3000, 5000, 60000)

@@ -14,12 +14,12 @@ from typing import Any
 
 from reporting import Ledger, fingerprint, parser, write
 
+import convdbn
 from convdbn import recipes
 from convdbn.evaluation.protocols import compare
 from convdbn.images import open_images
 from convdbn.images.corrupt import Corrupted
 from convdbn.learning.greedy import train_greedily
-from convdbn.models import stack
 from convdbn.models.pyramid import SpatialPyramid
 
 COUNT = 2000
@@ -57,7 +57,7 @@ def main() -> None:
     ledger = Ledger(name, fingerprint(recipe, POOLING, options.quick))
     folder = Path("runs", name)
     ledger.get("layers", lambda: len(train_greedily(recipe, train, folder=folder).machines))
-    network = stack.load(folder)
+    network = convdbn.load(folder)
 
     def accuracies(corruption: dict[str, float]) -> dict[str, float]:
         options_: dict[str, Any] = {"counts": [COUNT], "draws": 1, "classifier": "svm", "seed": 0}

@@ -12,10 +12,9 @@ import torch
 from convdbn import recipes
 from convdbn.images import ArrayImages, FolderImages, Images, Resize
 from convdbn.learning.greedy import train_greedily
-from convdbn.models import stack
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
-from convdbn.storage.checkpoint import read_metadata
+from convdbn.storage.checkpoint import FILES, read_metadata
 
 RUNS = Path("runs", "objects")
 
@@ -80,6 +79,6 @@ def resized(images: Images, size: list[int]) -> torch.Tensor:
 
 def trained(plan: Recipe, images: Images, folder: Path, *, device: str = "cpu") -> Stack:
     """The finished run in the folder, whose name is that of the pictures: found, taken up or begun."""
-    file = folder / stack.MODEL_FILE
+    file = folder / FILES["model"]
     resume = file.exists() and recipes.Recipe.from_dict(read_metadata(file)["recipe"]) == plan
     return train_greedily(plan, images, folder=folder, data={"data": folder.name}, resume=resume, device=device)

@@ -17,7 +17,7 @@ from reporting import parser
 
 import convdbn
 from convdbn import recipes
-from convdbn.models import stack
+from convdbn.models.files import WEIGHTS, open_model, save
 
 NAMES = (
     "cdbn_mnist",
@@ -53,10 +53,10 @@ def main() -> None:
             resume=True,
             device=options.device,
         )
-    model, metadata, _ = stack.load_run(run)
-    metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
+    model = open_model(run, "model").model
+    model.metadata["data"] = {"data": "/".join(Path(options.data).parts[-2:])}  # where it lay says nothing to others
     model = model.half() if options.name in HALF else model
-    stack.save(stack.WEIGHTS / f"{options.name}.safetensors", model, metadata)
+    save(WEIGHTS / f"{options.name}.safetensors", model, model.metadata)
     convdbn.visualize(model=run, output=f"docs/figures/{options.name}.png")
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from convdbn.images import Images
     from convdbn.models.classifier import Classifier
 
+BASELINE_FILE = "baseline.safetensors"
+"""The same network, trained from random weights."""
+
 
 @command
 def finetune(
@@ -60,14 +63,15 @@ def finetune(
     from convdbn.evaluation.baselines import with_random_filters
     from convdbn.images import labeled
     from convdbn.learning.finetune import error
-    from convdbn.models import classifier
+    from convdbn.models.classifier import Classifier
     from convdbn.models.pyramid import SpatialPyramid
+    from convdbn.storage.checkpoint import FILES
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
     asked = {"model": model_name(model), **source.record, "labels": labels, "layers": layers, "grid": grid}
     options = {**vars(tuning), **asked}
     folder = None if output_dir is None else Path(output_dir)
-    file, other = (folder and folder / name for name in (classifier.CLASSIFIER_FILE, classifier.BASELINE_FILE))
+    file, other = (folder and folder / name for name in (FILES["classifier"], BASELINE_FILE))
     saved_in = partial(saved_run, chosen=options, before=_options_of)
     saved = saved_in(file, overwrite=overwrite, resume=resume)
     stack = model_from(model, device)
@@ -77,7 +81,7 @@ def finetune(
     pooling = SpatialPyramid(
         as_tuple("layers", len(stack.layers) if layers is None else layers), as_tuple("grid", grid)
     )
-    begin = partial(classifier.Classifier.from_stack, classes=train.classes, pooling=pooling)
+    begin = partial(Classifier.from_stack, classes=train.classes, pooling=pooling)
     with stop_on_signal() as stop:
         trained = partial(
             _trained, images=train, settings=tuning, options=options, stop=stop, device=checked_device(device)
@@ -114,13 +118,14 @@ def _trained(
     beside a network in training is that of an earlier one.
     """
     from convdbn.learning import finetune as learning
-    from convdbn.models import classifier
+    from convdbn.models.files import open_model
+    from convdbn.models.files import save as save_model
     from convdbn.storage.resumable import Checkpointing
 
     trainer: Mapping[str, Tensor] = {}
     if file is not None and saved:
-        network, _, trainer = classifier.load_run(file)
-        network.to(device)
+        begun = open_model(file, "classifier")
+        network, trainer = begun.model.to(device), begun.trainer
         if not trainer:
             return network
     else:
@@ -128,7 +133,7 @@ def _trained(
 
     def save(state: Mapping[str, "Tensor"]) -> None:
         assert file is not None
-        classifier.save(file, network, {"finetuned": options}, state)
+        save_model(file, network, {"finetuned": options}, state)
         if stale is not None:
             stale.unlink(missing_ok=True)
 

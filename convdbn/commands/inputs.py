@@ -100,22 +100,19 @@ class Source:
 def model_from(model: "Model | Classifier", device: str) -> "Stack":
     """The model itself: one in memory as it is, or that of a name or path."""
     from convdbn.models.files import open_model
-    from convdbn.models.stack import Stack
 
-    return _placed(open_model(model, "model").model, model, device, Stack)
+    return _placed(open_model(model, "model").model, model, device)
 
 
 def classifier_from(model: "Model | Classifier", device: str) -> "Classifier":
     """A classifier in memory as it is, or that of a path."""
-    from convdbn.models.classifier import Classifier
     from convdbn.models.files import open_model
 
-    return _placed(open_model(model, "classifier").model, model, device, Classifier)
+    return _placed(open_model(model, "classifier").model, model, device)
 
 
-def _placed(network: Any, source: object, device: str, kind: type[M]) -> M:
+def _placed(network: M, source: object, device: str) -> M:
     """The network on its device; with auto, one that was handed in stays where it is."""
-    assert isinstance(network, kind)
     return network if network is source and device == "auto" else network.to(checked_device(device))
 
 
@@ -124,14 +121,14 @@ def model_name(model: object) -> str:
     return str(model) if isinstance(model, str | Path) else f"{type(model).__name__} in memory"
 
 
-def opened(model: "Model | Classifier") -> "Opened":
+def opened(model: "Model | Classifier") -> "Opened[Stack]":
     """A stack and all that is known of its training; CheckpointError for a file that says nothing of it."""
     from convdbn.models.files import open_model
 
     return with_training(open_model(model, "model"))
 
 
-def with_training(found: "Opened") -> "Opened":
+def with_training(found: "Opened[Stack]") -> "Opened[Stack]":
     """The same; CheckpointError for a file without recipe, data or progress."""
     from convdbn.models.stack import TRAINING
 
@@ -146,7 +143,7 @@ def with_training(found: "Opened") -> "Opened":
 
 def is_packaged(file: Path) -> bool:
     """Whether the file belongs to a model of the package."""
-    from convdbn.models.stack import WEIGHTS
+    from convdbn.models.files import WEIGHTS
 
     return file.parent == WEIGHTS
 

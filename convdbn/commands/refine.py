@@ -49,27 +49,27 @@ def refine(
     """
     refinement = checked(Refinement, {**settings, "method": method, "seed": seed})
     from convdbn.learning.refine import refine_on
-    from convdbn.models import stack as stacks
-    from convdbn.models.files import open_model
+    from convdbn.models.files import open_model, save
+    from convdbn.storage.checkpoint import FILES
     from convdbn.storage.resumable import Checkpointing
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
-    file = None if output_dir is None else Path(output_dir, stacks.MODEL_FILE)
+    file = None if output_dir is None else Path(output_dir, FILES["model"])
     options = {**vars(refinement), "model": model_name(model), **source.record}
     saved = saved_run(file, options, _options_of, overwrite=overwrite, resume=resume)
     begun = open_model(file if file is not None and saved else model, "model")
     stack = copy.deepcopy(begun.model) if begun.path is None else begun.model
-    assert isinstance(stack, stacks.Stack)
     stack.to(checked_device(device))
     if saved and not begun.trainer:
         return stack
     labeled = stack.machines[-1].units[-1].kind == "categorical"
     train, _ = (source.labeled if labeled else source.parted)(stack.channels)
-    save = None if file is None else partial(stacks.save, file, stack, {**begun.metadata, "refined": options})
+    stack.metadata["refined"] = options
+    write = None if file is None else partial(save, file, stack, stack.metadata)
     with stop_on_signal() as stop:
-        refined = refine_on(stack, train, refinement, Checkpointing(save, stop, begun.trainer if saved else {}))
-    if save is not None:
-        save({})
+        refined = refine_on(stack, train, refinement, Checkpointing(write, stop, begun.trainer if saved else {}))
+    if write is not None:
+        write({})
     return refined
 
 

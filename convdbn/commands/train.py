@@ -70,13 +70,13 @@ def train(
     if folder is None and tensorboard:
         raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
     from convdbn.learning.greedy import train_greedily
-    from convdbn.models.stack import MODEL_FILE
+    from convdbn.storage.checkpoint import FILES
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
     images, held_out = _to_learn(source, chosen)
     chosen = chosen.resolved(len(images))
     saved = saved_run(
-        None if folder is None else folder / MODEL_FILE,
+        None if folder is None else folder / FILES["model"],
         {**chosen.effective().as_dict(), **source.record, "refined": None},
         _options_of,
         overwrite=overwrite,

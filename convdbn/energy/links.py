@@ -16,6 +16,7 @@ from torch.nn.grad import conv2d_weight
 
 from convdbn import ops
 from convdbn.energy.kinds import enter
+from convdbn.errors import UsageError
 from convdbn.ops.blocks import pooled, spread
 
 COLUMNS = 2**22
@@ -45,9 +46,13 @@ class Link(nn.Module, ABC):
     def up(self, x: Tensor) -> Tensor:
         """Field of the upper layer, from the state of the lower."""
 
-    @abstractmethod
     def down(self, y: Tensor) -> Tensor:
         """Field of the lower layer, from the state of the upper: the adjoint of `up`."""
+        return spread(self.down_to_blocks(y), self.pool)
+
+    @abstractmethod
+    def down_to_blocks(self, y: Tensor) -> Tensor:
+        """Field of the lower layer's pooling units, which `down` gives to all units of their blocks."""
 
     @abstractmethod
     def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
@@ -56,6 +61,13 @@ class Link(nn.Module, ABC):
     @abstractmethod
     def patches(self, x: Tensor) -> Tensor:
         """All that one unit of the upper layer sees of the lower: `(B, ...)` to `(B, positions, inputs)`."""
+
+    def as_module(self) -> nn.Module:
+        """A torch module with weight and bias, in this order, that maps the lower layer's pooling units as `up` does.
+
+        Its parameters begin as torch's do. UsageError for kinds of links that have no such module.
+        """
+        raise UsageError(f"kind={self.kind!r}: these links have no layer for a network; take other layers")
 
     @property
     def copies(self) -> int:
@@ -113,7 +125,7 @@ class Dense(Link):
     def up(self, x: Tensor) -> Tensor:
         return self._product(F.linear, x, self.weight)
 
-    def down(self, y: Tensor) -> Tensor:
+    def down_to_blocks(self, y: Tensor) -> Tensor:
         return self._product(torch.matmul, y, self.weight)
 
     def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
@@ -123,6 +135,10 @@ class Dense(Link):
 
     def patches(self, x: Tensor) -> Tensor:
         return x[:, None]
+
+    def as_module(self) -> nn.Module:
+        above, below = self.weight.shape
+        return nn.Linear(below, above)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.weight.shape[0],)
@@ -154,8 +170,8 @@ class Conv(Link):
     def up(self, x: Tensor) -> Tensor:
         return self._product(F.conv2d, pooled(x, self.pool), self.weight)
 
-    def down(self, y: Tensor) -> Tensor:
-        return spread(self._product(_transposed, y, self.weight), self.pool)
+    def down_to_blocks(self, y: Tensor) -> Tensor:
+        return self._product(_transposed, y, self.weight)
 
     def correlate(self, x: Tensor, y: Tensor, *, out: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
         gradient = self._product(lambda x, y: conv2d_weight(x, self.weight.shape, y), pooled(x, self.pool), y)
@@ -163,6 +179,10 @@ class Conv(Link):
 
     def patches(self, x: Tensor) -> Tensor:
         return F.unfold(pooled(x, self.pool), self.kernel).transpose(1, 2)
+
+    def as_module(self) -> nn.Module:
+        above, below = self.weight.shape[:2]
+        return nn.Conv2d(below, above, self.kernel)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         above, _, kernel_height, kernel_width = self.weight.shape

@@ -7,8 +7,9 @@ import torch
 from convdbn.energy import UNITS, BoltzmannMachine, LearnedGaussian, Unit
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline
+from convdbn.models.files import open_model
 from convdbn.models.machines import conv_dbm, dbm, doubled
-from convdbn.models.stack import Stack, load
+from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
 
 __all__ = ["begin_with", "initial_model", "machine_for"]
@@ -27,8 +28,7 @@ def machine_for(recipe: Recipe, depth: int, channels: int, classes: int = 0) -> 
     if lowest.kernel == 0:
         machine = dbm(visible, [UNITS[layer.hidden](layer.filters) for layer in layers], classes)
     else:
-        filters, kernels, pools = zip(*((layer.filters, layer.kernel, layer.pool) for layer in layers), strict=True)
-        machine = conv_dbm(visible, filters, kernels, pools)
+        machine = conv_dbm(visible, *zip(*((layer.filters, *layer.geometry) for layer in layers), strict=True))
     if recipe.doubled and depth in (0, len(recipe.layers) - 1):
         machine = doubled(machine, below=depth == 0)
     return machine
@@ -37,12 +37,12 @@ def machine_for(recipe: Recipe, depth: int, channels: int, classes: int = 0) -> 
 def initial_model(recipe: Recipe, transform: Pipeline) -> Stack:
     """The trained model that the recipe begins with; UsageError unless its layers are the lowest of the recipe's, and
     its transform is `transform` but for resizing and padding: filters know nothing of the size of pictures."""
-    model, name = load(recipe.initial), recipe.initial
-    layers = [(layer.unit.n, *layer.geometry) for layer in model.layers]
-    wanted = [(x.filters, (x.kernel, x.kernel), x.pool if x.kernel else 1) for x in recipe.layers]
+    model, name = open_model(recipe.initial, "model").model, recipe.initial
+    layers = [f"{layer.unit.n} units, {layer.geometry}" for layer in model.layers]
+    wanted = [f"{layer.filters} units, {layer.geometry}" for layer in recipe.layers]
     deep = model.deep and not recipe.joint
     if layers != wanted[: len(layers)] or deep:
-        raise UsageError(f"initial={name!r}: has layers {layers}, the recipe {wanted} (units, kernel, pool)")
+        raise UsageError(f"initial={name!r}: has layers {layers}, the recipe {wanted}")
     if _without_shaping(model.transform) != _without_shaping(transform):
         raise UsageError(f"initial={name!r}: was trained with another transform, {model.transform.spec()}; take it")
     return model

@@ -105,7 +105,7 @@ class _Presentation:
         if not settings.distort and not settings.mirror and not images.changing:
             self.fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
         # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
-        self.recorded = self.fixed is not None and all(shape.geometry.dense for shape in network.shapes)
+        self.recorded = self.fixed is not None and all(shape.dense for shape in network.geometry)
 
     def loss(self, index: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the pictures at these indices, presented once, or again with every value moved."""

@@ -14,17 +14,19 @@ from convdbn.errors import DataError, Diverged, UsageError
 from convdbn.images import Images, Mirrored, build_transform
 from convdbn.learning.build import begin_with, initial_model, machine_for
 from convdbn.learning.diagnostics import idle_units
-from convdbn.learning.layer_inputs import CHUNK, LayerInput, input_for, shapes
+from convdbn.learning.layer_inputs import CHUNK, LayerInput, input_for
 from convdbn.learning.optimizer import MakeOptimizer
 from convdbn.learning.penalty import Penalty
 from convdbn.learning.phases import NegativePhase
 from convdbn.learning.progress import Progress
 from convdbn.learning.trainer import Trainer
 from convdbn.models.compose import dbm_from_doubled
-from convdbn.models.geometry import check_size, output_side, padded_size, trimmed_size
-from convdbn.models.stack import MODEL_FILE, Stack, load_run, save
+from convdbn.models.files import open_model, save
+from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe, check
+from convdbn.recipes.geometry import check_size, output_side, padded_size, trimmed_size
 from convdbn.storage import metrics
+from convdbn.storage.checkpoint import FILES
 from convdbn.storage.metrics import METRICS_FILE, Metrics, MetricsFile
 from convdbn.storage.resumable import Checkpointing
 
@@ -174,7 +176,8 @@ class _Run:
         """Take up the run saved in the folder; UsageError where it was trained with other parts of one's own."""
         if self.folder is None or self.metrics_file is None:
             raise UsageError("resume=True: needs the folder of the run to resume")
-        self.stack, metadata, self.saved = load_run(self.folder)
+        found = open_model(self.folder, "model")
+        self.stack, metadata, self.saved = found.model, found.metadata, found.trainer
         if (before := metadata.get("own", {})) != (now := _names(self.own)):
             raise UsageError(f"resume=True: the run was trained with {before}, not with {now}; hand in the same")
         self.trained, step = metadata["progress"]["layer"], metadata["progress"]["step"]
@@ -192,7 +195,7 @@ class _Run:
         """Write the stack, of which `layer` layers are trained, and the trainer's tensors for the next one."""
         self.tell_stack(layer, int(trainer.get("step", 0)))
         if self.folder is not None:
-            save(self.folder / MODEL_FILE, self.stack, self.stack.metadata, trainer)
+            save(self.folder / FILES["model"], self.stack, self.stack.metadata, trainer)
 
     def tell_stack(self, layer: int, step: int) -> None:
         """Give the stack its recipe, data, progress and history."""
@@ -239,7 +242,7 @@ class _Run:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             curves = (self.folder / TENSORBOARD_FOLDER).glob("layer-*/events.out.tfevents.*")
-            for path in (self.folder / MODEL_FILE, self.folder / METRICS_FILE, *curves):
+            for path in (self.folder / FILES["model"], self.folder / METRICS_FILE, *curves):
                 path.unlink(missing_ok=True)
 
 
@@ -270,7 +273,7 @@ def _name(part: Any) -> str:
 def checked_size(recipe: Recipe, size: Sequence[int]) -> Sequence[int]:
     """The (height, width) that pictures of this size, after the transform, are brought to for the layers that see
     whole ones; DataError where that, or a layer's crop, is not possible."""
-    layers, geometry = recipe.layers, shapes(recipe.layers)
+    layers, geometry = recipe.layers, [layer.geometry for layer in recipe.layers]
     cropped = any(layer.crop for layer in layers)
     deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
     if recipe.sizes == "pad":

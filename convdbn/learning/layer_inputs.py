@@ -16,10 +16,11 @@ from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.base import Batch
 from convdbn.images.splits import labeled
-from convdbn.models.geometry import Geometry, Sizes, fitted, receptive_field
+from convdbn.models.geometry import Sizes, fitted
 from convdbn.models.stack import Stack
 from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings, Recipe
+from convdbn.recipes.geometry import Geometry, receptive_field
 from convdbn.sampling.bits import draw_bits
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class LayerInput:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.stack, self.images, self.settings, self.depth, self.seed = stack, images, settings, depth, seed
-        own = [] if settings.crop else [Geometry((settings.kernel, settings.kernel), settings.pool)]
+        own = [] if settings.crop else [settings.geometry]
         self.whole = [*stack.geometry[:depth], *own, *above]
         self.sizes: Sizes = "trim" if settings.crop and sizes == "error" else sizes
         self.drawn = settings.sample_input and depth > 0
@@ -223,14 +224,9 @@ def input_for(
         depth,
         seed=recipe.seed,
         sizes="trim" if cropped and recipe.sizes == "error" else recipe.sizes,
-        above=[] if cropped else shapes(recipe.layers)[depth + 1 :],
+        above=[] if cropped else [layer.geometry for layer in recipe.layers[depth + 1 :]],
         cache_bytes=cache_bytes,
     )
-
-
-def shapes(layers: Sequence[LayerSettings]) -> list[Geometry]:
-    """Filters and blocks of each layer."""
-    return [Geometry((layer.kernel, layer.kernel), layer.pool) for layer in layers]
 
 
 def prepared(stack: Stack, images: Images) -> Tensor:

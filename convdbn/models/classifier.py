@@ -4,25 +4,19 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from convdbn.energy import UNITS, BlockSoftmax, BoltzmannMachine, Gaussian, Link, Unit
+from convdbn.energy import LINKS, UNITS, BlockSoftmax, BoltzmannMachine, Conv, Dense, Gaussian, Link, Unit
 from convdbn.energy.kinds import make
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
-from convdbn.models.geometry import Geometry, trimmed
+from convdbn.models.geometry import geometry, trimmed
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import mean_field, start
-from convdbn.storage import checkpoint
-
-CLASSIFIER_FILE = checkpoint.FILES["classifier"]
-BASELINE_FILE = "baseline.safetensors"
-"""The same network, trained from random weights."""
 
 Dropout = Callable[[Tensor], Tensor]
 """What dropout does to the values between two layers."""
@@ -33,29 +27,25 @@ def no_dropout(values: Tensor) -> Tensor:
     return values
 
 
-class Shape(NamedTuple):
-    """Channels below and above a layer, its filters, (0, 0) where it is fully connected, pooling blocks and units.
+class Part(NamedTuple):
+    """The link and the units that one layer of the network is made of."""
 
-    `hidden` is the spec of the units; files of version 0.1.0 have their kind alone.
-    """
+    link: Link
+    unit: Unit
 
-    below: int
-    above: int
-    kernel: tuple[int, int]
-    pool: int
-    hidden: dict[str, Any] | str = "bernoulli"
+    def spec(self) -> dict[str, Any]:
+        """Both as JSON."""
+        return {"link": self.link.spec(), "unit": self.unit.spec()}
 
-    @property
-    def geometry(self) -> Geometry:
-        return Geometry(self.kernel, self.pool)
-
-    @property
-    def unit(self) -> Unit:
-        """Units of the layer's kind."""
-        if isinstance(self.hidden, dict):
-            unit: Unit = make(self.hidden, UNITS)
-            return unit
-        return UNITS[self.hidden](self.above) if self.geometry.dense else BlockSoftmax(self.above, self.pool)
+    @staticmethod
+    def build(spec: Any) -> "Part":
+        """What `spec` describes. Version 0.1.0 wrote channels, filters, side of the blocks and kind of the units."""
+        if isinstance(spec, Mapping):
+            return Part(make(spec["link"], LINKS), make(spec["unit"], UNITS))
+        below, above, (height, width), pool, *kind = spec
+        if height:
+            return Part(Conv(below, above, (height, width)), BlockSoftmax(above, pool))
+        return Part(Dense(below, above), UNITS[kind[0] if kind else "bernoulli"](above))
 
 
 class Classifier(nn.Module):
@@ -74,18 +64,21 @@ class Classifier(nn.Module):
     def __init__(
         self,
         transform: Pipeline,
-        shapes: Sequence[Shape],
+        parts: Sequence[Part],
         *,
         classes: Sequence[str],
         pooling: SpatialPyramid,
     ) -> None:
         super().__init__()
-        self.transform, self.shapes = transform, list(shapes)
+        self.transform, self.specs = transform, [part.spec() for part in parts]
+        self.geometry = [geometry(*part) for part in parts]
         self.classes, self.pooling = list(classes), pooling
-        self.layers = nn.ModuleList(_layer(shape) for shape in shapes)  # type: ignore[assignment]
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
+            nn.Sequential(link.as_module(), unit.as_module()) for link, unit in parts
+        )
         cells = sum(side**2 for side in pooling.grid)
-        described = [shapes[layer - 1] for layer in pooling.layers]
-        values = sum(shape.above * (1 if shape.geometry.dense else cells) for shape in described)
+        described = [parts[layer - 1] for layer in pooling.layers]
+        values = sum(unit.n * (cells if max(link.kernel) else 1) for link, unit in described)
         self.register_buffer("center", torch.zeros(values))
         self.register_buffer("scale", torch.ones(values))
         self.linear = nn.Linear(values, len(classes))
@@ -107,15 +100,12 @@ class Classifier(nn.Module):
             raise UsageError(
                 "layers: those that were trained together are taken whole, and fully connected ones alone"
             )
-        shapes = [
-            Shape(layer.link.weight.shape[1], layer.unit.n, *layer.geometry, layer.unit.spec())
-            for layer in stack.layers[:depth]
-        ]
+        parts = [Part(layer.link, layer.unit) for layer in stack.layers[:depth]]
         network = (
             # Its probabilities as they are: without the root, 1.16 % of held-out digits are missed instead of 1.21.
             DeepClassifier(stack.transform, stack.machines[0], classes=classes, pooling=replace(pooling, power=1.0))
             if stack.deep
-            else Classifier(stack.transform, shapes, classes=classes, pooling=pooling)
+            else Classifier(stack.transform, parts, classes=classes, pooling=pooling)
         )
         network.channels = stack.channels
         network.to(stack.machines[0].units[0].bias)
@@ -126,28 +116,28 @@ class Classifier(nn.Module):
 
     def inputs(self, images: Tensor) -> Tensor:
         """What the lowest layer sees of pictures, which no training changes."""
-        x = trimmed(self.transform.prepare(images, like=self.linear.bias), [shape.geometry for shape in self.shapes])
-        return x.flatten(1) if self.shapes[0].geometry.dense else x
+        x = trimmed(self.transform.prepare(images, like=self.linear.bias), self.geometry)
+        return x.flatten(1) if self.geometry[0].dense else x
 
-    def maps(self, inputs: Tensor, thinned: Dropout = no_dropout) -> list[Tensor]:
+    def maps(self, inputs: Tensor, dropout: Dropout = no_dropout) -> list[Tensor]:
         """Pooling probabilities of every layer, the lowest first: those of `Stack.features`, but differentiable.
 
-        What one fully connected layer sees of another goes through `thinned`, which may drop some of it.
+        What one fully connected layer sees of another goes through `dropout`, which may drop some of it.
         """
         x, maps = inputs, list[Tensor]()
-        for layer, shape in zip(self.layers, self.shapes, strict=True):
-            seen = thinned(x) if maps and shape.geometry.dense else x
-            x = layer(seen.flatten(1) if shape.geometry.dense else seen)
+        for layer, shape in zip(self.layers, self.geometry, strict=True):
+            x = dropout(x) if maps and shape.dense else x
+            x = layer(x.flatten(1) if shape.dense else x)
             maps.append(x)
         return maps
 
-    def values(self, inputs: Tensor, thinned: Dropout = no_dropout) -> Tensor:
+    def values(self, inputs: Tensor, dropout: Dropout = no_dropout) -> Tensor:
         """What the linear map sees, `(B, n)`: means over cells, standardized."""
-        return (self._rows(inputs, thinned) - self.center) * self.scale
+        return (self._rows(inputs, dropout) - self.center) * self.scale
 
-    def _rows(self, inputs: Tensor, thinned: Dropout = no_dropout) -> Tensor:
+    def _rows(self, inputs: Tensor, dropout: Dropout = no_dropout) -> Tensor:
         # A power below 1 has no derivative at 0.
-        return self.pooling([x.clamp(min=1e-12) for x in self.maps(inputs, thinned)])
+        return self.pooling([x.clamp(min=1e-12) for x in self.maps(inputs, dropout)])
 
     @torch.no_grad()
     def standardize(self, batches: Iterable[Tensor]) -> None:
@@ -168,7 +158,7 @@ class Classifier(nn.Module):
         """The architecture as JSON."""
         return {
             "transform": self.transform.spec(),
-            "shapes": [list(shape) for shape in self.shapes],
+            "layers": self.specs,
             "classes": self.classes,
             "pooling": asdict(self.pooling),
             "channels": self.channels,
@@ -185,10 +175,8 @@ class Classifier(nn.Module):
             machine = BoltzmannMachine.build(spec["machine"])
             network = DeepClassifier(transform, machine, classes=classes, pooling=pooling)
         else:
-            shapes = [
-                Shape(below, above, (down, across), *rest) for below, above, (down, across), *rest in spec["shapes"]
-            ]
-            network = Classifier(transform, shapes, classes=classes, pooling=pooling)
+            parts = [Part.build(part) for part in spec.get("layers") or spec["shapes"]]
+            network = Classifier(transform, parts, classes=classes, pooling=pooling)
         network.channels = spec.get("channels", 1)
         return network
 
@@ -207,8 +195,8 @@ class DeepClassifier(Classifier):
         self, transform: Pipeline, machine: BoltzmannMachine, *, classes: Sequence[str], pooling: SpatialPyramid
     ) -> None:
         units = [unit for unit in machine.units if unit.kind != "categorical"]
-        shapes = [Shape(below.n, above.n, (0, 0), 1, above.spec()) for below, above in itertools.pairwise(units)]
-        super().__init__(transform, shapes, classes=classes, pooling=pooling)
+        parts = [Part(Dense(below.n, above.n), above) for below, above in itertools.pairwise(units)]
+        super().__init__(transform, parts, classes=classes, pooling=pooling)
         self.machine = copy.deepcopy(machine).requires_grad_(False)
         self.from_above = nn.ModuleList(  # type: ignore[assignment]
             nn.Linear(above.n, below.n, bias=False) for below, above in itertools.pairwise(units[1:])
@@ -226,50 +214,21 @@ class DeepClassifier(Classifier):
         state = mean_field(self.machine, start(self.machine, self.machine.clamped_visible(visible)), clamp={0: True})
         return torch.cat([visible, *state[2 : len(self.layers) + 1]], 1)
 
-    def maps(self, inputs: Tensor, thinned: Dropout = no_dropout) -> list[Tensor]:
-        x, *inferred = inputs.split([self.machine.units[0].n, *(shape.above for shape in self.shapes[1:])], 1)
+    def maps(self, inputs: Tensor, dropout: Dropout = no_dropout) -> list[Tensor]:
+        x, *inferred = inputs.split(
+            [self.machine.units[0].n, *(layer[0].out_features for layer in self.layers[1:])], 1
+        )
         maps: list[Tensor] = []
         for depth, layer in enumerate(self.layers):
-            field = layer[0](thinned(x) if maps else x)
+            field = layer[0](dropout(x) if maps else x)
             if depth < len(inferred):
-                field = field + self.from_above[depth](thinned(inferred[depth]))
+                field = field + self.from_above[depth](dropout(inferred[depth]))
             x = layer[1](field)
             maps.append(x)
         return maps
 
     def spec(self) -> dict[str, Any]:
         return {**super().spec(), "machine": self.machine.spec()}
-
-
-def save(
-    path: Path, network: Classifier, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None
-) -> None:
-    """Write the network with its transforms, classes and `metadata`, and what going on with its training needs."""
-    tensors = checkpoint.with_trainer(network.state_dict(), trainer or {})
-    checkpoint.write(path, tensors, {"classifier": network.spec(), **metadata})
-
-
-def load(path: str | Path) -> Classifier:
-    """The network in a file or folder, whether its training has finished or not; else raises `CheckpointError`."""
-    return load_run(path)[0]
-
-
-def load_run(path: str | Path) -> tuple[Classifier, dict[str, Any], dict[str, Tensor]]:
-    """The network, the metadata, and the trainer's tensors (none once training has finished)."""
-    return checkpoint.restore(checkpoint.file_in(Path(path), "classifier"), "classifier", Classifier.build)
-
-
-def classifier_file(path: str | Path) -> Path | None:
-    """The classifier in a file, or in a folder that holds no model besides; None where there is another thing."""
-    file = checkpoint.file_in(Path(path), "model")
-    return file if file.is_file() and "classifier" in checkpoint.read_metadata(file) else None
-
-
-def _layer(shape: Shape) -> nn.Sequential:
-    """The link as a map with a bias, and what the units make of it; UsageError for units that have no such module."""
-    dense = shape.geometry.dense
-    linear = nn.Linear(shape.below, shape.above) if dense else nn.Conv2d(shape.below, shape.above, shape.kernel)
-    return nn.Sequential(linear, shape.unit.as_module())
 
 
 @torch.no_grad()

@@ -1,45 +1,64 @@
-"""Models from names, paths and objects: one opening for all of them.
+"""Models on disk: one opening for names, paths and objects, and one function that writes.
 
 Models that come with the package are trained; `python scripts/pretrain.py` makes their files.
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 import torch
 from torch import Tensor
 
 from convdbn.errors import CheckpointError, UsageError
-from convdbn.models import classifier, stack
 from convdbn.models.classifier import Classifier
-from convdbn.models.stack import WEIGHTS, Stack
-from convdbn.storage import checkpoint
-from convdbn.storage.checkpoint import WRONG_KIND, Kind
-from convdbn.storage.metrics import Metrics
+from convdbn.models.stack import Stack
+from convdbn.storage import checkpoint, metrics
+from convdbn.storage.checkpoint import FILES, Kind
+from convdbn.storage.metrics import METRICS_FILE, Metrics
 
-__all__ = ["Opened", "create_model", "names", "open_model"]
+__all__ = ["WEIGHTS", "Opened", "create_model", "names", "open_model", "save"]
 
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""The folder of the models that come with the package."""
 WEIGHT_STD = 0.01
 """Standard deviation of the weights of an untrained model."""
+WRONG_KIND: dict[Kind, str] = {
+    "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
+    "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
+}
+"""The message about a source of the other kind where this one is wanted."""
 
 
-class Opened(NamedTuple):
+M = TypeVar("M", bound=Stack | Classifier, covariant=True)
+
+
+class Opened(NamedTuple, Generic[M]):
     """A model, and all that is known of its training."""
 
-    model: Stack | Classifier
+    model: M
     metadata: dict[str, Any]
     """Recipe, data and progress of a stack; options of a classifier. Empty where nothing was written."""
     trainer: dict[str, Tensor]
     """Tensors that resuming needs; none once training has finished."""
     path: Path | None
     """The file; None for a model in memory."""
-    kind: Kind
     history: list[Metrics]
     """Rows of metrics."""
 
 
-def open_model(source: "str | Path | Stack | Classifier", kind: Kind | None = None) -> Opened:
+Source = str | Path | Stack | Classifier
+"""What stands for a model: its name, its file or run folder, or the model itself."""
+
+
+@overload
+def open_model(source: Source, kind: Literal["model"]) -> Opened[Stack]: ...
+@overload
+def open_model(source: Source, kind: Literal["classifier"]) -> Opened[Classifier]: ...
+@overload
+def open_model(source: Source, kind: None = None) -> Opened[Stack] | Opened[Classifier]: ...
+def open_model(source: Source, kind: Kind | None = None) -> Opened[Any]:
     """The model of that name, in that file or run folder, or the model itself.
 
     With `kind` only a "model" (a stack) or only a "classifier" is taken. `CheckpointError` for a source of the other
@@ -50,17 +69,32 @@ def open_model(source: "str | Path | Stack | Classifier", kind: Kind | None = No
         if kind not in (None, held):
             raise CheckpointError(f"model={type(source).__name__}: {WRONG_KIND[kind]}")
         metadata, history = (source.metadata, source.history) if isinstance(source, Stack) else ({}, [])
-        return Opened(source, metadata, {}, None, held, history)
+        return Opened(source, metadata, {}, None, history)
     if not isinstance(source, str | Path):
         raise UsageError(f"model={type(source).__name__}: give the name of a model, a path, or a model")
-    tuned = classifier.classifier_file(source) if kind is None else None
-    if kind == "classifier":
-        tuned = checkpoint.file_in(Path(source), "classifier")
-    if tuned is not None:
-        network, metadata, trainer = classifier.load_run(tuned)
-        return Opened(network, metadata, trainer, tuned, "classifier", [])
-    model, metadata, trainer = stack.load_run(source)
-    return Opened(model, metadata, trainer, stack.model_file(source), "model", model.history)
+    file = _file(Path(source), kind or "model")
+    tensors, metadata = checkpoint.read(file)
+    held = "classifier" if "classifier" in metadata else "model"
+    if kind not in (None, held):
+        raise CheckpointError(f"model={str(file)!r}: {WRONG_KIND[kind]}")
+    parameters, trainer = checkpoint.without_trainer(tensors)
+    model = _built(file, held, metadata.get(held), parameters)
+    if isinstance(model, Classifier):
+        return Opened(model, metadata, trainer, file, [])
+    curves = file.with_name(METRICS_FILE)
+    beside = metrics.read(curves) if file.parent != WEIGHTS and curves.is_file() else []
+    model.history = metadata.pop("history", beside)
+    model.metadata = {name: value for name, value in metadata.items() if name not in ("format", "model")}
+    return Opened(model, model.metadata, trainer, file, model.history)
+
+
+def save(
+    path: Path, model: Stack | Classifier, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write the model with its transform and `metadata`, and what resuming its training needs."""
+    kind: Kind = "model" if isinstance(model, Stack) else "classifier"
+    tensors = checkpoint.with_trainer(model.state_dict(), trainer or {})
+    checkpoint.write(path, tensors, {**metadata, kind: model.spec()})
 
 
 def names() -> list[str]:
@@ -76,10 +110,8 @@ def create_model(name: str, *, pretrained: bool = True, seed: int = 0) -> Stack:
     torch.Size([1, 256, 13, 13])
     """
     if name not in names():
-        near = difflib.get_close_matches(str(name), names())
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"name={name!r}: {meant}choose from {', '.join(names())}")
-    model = stack.load(name)
+        raise UsageError(f"name={name!r}: {_meant(str(name))}choose from {', '.join(names())}")
+    model = open_model(name, "model").model
     if not pretrained:
         generator = torch.Generator().manual_seed(seed)
         for machine in model.machines:
@@ -89,3 +121,35 @@ def create_model(name: str, *, pretrained: bool = True, seed: int = 0) -> Stack:
                 link.weight.normal_(0, WEIGHT_STD, generator=generator)
         model.metadata, model.history = {}, []
     return model
+
+
+def _file(path: Path, kind: Kind) -> Path:
+    """The checkpoint itself: in a folder that of the kind, or else the other one; of a name that of the package."""
+    if path.is_dir():
+        return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
+    if path.exists():
+        return path
+    if str(path) in names():
+        return WEIGHTS / f"{path}.safetensors"
+    if meant := _meant(str(path)):
+        raise CheckpointError(f"model={str(path)!r}: no such file or model; {meant}".strip())
+    return path
+
+
+def _meant(name: str) -> str:
+    near = difflib.get_close_matches(name, names())
+    return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+def _built(file: Path, kind: Kind, spec: Any, parameters: Mapping[str, Tensor]) -> Stack | Classifier:
+    """The model that `spec` describes, with these parameters."""
+    build = Classifier.build if kind == "classifier" else Stack.build
+    try:
+        model = build(spec)
+        model.load_state_dict(parameters)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"model={str(file)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
+            "that wrote it, or train again"
+        ) from error
+    return model.eval()

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
-from convdbn.models.geometry import output_side, trimmed, trimmed_size
+from convdbn.models.geometry import trimmed
 from convdbn.models.passes import as_maps, downward, spread_over_blocks
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import output_side, trimmed_size
 from convdbn.sampling.gibbs import Clamp, draw, gibbs, start, update
 from convdbn.sampling.tempering import ladder, replicas, tempered
 

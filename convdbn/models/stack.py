@@ -1,6 +1,5 @@
 """A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
-import difflib
 import warnings
 from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from convdbn.energy import BoltzmannMachine, Link, Unit
-from convdbn.errors import CheckpointError, UsageError
+from convdbn.errors import UsageError
 from convdbn.images import Pipeline, build_transform
-from convdbn.models.geometry import Geometry, Sizes, fitted, geometry, receptive_field
+from convdbn.models.geometry import Sizes, fitted, geometry
 from convdbn.models.pictures import Pictures
 from convdbn.recipes import Recipe
+from convdbn.recipes.geometry import Geometry, receptive_field
 from convdbn.sampling.gibbs import mean_field, start
-from convdbn.storage import checkpoint, metrics
-from convdbn.storage.metrics import METRICS_FILE, Metrics
+from convdbn.storage.metrics import Metrics
 
-MODEL_FILE = checkpoint.FILES["model"]
-WEIGHTS = Path(__file__).parents[1] / "weights"
-"""Where the models lie that come with the package."""
 TRAINING = ("recipe", "data", "progress")
 """What the metadata of a run of `convdbn train` tell of it."""
 
@@ -185,6 +181,8 @@ class Stack(Pictures, nn.Module):
 
         `load` reads it as it reads a run folder.
         """
+        from convdbn.models.files import save  # which itself takes a stack
+
         save(Path(path), self, {**self.metadata, "history": self.history})
         return Path(path)
 
@@ -251,49 +249,10 @@ class Stack(Pictures, nn.Module):
         """A line for the pictures and one for each layer; `print(model.machines)` has all parts."""
         lines = [f"Stack(picture={self.picture}, transform={[step['kind'] for step in self.transform.spec()]}"]
         for number, layer in enumerate(self.layers, start=1):
-            (height, width), pool = layer.geometry
-            shape = "connected" if layer.geometry.dense else f"filters {height}x{width}, blocks {pool}x{pool}"
-            lines.append(f"  layer {number}: {layer.unit.n} {layer.unit.kind}, {shape}")
+            lines.append(f"  layer {number}: {layer.unit.n} {layer.unit.kind}, {layer.geometry}")
         return "\n".join(lines) + ")"
 
     @property
     def deep(self) -> bool:
         """Whether some machine has several hidden layers, which were trained together."""
         return any(machine.deep for machine in self.machines)
-
-
-def save(path: Path, stack: Stack, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None) -> None:
-    """Write the stack with its transforms and `metadata` (recipe, data, progress), and what resuming needs."""
-    tensors = checkpoint.with_trainer(stack.state_dict(), trainer or {})
-    checkpoint.write(path, tensors, {**metadata, "model": stack.spec()})
-
-
-def load(path: str | Path) -> Stack:
-    """The stack in a checkpoint, in the run folder that holds one, or that comes with the package under this name.
-
-    Raises `CheckpointError` for anything else.
-    """
-    return load_run(path)[0]
-
-
-def load_run(path: str | Path) -> tuple[Stack, dict[str, Any], dict[str, Tensor]]:
-    """The stack, the metadata, and the trainer's tensors (none once training has finished)."""
-    file = model_file(path)
-    stack, metadata, trainer = checkpoint.restore(file, "model", Stack.build)
-    curves = file.with_name(METRICS_FILE)
-    beside = metrics.read(curves) if file.parent != WEIGHTS and curves.is_file() else []
-    stack.history = metadata.pop("history", beside)
-    stack.metadata = {name: value for name, value in metadata.items() if name not in ("format", "model")}
-    return stack, metadata, trainer
-
-
-def model_file(path: str | Path) -> Path:
-    """The checkpoint itself, where a run folder or the name of one of the package's models is given."""
-    path = Path(path)
-    if path.exists():
-        return checkpoint.file_in(path, "model")
-    if (shipped := WEIGHTS / f"{path}.safetensors").is_file():
-        return shipped
-    if near := difflib.get_close_matches(str(path), [file.stem for file in WEIGHTS.glob("*.safetensors")]):
-        raise CheckpointError(f"model={str(path)!r}: no such file or model; did you mean {' or '.join(near)}?")
-    return path

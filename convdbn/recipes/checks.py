@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from convdbn.errors import UsageError
 from convdbn.recipes.fields import describe
+from convdbn.recipes.geometry import nearest_sizes, output_side
 from convdbn.recipes.recipe import Recipe
 from convdbn.recipes.settings import LayerSettings
 
@@ -92,18 +93,15 @@ def _crops(recipe: Recipe) -> Problems:
     for number, layer in enumerate(recipe.machines, start=1):
         if not layer.crop:
             continue
-        inside = layer.crop - layer.kernel + 1
         if not layer.kernel:
             yield f"crop={layer.crop}: layer {number} is fully connected and takes whole inputs; write 0 for it"
         elif recipe.joint:
             yield f"crop={layer.crop}: joint training takes whole pictures; write 0"
-        elif inside < 1 or inside % layer.pool:
-            smaller = inside // layer.pool * layer.pool
-            sides = (smaller, smaller + layer.pool) if smaller > 0 else (layer.pool,)
-            legal = [side + layer.kernel - 1 for side in sides]
+        elif not output_side(layer.crop, [layer.geometry], axis=0):
+            legal = nearest_sizes(layer.crop, [layer.geometry], axis=0)
             yield (
                 f"crop={layer.crop}: does not fit kernel={layer.kernel} and pool={layer.pool} of layer {number}; "
-                f"take {' or '.join(map(str, legal))}"
+                f"take {' or '.join(str(side) for side in legal if side)}"
             )
         if 2 * layer.border >= layer.crop:
             yield f"border={layer.border}: leaves nothing of the crops of {layer.crop} of layer {number}; take less"

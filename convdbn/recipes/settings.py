@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convdbn.recipes.fields import ON, Settings, setting
+from convdbn.recipes.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -239,3 +240,8 @@ class LayerSettings(Settings):
     hidden_bias: float = setting(
         0.0, group="start", help="Initial hidden biases; initial visible biases come from the data."
     )
+
+    @property
+    def geometry(self) -> Geometry:
+        """Filters and blocks of the layer."""
+        return Geometry((self.kernel, self.kernel), self.pool if self.kernel else 1)

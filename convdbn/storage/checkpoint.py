@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from convdbn.errors import CheckpointError
 
@@ -22,12 +22,6 @@ TRAINER = "trainer."
 Kind = Literal["model", "classifier"]
 FILES: dict[Kind, str] = {"model": "model.safetensors", "classifier": "classifier.safetensors"}
 """File names of the checkpoints in a run folder."""
-WRONG_KIND: dict[Kind, str] = {
-    "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
-    "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
-}
-"""The message about a file of the other kind where this one is wanted."""
-Module = TypeVar("Module", bound=nn.Module)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -76,35 +70,6 @@ def without_trainer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], d
     """The inverse of `with_trainer`; a finished training has no tensors of a trainer."""
     trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
     return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
-
-
-def file_in(path: Path, kind: Kind) -> Path:
-    """The checkpoint at `path`: in a folder that of the kind, or else the other one."""
-    if not path.is_dir():
-        return path
-    return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
-
-
-def restore(
-    path: Path, kind: Kind, build: Callable[[Mapping[str, Any]], Module]
-) -> tuple[Module, dict[str, Any], dict[str, Tensor]]:
-    """The module that `build` makes from a file, with its parameters; the metadata; and the trainer's tensors.
-
-    CheckpointError for a file of the other kind, and for parameters that do not fit the architecture.
-    """
-    tensors, metadata = read(path)
-    if kind not in metadata and not metadata.keys().isdisjoint(FILES):
-        raise CheckpointError(f"model={str(path)!r}: {WRONG_KIND[kind]}")
-    parameters, trainer = without_trainer(tensors)
-    try:
-        module = build(metadata[kind])
-        module.load_state_dict(parameters)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"model={str(path)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
-            "that wrote it, or train again"
-        ) from error
-    return module.eval(), metadata, trainer
 
 
 def _open(path: Path) -> Any:

@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from convdbn.images import Images
 from convdbn.models.extract import pieces
-from convdbn.models.geometry import Geometry, receptive_field, trimmed
+from convdbn.models.geometry import trimmed
 from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import Geometry, receptive_field
 from convdbn.visual.projections import Units, unit_indices
 
 

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from convdbn.energy import Conv, State, spread
 from convdbn.errors import UsageError
 from convdbn.models.generate import independent
-from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.passes import as_maps, downward, spread_over_blocks, upward, visible
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import receptive_field, trimmed_size
 from convdbn.sampling.gibbs import Clamp, gibbs, start
 
 Units = Sequence[int] | None
@@ -175,8 +175,7 @@ def _size(stack: Stack, layer: int) -> tuple[int, int]:
 
 def _painted(stack: Stack, layer: int, x: Tensor) -> Tensor:
     """Units of a layer, painted with their weights onto what they see: pooling units, or pixels."""
-    weight = stack.layers[layer - 1].link.weight
-    return x @ weight if weight.ndim == 2 else F.conv_transpose2d(x, weight)
+    return stack.layers[layer - 1].link.down_to_blocks(x)
 
 
 def _switches(means: Tensor, block: int) -> Tensor:

@@ -111,7 +111,7 @@ def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], colu
 
 def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int]) -> dict[str, Any]:
     """One layer of the overview, and `data`, what its units show when they are chosen."""
-    unit, (kernel, pool) = stack.layers[index].unit, stack.geometry[index]
+    unit, geometry = stack.layers[index].unit, stack.geometry[index]
     sprites = {name: projected(pictures) for name, pictures in contents.projections[index].items()}
     first = next(iter(sprites.values()))
     info = stack.feature_info[index]
@@ -122,8 +122,8 @@ def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int])
         "units": unit.n,
         "columns": first.columns,
         "kind": unit.kind.replace("_", " "),
-        "kernel": by(*kernel) if kernel[0] else "whole layer",
-        "pool": by(pool, pool) if pool > 1 else "none",
+        "kernel": "whole layer" if geometry.dense else by(*geometry.kernel),
+        "pool": by(geometry.pool, geometry.pool) if geometry.pool > 1 else "none",
         "field": by(first.height, first.width),
         "reduction": info.reduction,
         "zoom": zoom(first),
@@ -131,7 +131,7 @@ def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int])
         "patches": patches,
         "data": {
             "n": index + 1,
-            "field": [first.height, first.width, info.reduction // pool if kernel[0] else 0],
+            "field": [first.height, first.width, info.reduction // geometry.pool],
             "columns": first.columns,
             "side": [first.height, first.width],
             "patches": patches and {"columns": patches.columns, "side": [patches.height, patches.width]},

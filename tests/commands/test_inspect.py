@@ -7,6 +7,7 @@ from running import stop_after
 
 import convdbn
 from convdbn.errors import CheckpointError, Interrupted
+from convdbn.models.files import save
 
 
 class TestInspect:
@@ -41,10 +42,9 @@ class TestInspect:
 
     def test_a_model_that_was_saved_without_its_training(self, tmp_path, finished, pictures):
         """`stack.save` takes any metadata; what is missing is named by all that tell of the training."""
-        from convdbn.models import stack
 
         bare = tmp_path / "bare.safetensors"
-        stack.save(bare, convdbn.load(finished), {"data": {"data": str(pictures)}})
+        save(bare, convdbn.load(finished), {"data": {"data": str(pictures)}})
         message = r"bare.*: a model without its training \(no recipe, progress in it\); give a run of `convdbn train`"
         tells = {
             "inspect": lambda: convdbn.inspect(bare),

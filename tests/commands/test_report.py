@@ -106,7 +106,7 @@ class TestFile:
         assert [len(layer["units"]) for layer in embedded(tmp_path / "rbm500_mnist.html")["layers"]] == [500]
 
     def test_pictures_that_do_not_fit(self, run, tmp_path):
-        with pytest.raises(DataError, match="do not fit filters and pooling blocks"):
+        with pytest.raises(DataError, match="do not fit filters"):
             convdbn.report(run, data="digits", output=tmp_path / "report.html", device="cpu")
 
     def test_what_can_not_be(self, run, tmp_path):

@@ -13,7 +13,7 @@ from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, Us
 from convdbn.images import ArrayImages, FolderImages
 from convdbn.learning.greedy import train_greedily
 from convdbn.models import geometry
-from convdbn.models import stack as stacks
+from convdbn.models.files import open_model
 from convdbn.storage import metrics
 from convdbn.storage import resumable as checkpointing
 
@@ -67,7 +67,7 @@ def resumed(chosen, folder):
 
 
 def assert_same_run(one, other):
-    a, b = (stacks.load(folder).state_dict() for folder in (one, other))
+    a, b = (open_model(folder, "model").model.state_dict() for folder in (one, other))
     assert set(a) == set(b)
     for name in a:
         assert torch.equal(a[name], b[name]), name
@@ -108,8 +108,8 @@ def test_a_run_that_is_stopped_and_resumed_ends_bit_for_bit_the_same(tmp_path, k
             train_greedily(chosen, images(), **options)
     stack = train_greedily(chosen, images(), held_out=held_out, folder=folder, resume=True)
     assert_same_run(tmp_path / "whole", folder)
-    assert stack.state_dict().keys() == stacks.load(folder).state_dict().keys()
-    assert not stacks.load_run(folder)[2]
+    assert stack.state_dict().keys() == open_model(folder, "model").model.state_dict().keys()
+    assert not open_model(folder, "model").trainer
 
 
 @pytest.mark.parametrize("crash", [1, 5, 11, 14, 22])
@@ -155,7 +155,7 @@ def test_a_checkpoint_of_a_run_in_progress_is_a_model(tmp_path):
         folder = tmp_path / str(updates)
         with pytest.raises(Interrupted):
             train_greedily(chosen, images(), folder=folder, stop=stop_after(updates))
-        assert len(stacks.load(folder).features(bars(2))) == layers
+        assert len(open_model(folder, "model").model.features(bars(2))) == layers
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
@@ -189,7 +189,7 @@ def test_the_first_layer_stays_as_it_is_while_the_second_learns(tmp_path):
     chosen = recipe(tmp_path)
     with pytest.raises(Interrupted):
         train_greedily(chosen, images(), folder=folder, stop=stop_after(UPDATES))
-    first = stacks.load(folder).machines[0].state_dict()
+    first = open_model(folder, "model").model.machines[0].state_dict()
     finished = train_greedily(chosen, images(), folder=folder, resume=True).machines[0].state_dict()
     assert all(torch.equal(first[name], finished[name]) for name in first)
 
@@ -253,7 +253,7 @@ def test_a_transform_is_fitted_on_the_pictures_and_travels(tmp_path):
     flat = bars(80).flatten(1)
     torch.testing.assert_close(stack.transform[0].mean, flat.mean(0), rtol=1e-3, atol=1e-5)
     assert stack.transform[0].matrix.shape == (144, 144)
-    loaded = stacks.load(tmp_path / "run")
+    loaded = open_model(tmp_path / "run", "model").model
     for a, b in zip(loaded.features(bars(5, seed=4)), stack.features(bars(5, seed=4)), strict=True):
         assert torch.equal(a, b)
 
@@ -367,7 +367,7 @@ def test_whole_maps_above_crops(tmp_path):
 
 
 def assert_finite(folder):
-    stack, _, trainer = stacks.load_run(folder)
+    stack, _, trainer = open_model(folder, "model")[:3]
     for name, value in {**stack.state_dict(), **trainer}.items():
         assert value.double().isfinite().all(), name
 
@@ -387,9 +387,9 @@ def test_divergence_in_layer_2_leaves_layer_1(tmp_path):
     with pytest.raises(Diverged, match="layer 2, step"):
         train_greedily(recipe(tmp_path, rate=[0.05, 1e30]), images(), folder=folder)
     assert_finite(folder)
-    assert len(stacks.load(folder).features(bars(2))) >= 1
+    assert len(open_model(folder, "model").model.features(bars(2))) >= 1
     alone = train_greedily(recipe(tmp_path), images())
-    first = stacks.load(folder).machines[0]
+    first = open_model(folder, "model").model.machines[0]
     assert torch.equal(first.links[0].weight, alone.machines[0].links[0].weight)
     assert all(all(math.isfinite(float(x)) for x in row.values() if x) for row in rows(folder))
 
@@ -456,7 +456,7 @@ def test_layers_go_on_above_a_trained_model(tmp_path):
     again = train_greedily(recipe(tmp_path, initial=str(tmp_path / "below")), images(), folder=tmp_path / "run")
     assert torch.equal(again.machines[0].links[0].weight, below.machines[0].links[0].weight)
     assert torch.equal(again.machines[1].links[0].weight, both.machines[1].links[0].weight)
-    assert stacks.load_run(tmp_path / "run")[1]["progress"] == {"layer": 2, "step": 0}
+    assert open_model(tmp_path / "run", "model").metadata["progress"] == {"layer": 2, "step": 0}
 
 
 def test_layers_go_on_above_a_model_of_pictures_of_another_size(tmp_path):

@@ -11,8 +11,8 @@ from convdbn.learning.greedy import train_greedily
 from convdbn.learning.penalty import Penalty
 from convdbn.learning.phases import NegativePhase, PersistentContrastiveDivergence, expect
 from convdbn.learning.trainer import Trainer
+from convdbn.models.files import open_model
 from convdbn.models.machines import rbm
-from convdbn.models.stack import load, load_run
 from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling.gibbs import mean, update
 
@@ -187,7 +187,7 @@ def test_each_layer_has_a_penalty_and_a_phase_of_its_own():
 def test_a_run_is_resumed_with_the_parts_that_it_was_begun_with(tmp_path, own):
     begun = {"optimizer": torch.optim.RMSprop, "penalty": Drift()}
     train_greedily(recipe(), images(), folder=tmp_path, **begun)
-    assert load_run(tmp_path)[1]["own"] == {
+    assert open_model(tmp_path, "model").metadata["own"] == {
         "optimizer": "torch.optim.rmsprop.RMSprop", "penalty": f"{__name__}.Drift"
     }  # fmt: skip
     with pytest.raises(UsageError, match=r"resume=True: .*RMSprop.*hand in the same"):
@@ -196,7 +196,7 @@ def test_a_run_is_resumed_with_the_parts_that_it_was_begun_with(tmp_path, own):
 
 def test_options_of_an_optimizer_are_recorded_with_its_name(tmp_path):
     train_greedily(recipe(), images(), folder=tmp_path, **OWN["nadam"])
-    assert load_run(tmp_path)[1]["own"] == {"optimizer": "torch.optim.nadam.NAdam(betas=(0.5, 0.9))"}
+    assert open_model(tmp_path, "model").metadata["own"] == {"optimizer": "torch.optim.nadam.NAdam(betas=(0.5, 0.9))"}
 
 
 @pytest.mark.parametrize("make", [lambda groups: None, torch.optim.LBFGS, lambda groups: torch.nn.Linear(1, 1)])
@@ -265,7 +265,7 @@ class TestCallbacks:
         stack = train_greedily(recipe(), images(), folder=tmp_path, callbacks=[lambda *seen: None, enough])
         assert len(stack.machines) == layer and not stack.training
         assert f"layer {layer}, step {step}: stopped by a callback" in caplog.text
-        assert_equal(stack, load(tmp_path))
+        assert_equal(stack, open_model(tmp_path, "model").model)
         assert_equal(whole, train_greedily(recipe(), images(), folder=tmp_path, resume=True))
 
     def test_gradients_can_be_taken_in_a_callback(self):

@@ -10,7 +10,7 @@ from convdbn.errors import UsageError
 from convdbn.evaluation.reconstruction import squared_error
 from convdbn.images import build_transform
 from convdbn.learning.refine import Refinement, decoded, encoded, refine
-from convdbn.models import stack as stacks
+from convdbn.models.files import open_model, save
 from convdbn.models.machines import conv_rbm, labeled_rbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.sampling import exact
@@ -98,8 +98,8 @@ def test_an_autoencoder_begins_with_its_layers_and_is_saved_with_its_decoder(tmp
     torch.testing.assert_close(decoded(stack, code), tied)
     refine(stack, data, Refinement("autoencoder", epochs=100, batch=100, rate=0.03))
     assert squared_error(stack, data) < 0.1
-    stacks.save(tmp_path / "model.safetensors", stack, {})
-    again = convdbn.load(tmp_path / "model.safetensors", device="cpu")
+    save(tmp_path / "model.safetensors", stack, {})
+    again = open_model(tmp_path / "model.safetensors", "model").model
     assert torch.equal(decoded(again, encoded(again, data)), decoded(stack, encoded(stack, data)))
     assert not torch.equal(again.downward(0).links[0].weight, again.machines[0].links[0].weight)
 

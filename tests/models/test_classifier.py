@@ -7,11 +7,12 @@ from torch.nn import functional as F
 from convdbn.energy import Bernoulli, Binomial, BlockSoftmax, Gaussian, NoisyReLU
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.images import build_transform
-from convdbn.models import classifier
 from convdbn.models.classifier import Classifier
+from convdbn.models.files import open_model, save
 from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
+from convdbn.storage.checkpoint import FILES
 
 CLASSES = ["a", "b", "c"]
 
@@ -91,8 +92,8 @@ def test_values_are_standardized_once_and_not_by_the_batch():
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((1, 2), (2, 1), 0.7))
     network.linear.weight.data.normal_(generator=seeded())
-    classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
-    loaded = classifier.load(tmp_path)
+    save(tmp_path / FILES["classifier"], network, {})
+    loaded = open_model(tmp_path, "classifier").model
     images = torch.rand(4, 1, 12, 12, generator=seeded())
     assert not loaded.training
     assert (loaded(images) == network.eval()(images)).all()
@@ -104,7 +105,7 @@ def test_refusals(tmp_path):
     with pytest.raises(UsageError, match=r"layers=\(4,\): the model has layers 1 to 3"):
         Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((4,)))
     with pytest.raises(CheckpointError, match="no such file"):
-        classifier.load(tmp_path)
+        open_model(tmp_path, "classifier")
 
 
 @pytest.mark.parametrize("hidden", [[6, 5], [6, 5, 4]])
@@ -119,8 +120,8 @@ def test_an_unrolled_deep_machine_says_what_mean_field_says(hidden, tmp_path):
     F.cross_entropy(network(images), torch.tensor([0, 1, 2, 0, 1, 2, 0])).backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == name.startswith("machine."), name
-    classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {})
-    assert torch.equal(classifier.load(tmp_path)(images), network.eval()(images))
+    save(tmp_path / FILES["classifier"], network, {})
+    assert torch.equal(open_model(tmp_path, "classifier").model(images), network.eval()(images))
     with pytest.raises(UsageError, match="taken whole"):
         Classifier.from_stack(stack, CLASSES, SpatialPyramid((1,)))
 
@@ -144,7 +145,7 @@ def test_maps_are_the_features_of_every_kind_of_units(unit, deep, tmp_path):
     layers = (1, 2) if deep else (1,)
     network = Classifier.from_stack(stack, ["a", "b"], SpatialPyramid(layers=layers))
     x = torch.rand(6, 1, 3, 4, generator=generator, dtype=torch.float64)
-    classifier.save(tmp_path / "c.safetensors", network, {})
-    for found in (network, classifier.load(tmp_path / "c.safetensors").double()):
+    save(tmp_path / "c.safetensors", network, {})
+    for found in (network, open_model(tmp_path / "c.safetensors", "classifier").model.double()):
         for maps, features in zip(found.maps(found.inputs(x)), stack.features(x), strict=True):
             torch.testing.assert_close(maps, features, rtol=1e-3, atol=1e-3)

@@ -10,8 +10,9 @@ from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
 from convdbn.models.compose import dbm_from_doubled
+from convdbn.models.files import open_model
 from convdbn.models.machines import conv_rbm, doubled, rbm
-from convdbn.models.stack import Stack, load
+from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling import exact
 
@@ -143,7 +144,7 @@ def test_a_pretrained_machine_is_what_joint_training_begins_with(tmp_path):
     (begun,) = train_greedily(joint, images).machines
     for one, other in zip(machine.parameters(), begun.parameters(), strict=True):
         torch.testing.assert_close(one, other)
-    assert load(tmp_path / "greedy").machines[0].spec() == machine.spec()
+    assert open_model(tmp_path / "greedy", "model").model.machines[0].spec() == machine.spec()
 
 
 @pytest.mark.parametrize("stopped", [25, 115])

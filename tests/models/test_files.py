@@ -9,7 +9,7 @@ from convdbn.errors import UsageError
 from convdbn.evaluation.baselines import with_random_filters
 from convdbn.images import open_images
 from convdbn.models import files
-from convdbn.models.stack import WEIGHTS
+from convdbn.models.files import WEIGHTS
 from convdbn.sampling.gibbs import mean, start, update
 
 SHAPES = {

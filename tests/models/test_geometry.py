@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from convdbn.errors import DataError, UsageError
-from convdbn.models.geometry import Geometry, fitted, output_side, padded_size, receptive_field, trimmed_size
+from convdbn.models.geometry import fitted
+from convdbn.recipes.geometry import Geometry, output_side, padded_size, receptive_field, trimmed_size
 
 LAYERS = {
     "one": [Geometry((3, 2), 2)],

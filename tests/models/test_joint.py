@@ -9,9 +9,10 @@ from convdbn.errors import Interrupted, UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
 from convdbn.models.classifier import Classifier
+from convdbn.models.files import open_model
 from convdbn.models.machines import conv_dbm, dbm
 from convdbn.models.pyramid import SpatialPyramid
-from convdbn.models.stack import Stack, load
+from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling import exact
 from convdbn.visual import projections
@@ -91,7 +92,7 @@ def test_a_convolutional_one_trains_and_comes_back_from_its_file(tmp_path):
     images = ArrayImages(torch.rand(40, 1, 8, 8, generator=seeded()))
     stack = trained(plan, images, folder=tmp_path)
     x = images[range(3)]
-    for one, other in zip(stack.features(x), load(tmp_path).features(x), strict=True):
+    for one, other in zip(stack.features(x), open_model(tmp_path, "model").model.features(x), strict=True):
         assert torch.equal(one, other)
 
 

@@ -12,9 +12,10 @@ from convdbn.learning.labels import with_inferred_labels
 from convdbn.learning.layer_inputs import LayerInput
 from convdbn.learning.phases import positive
 from convdbn.models.classifier import Classifier
+from convdbn.models.files import open_model
 from convdbn.models.machines import dbm, labeled_rbm
 from convdbn.models.pyramid import SpatialPyramid
-from convdbn.models.stack import Stack, load
+from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings, Recipe
 from convdbn.sampling import exact
 from convdbn.sampling.bound import unnormalized
@@ -54,7 +55,7 @@ def test_labels_in_the_top_of_a_deep_belief_network(tmp_path):
     plan = recipe({"filters": 15, "updates": 1000, "batch": 50, "rate": 0.1}, TOP | {"updates": 1000})
     stack = train_greedily(plan, halves(), held_out=halves(30, 2), folder=tmp_path)
     assert label_error(stack, halves(seed=1)) < 15
-    again = load(tmp_path)
+    again = open_model(tmp_path, "model").model
     assert [info.channels for info in again.feature_info] == [15, 20]
     images = halves(4)[range(4)]
     assert [x.shape for x in again.features(images)] == [(4, 15), (4, 20)]
@@ -111,7 +112,7 @@ def test_labels_of_a_jointly_trained_machine(tmp_path):
     stack = train_greedily(recipe(*layers, joint=True), halves(), held_out=halves(30, 2), folder=tmp_path)
     assert label_error(stack, halves(seed=1)) < 5
     images = halves(5)[range(5)]
-    assert [x.shape for x in load(tmp_path).features(images)] == [(5, 20), (5, 15)]
+    assert [x.shape for x in open_model(tmp_path, "model").model.features(images)] == [(5, 20), (5, 15)]
     network = Classifier.from_stack(stack, ["a", "b", "c"], SpatialPyramid(layers=(1, 2), power=1))
     # The layer below the labeled one knows of them through q of that alone.
     lower, upper = network.maps(network.inputs(images))

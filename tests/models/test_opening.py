@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from convdbn.errors import CheckpointError, UsageError
-from convdbn.models import classifier
 from convdbn.models.classifier import Classifier
-from convdbn.models.files import create_model, open_model
+from convdbn.models.files import create_model, open_model, save
 from convdbn.models.pyramid import SpatialPyramid
+from convdbn.models.stack import Stack
+from convdbn.storage.checkpoint import FILES
 
 
 @pytest.fixture
@@ -21,17 +22,17 @@ def test_a_name_a_file_and_an_object_are_the_same_model(stack, tmp_path):
     assert held.model is stack and held.path is None and not held.trainer
     assert named.path.stem == "crbm_mnist" and written.path == tmp_path / "m.safetensors"
     for opened in (named, written, held):
-        assert opened.kind == "model" and opened.model.recipe == stack.recipe is not None
+        assert isinstance(opened.model, Stack) and opened.model.recipe == stack.recipe is not None
         assert all(torch.equal(x, stack.state_dict()[name]) for name, x in opened.model.state_dict().items())
 
 
 def test_a_classifier_is_opened_as_one(stack, tmp_path):
     network = Classifier.from_stack(stack, ["a", "b"], SpatialPyramid(grid=(2,)))
-    classifier.save(tmp_path / classifier.CLASSIFIER_FILE, network, {"finetuned": {"seed": 1}})
-    for source in (tmp_path, tmp_path / classifier.CLASSIFIER_FILE):
+    save(tmp_path / FILES["classifier"], network, {"finetuned": {"seed": 1}})
+    for source in (tmp_path, tmp_path / FILES["classifier"]):
         for kind in (None, "classifier"):
             opened = open_model(source, kind)
-            assert opened.kind == "classifier" and opened.model.classes == ["a", "b"]
+            assert isinstance(opened.model, Classifier) and opened.model.classes == ["a", "b"]
             assert opened.metadata["finetuned"] == {"seed": 1}
     assert open_model(network).model is network
     for source in (tmp_path, network):

@@ -5,10 +5,10 @@ import torch
 
 from convdbn.energy import Conv
 from convdbn.images import build_transform
-from convdbn.models.geometry import receptive_field
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
 from convdbn.models.passes import as_maps, downward, spread_over_blocks, upward
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import receptive_field
 from convdbn.sampling.exact import states
 from convdbn.sampling.gibbs import mode
 

@@ -10,11 +10,12 @@ from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
-from convdbn.models import stack as stacks
-from convdbn.models.geometry import Geometry, output_side, trimmed
+from convdbn.models.files import open_model, save
+from convdbn.models.geometry import trimmed
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings
+from convdbn.recipes.geometry import Geometry, output_side
 
 
 def seeded(seed=0):
@@ -110,9 +111,9 @@ class TestFeatures:
             assert all(torch.equal(a, b) for a, b in zip(part, whole, strict=False))
 
     def test_save_and_load(self, stack, images, tmp_path):
-        stacks.save(tmp_path / "model.safetensors", stack, {"note": 1})
+        save(tmp_path / "model.safetensors", stack, {"note": 1})
         for path in (tmp_path, tmp_path / "model.safetensors", str(tmp_path)):
-            loaded = stacks.load(path)
+            loaded = open_model(path, "model").model
             assert loaded.picture == stack.picture and loaded.spec() == stack.spec()
             assert not loaded.training
             for a, b in zip(loaded.features(images), stack.features(images), strict=True):
@@ -307,9 +308,9 @@ def test_a_fitted_transform_travels_in_the_checkpoint(tmp_path):
     with pytest.raises(RuntimeError, match="not fitted"):
         stack.features(pictures(1, 1, 16, 16))
     stack.transform.fit([pictures(50, 1, 16, 16)])
-    stacks.save(tmp_path / "m.safetensors", stack, {})
+    save(tmp_path / "m.safetensors", stack, {})
     x = pictures(2, 1, 16, 16, seed=9)
-    loaded = stacks.load(tmp_path / "m.safetensors")
+    loaded = open_model(tmp_path / "m.safetensors", "model").model
     assert torch.equal(loaded.features(x)[1], stack.features(x)[1])
 
 
@@ -323,14 +324,15 @@ def test_before_the_first_machine_pictures_go_where_the_fitted_transform_is():
 def test_the_scale_of_gaussian_visibles_travels_in_the_checkpoint(tmp_path):
     stack = conv_stack(visible=Gaussian(1))
     stack.machines[0].units[0].set_scale(0.37)
-    stacks.save(tmp_path / "m.safetensors", stack, {})
-    assert float(stacks.load(tmp_path / "m.safetensors").machines[0].units[0].scale) == pytest.approx(0.37)
+    save(tmp_path / "m.safetensors", stack, {})
+    loaded = open_model(tmp_path / "m.safetensors", "model").model
+    assert float(loaded.machines[0].units[0].scale) == pytest.approx(0.37)
 
 
 def test_trainer_tensors_are_kept_apart(tmp_path):
     stack = conv_stack()
-    stacks.save(tmp_path / "m.safetensors", stack, {"progress": 3}, {"step": torch.tensor(5)})
-    loaded, metadata, trainer = stacks.load_run(tmp_path / "m.safetensors")
+    save(tmp_path / "m.safetensors", stack, {"progress": 3}, {"step": torch.tensor(5)})
+    loaded, metadata, trainer = open_model(tmp_path / "m.safetensors", "model")[:3]
     assert trainer == {"step": torch.tensor(5)}
     assert metadata["progress"] == 3
     assert set(loaded.state_dict()) == set(stack.state_dict())
@@ -371,7 +373,7 @@ def trained(tmp_path_factory):
 def test_a_model_of_memory_that_was_saved_is_that_of_a_run_folder(trained, tmp_path):
     in_memory, folder = trained
     file = in_memory.save(tmp_path / "model.safetensors")
-    saved, of_run = stacks.load(file), stacks.load(folder)
+    saved, of_run = open_model(file, "model").model, open_model(folder, "model").model
     for model in (saved, of_run):
         assert all(torch.equal(x, in_memory.state_dict()[name]) for name, x in model.state_dict().items())
         assert model.metadata == in_memory.metadata and model.metadata["data"] == {"data": "x"}
@@ -379,7 +381,7 @@ def test_a_model_of_memory_that_was_saved_is_that_of_a_run_folder(trained, tmp_p
         assert model.history == in_memory.history
         steps = [(row["layer"], row["step"]) for row in model.history]
         assert steps == [(1, 1), (1, 3), (1, 4), (2, 1), (2, 3), (2, 4)]
-    assert stacks.load(of_run.save(tmp_path / "again.safetensors")).history == in_memory.history
+    assert open_model(of_run.save(tmp_path / "again.safetensors"), "model").model.history == in_memory.history
 
 
 def test_a_model_made_by_hand_has_no_training():

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from convdbn.energy import BoltzmannMachine, Gaussian
 from convdbn.errors import CheckpointError
 from convdbn.images import build_transform
-from convdbn.models import stack as stacks
+from convdbn.models.files import open_model, save
 from convdbn.models.machines import conv_rbm
 from convdbn.models.stack import Stack
 from convdbn.storage import checkpoint
@@ -41,7 +41,7 @@ def small_stack():
 @pytest.fixture
 def model(tmp_path):
     path = tmp_path / "model.safetensors"
-    stacks.save(path, small_stack(), {"recipe": {}, "data": {}, "progress": {"layer": 1, "step": 0}})
+    save(path, small_stack(), {"recipe": {}, "data": {}, "progress": {"layer": 1, "step": 0}})
     return path
 
 
@@ -92,7 +92,7 @@ def test_cut_anywhere_is_a_checkpoint_error(model, tmp_path):
     broken = tmp_path / "broken.safetensors"
     for cut in sorted(cuts):
         broken.write_bytes(whole[:cut])
-        for read in (checkpoint.read, checkpoint.read_metadata, stacks.load):
+        for read in (checkpoint.read, checkpoint.read_metadata, open_model):
             with pytest.raises(CheckpointError, match=r"broken\.safetensors': truncated, or not a safetensors file"):
                 read(broken)
 
@@ -100,7 +100,7 @@ def test_cut_anywhere_is_a_checkpoint_error(model, tmp_path):
 def test_a_byte_too_many_is_a_checkpoint_error(model):
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(CheckpointError):
-        stacks.load(model)
+        open_model(model, "model")
 
 
 def test_damaged_headers_never_raise_anything_else(model, tmp_path):
@@ -113,7 +113,7 @@ def test_damaged_headers_never_raise_anything_else(model, tmp_path):
         for value in (0, ord("9"), ord('"')):
             broken.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
             with contextlib.suppress(CheckpointError):
-                stacks.load(broken)
+                open_model(broken, "model")
                 loaded += 1
     assert loaded < 8 + header
 
@@ -127,7 +127,7 @@ def test_what_is_not_safetensors(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"not a safetensors file .*copy it again or retrain"):
-        stacks.load(path)
+        open_model(path, "model")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_is_not_safetensors(tmp_path, content):
 def test_safetensors_that_are_not_ours(tmp_path, metadata):
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.ones(2)}, path, metadata)
-    for read in (checkpoint.read, checkpoint.read_metadata, stacks.load):
+    for read in (checkpoint.read, checkpoint.read_metadata, open_model):
         with pytest.raises(CheckpointError, match=r"other.safetensors'.*not written by convdbn"):
             read(path)
 
@@ -156,7 +156,7 @@ def test_safetensors_that_are_not_ours(tmp_path, metadata):
 def test_a_newer_format_is_named(tmp_path):
     path = tmp_path / "new.safetensors"
     save_file({"a": torch.ones(2)}, path, {"convdbn": json.dumps({"format": checkpoint.FORMAT + 1})})
-    for read in (checkpoint.read, checkpoint.read_metadata, stacks.load):
+    for read in (checkpoint.read, checkpoint.read_metadata, open_model):
         with pytest.raises(
             CheckpointError, match=rf"format {checkpoint.FORMAT + 1}, newer than {checkpoint.FORMAT}: upgrade convdbn"
         ):
@@ -167,7 +167,7 @@ def test_a_newer_format_is_named(tmp_path):
 def test_a_file_that_is_not_there(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"no such file; give a run folder, its \.safetensors file"):
-        stacks.load(tmp_path / name)
+        open_model(tmp_path / name, "model")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_parameters_that_do_not_fit(model, change):
     change(read, metadata)
     checkpoint.write(model, read, metadata)
     with pytest.raises(CheckpointError, match=r"model.safetensors'.*do not fit the architecture"):
-        stacks.load(model)
+        open_model(model, "model")
 
 
 def test_no_class_name_is_taken_from_the_file(model):
@@ -229,7 +229,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file_whole(model, monkeypatch, f
             checkpoint.write(model, tensors(), {})
     assert model.read_bytes() == before
     assert [file.name for file in model.parent.iterdir()] == [model.name]
-    assert stacks.load(model).picture == (1, 8, 8)
+    assert open_model(model, "model").model.picture == (1, 8, 8)
 
 
 def test_the_new_name_stands_only_when_the_bytes_are_on_disk(model, monkeypatch):

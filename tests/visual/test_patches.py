@@ -6,10 +6,10 @@ import torch
 from convdbn.energy import Gaussian
 from convdbn.images import ArrayImages, Images, build_transform
 from convdbn.models import extract
-from convdbn.models.geometry import receptive_field, trimmed_size
 from convdbn.models.machines import conv_dbm, conv_rbm, rbm
 from convdbn.models.passes import upward
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import receptive_field, trimmed_size
 from convdbn.visual.patches import best_patches
 
 

@@ -6,10 +6,11 @@ import torch
 from convdbn.energy import Gaussian
 from convdbn.evaluation.selectivity import lifetime_sparseness, mutual_information
 from convdbn.images import ArrayImages, build_transform
-from convdbn.models.geometry import receptive_field, trimmed
+from convdbn.models.geometry import trimmed
 from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.passes import upward
 from convdbn.models.stack import Stack
+from convdbn.recipes.geometry import receptive_field
 from convdbn.visual import projections, report_data
 from convdbn.visual.patches import best_patches
 

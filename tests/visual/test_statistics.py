@@ -10,10 +10,10 @@ from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
-from convdbn.models.geometry import receptive_field
 from convdbn.models.machines import conv_rbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings, Recipe
+from convdbn.recipes.geometry import receptive_field
 from convdbn.visual import statistics
 
 
