@@ -6,12 +6,18 @@ from typing import Any
 from convdbn.errors import UsageError
 
 
-def enter(part: Any, kinds: dict[str, Any]) -> None:
+def enter(part: Any, kinds: dict[str, Any], base: type) -> None:
     """Enter a class into `kinds` under its `kind`.
 
     A class of the same module and name takes the place of the last, as when a cell of a notebook runs again.
-    UsageError where the class lacks a method or a name, or where another class has the name.
+    UsageError where the class does not derive from `base`, where it lacks a method or a name, or where another class
+    has the name.
     """
+    if not isinstance(part, type) or not issubclass(part, base):
+        argument = base.__name__.lower()
+        raise UsageError(
+            f"{argument}={part!r}: is no class of {argument}s; derive a class from convdbn.energy.{base.__name__}"
+        )
     kind = getattr(part, "kind", None)
     if not isinstance(kind, str):
         raise UsageError(f"{part.__name__}.kind={kind!r}: files know a class by its kind; give it a name")
@@ -25,10 +31,17 @@ def enter(part: Any, kinds: dict[str, Any]) -> None:
 
 
 def make(spec: dict[str, Any], kinds: dict[str, Any]) -> Any:
-    """The part that `spec` describes; UsageError for a kind that nobody registered."""
+    """The part that `spec` describes; UsageError for a kind that nobody registered, or that takes other arguments."""
     arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items() if key != "kind"}
     if spec["kind"] not in kinds:
         raise UsageError(
             f"kind={spec['kind']!r}: known are {', '.join(kinds)}; import the module that registers one of your own"
         )
-    return kinds[spec["kind"]](**arguments)
+    kind = kinds[spec["kind"]]
+    try:
+        inspect.signature(kind).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"kind={spec['kind']!r}: {kind.__name__} takes other arguments ({error}); let its spec name them all"
+        ) from error
+    return kind(**arguments)

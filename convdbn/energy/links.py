@@ -104,7 +104,7 @@ def register_link(link: Kind) -> Kind:
 
     UsageError where the class lacks a method that every link has, or where its name is taken.
     """
-    enter(link, LINKS)
+    enter(link, LINKS, Link)
     return link
 
 

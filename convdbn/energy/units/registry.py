@@ -22,5 +22,5 @@ def register_unit(unit: Kind) -> Kind:
     >>> UNITS.pop("hot").__name__
     'Hot'
     """
-    enter(unit, UNITS)
+    enter(unit, UNITS, Unit)
     return unit
