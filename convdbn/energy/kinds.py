@@ -22,7 +22,7 @@ def enter(part: Any, kinds: dict[str, Any], base: type) -> None:
     if not isinstance(kind, str):
         raise UsageError(f"{part.__name__}.kind={kind!r}: files know a class by its kind; give it a name")
     if inspect.isabstract(part):
-        missing = ", ".join(sorted(part.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(part, "__abstractmethods__", ())))
         raise UsageError(f"{part.__name__}: has no {missing}; define them before you register the class")
     other = kinds.get(kind, part)
     if (other.__module__, other.__qualname__) != (part.__module__, part.__qualname__):

@@ -195,9 +195,7 @@ def test_what_cannot_be_registered(part, message):
 
 
 def test_a_unit_is_no_link():
-    with pytest.raises(
-        UsageError, match=r"link=.*Spin.*: is no class of links; derive a class from convdbn.energy.L"
-    ):
+    with pytest.raises(UsageError, match=r"link=.*Spin.*: is no class of links; derive a class from convdbn"):
         register_link(Spin)
 
 
@@ -210,9 +208,7 @@ def test_a_spec_that_forgets_an_argument_of_the_constructor():
             super().__init__(n)
 
     spec = BoltzmannMachine([Bernoulli(2), Warm(3, 0.5)], [(0, 1, Dense(2, 3))]).spec()
-    with pytest.raises(
-        UsageError, match=r"kind='warm': Warm takes other arguments \(missing.*'heat'\); let its spec"
-    ):
+    with pytest.raises(UsageError, match=r"kind='warm': Warm takes other arguments \(missing.*heat.*let its spec"):
         BoltzmannMachine.build(spec)
 
 
