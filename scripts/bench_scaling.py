@@ -47,7 +47,7 @@ class Generated(Images):
         return self.count
 
     def __getitem__(self, indices: Any) -> Tensor:
-        chosen = self._chosen(indices)
+        chosen = self._index_tensor(indices)
         generator = torch.Generator().manual_seed(int(chosen[0]))
         return torch.rand(len(chosen), 1, 28, 28, generator=generator)
 

@@ -1,4 +1,4 @@
-"""What goes in: sets of pictures from whatever holds them, and the transforms that travel in the checkpoint."""
+"""Input: sets of pictures from names, files and objects in memory, and the transforms that a checkpoint stores."""
 
 from convdbn.images.arrays import ArrayImages
 from convdbn.images.augment import Mirrored, random_crops

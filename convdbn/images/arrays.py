@@ -22,12 +22,12 @@ from convdbn.images.labels import class_indices
 
 
 class ArrayImages(Images):
-    """Pictures of one size, held as they are: bytes stay bytes, and a file stays on disk, until a batch is read.
+    """Pictures of one size. Bytes stay bytes, and a file stays on disk, until a batch is read.
 
     `data` is `(N, c, h, w)`: bytes (uint8), 16 bits (uint16), bool, or floats in [0, 1]. Other numbers need
     `value_range`: the values (low, high) of black and white, or "raw" for data that is whitened or z-scored already
-    and taken as it is. Labels are `(N,)`, integers from 0 or names of `classes`; see `class_indices`. DataError for
-    an array that is anything else.
+    and stays as it is. Labels are `(N,)`, integers from 0 or names of `classes`; see `class_indices`. DataError for
+    any other array.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class ArrayImages(Images):
         pixels = as_pixels(data)
         if pixels.ndim != 4 or pixels.numel() == 0:
             raise DataError(
-                f"data={shown(pixels)}: is not (N, c, h, w) of at least one picture; "
-                "one-channel pictures (N, h, w) become so with data[:, None]"
+                f"data={shown(pixels)}: is not (N, c, h, w) with at least one picture; "
+                "write data[:, None] for one-channel pictures (N, h, w)"
             )
         self.value_range = checked_range(value_range)
         check_values(pixels, self.value_range)
@@ -55,12 +55,12 @@ class ArrayImages(Images):
         return len(self.pixels)
 
     def __getitem__(self, indices: Indices) -> Tensor:
-        batch = self.pixels.index_select(0, self._chosen(indices).to(self.pixels.device))
+        batch = self.pixels.index_select(0, self._index_tensor(indices).to(self.pixels.device))
         return to_floats(batch, self.value_range)
 
 
 def batch_first(data: Tensor | NDArray[Any]) -> Tensor:
-    """A view `(N, c, h, w)` of `(N, h, w)`, `(N, h, w, c)` or `(N, c, h, w)`; DataError where that is not clear."""
+    """A view `(N, c, h, w)` of `(N, h, w)`, `(N, h, w, c)` or `(N, c, h, w)`; DataError if the shape is ambiguous."""
     pixels = as_pixels(data)
     if pixels.numel() == 0:
         raise DataError(f"data={shown(pixels)}: holds no pictures; give at least one")
@@ -70,7 +70,7 @@ def batch_first(data: Tensor | NDArray[Any]) -> Tensor:
         return channels_first(pixels)
     reason = {
         2: "is one picture or rows of pixels; write data[None], or data.reshape(-1, height, width)",
-        3: "may be one color picture; write data[None] for it, or data[:, None] for N pictures so narrow",
+        3: "may be one color picture; write data[None] for one picture, or data[:, None] for N narrow pictures",
     }
     raise DataError(
         f"data={shown(pixels)}: "

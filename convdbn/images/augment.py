@@ -1,4 +1,4 @@
-"""Crops, mirror images and random distortions: more pictures from those that there are."""
+"""Data augmentation: crops, mirror images and random distortions."""
 
 import math
 from functools import cached_property
@@ -11,27 +11,27 @@ from convdbn.errors import DataError
 from convdbn.images.base import Batch, View
 
 SHIFT, ROTATION, STRETCH, SHEAR, ELASTIC = 0.07, 12.0, 0.1, 0.15, 0.05
-"""Ranges at strength 1: shift in sides of the picture, turn in degrees, stretch and shear as ratios, and local
+"""Ranges at strength 1: shift in sides of the picture, rotation in degrees, stretch and shear as ratios, and local
 displacement in sides of the picture (Simard, Steinkraus and Platt 2003)."""
 KNOTS = 5
-"""Displacements along each side between which the local ones are interpolated."""
+"""Random displacements along each side; those of the pixels are interpolated between them."""
 
 
 def distorted(pictures: Tensor, strength: float, *, mirror: bool = False, generator: torch.Generator) -> Tensor:
     """Every picture of `(B, c, H, W)` under a random affine map and a smooth local displacement of its own.
 
-    `strength` multiplies the ranges of all of them; 0 leaves the pictures as they are. With `mirror` every other
-    picture, by chance, is flipped left to right. What comes in from outside is 0.
+    `strength` multiplies all ranges; 0 leaves the pictures as they are. With `mirror` each picture is flipped left to
+    right with probability 1/2. Pixels from outside the picture are 0.
     """
     count = len(pictures)
 
     def uniform(*shape: int) -> Tensor:
-        drawn = torch.rand(*shape, generator=generator, device=generator.device) * 2 - 1
-        return strength * drawn.to(pictures)
+        values = torch.rand(*shape, generator=generator, device=generator.device) * 2 - 1
+        return strength * values.to(pictures)
 
     if mirror:
-        flipped = torch.rand(count, generator=generator, device=generator.device).to(pictures) < 0.5
-        pictures = torch.where(flipped[:, None, None, None], pictures.flip(-1), pictures)
+        flip = torch.rand(count, generator=generator, device=generator.device).to(pictures) < 0.5
+        pictures = torch.where(flip[:, None, None, None], pictures.flip(-1), pictures)
     if strength == 0:
         return pictures
     angle = math.radians(ROTATION) * uniform(count)
@@ -49,10 +49,9 @@ def distorted(pictures: Tensor, strength: float, *, mirror: bool = False, genera
 
 
 def random_crops(batch: Batch, size: int | tuple[int, int], *, stride: int = 1, generator: torch.Generator) -> Tensor:
-    """One crop of each picture, `(B, c, height, width)`, all positions, multiples of `stride`, equally likely.
+    """One crop of each picture, `(B, c, height, width)`; all positions at multiples of `stride` are equally likely.
 
-    `batch` is what `Images` hands out; `size` is a side or (height, width), in pixels. DataError when a
-    picture is smaller.
+    `batch` is a batch of `Images`; `size` is a side or (height, width), in pixels. DataError if a picture is smaller.
     """
     height, width = (size, size) if isinstance(size, int) else size
     draws = torch.rand(len(batch), 2, dtype=torch.float64, device=generator.device, generator=generator).tolist()
@@ -61,11 +60,11 @@ def random_crops(batch: Batch, size: int | tuple[int, int], *, stride: int = 1, 
         h, w = picture.shape[-2:]
         if h < height or w < width:
             raise DataError(
-                f"size: a crop of {height}x{width} does not fit picture {i} of the batch, which is {h}x{w}; "
+                f"size={height}x{width}: the crop does not fit picture {i} of the batch, which is {h}x{w}; "
                 "crop less, leave the picture out, or enlarge it with Resize"
             )
         top, left = (
-            stride * int(drawn * (room // stride + 1)) for drawn, room in ((down, h - height), (right, w - width))
+            stride * int(share * (room // stride + 1)) for share, room in ((down, h - height), (right, w - width))
         )
         crops.append(picture[:, top : top + height, left : left + width])
     return torch.stack(crops)
@@ -84,8 +83,8 @@ class Mirrored(View):
     def _source(self, indices: Tensor) -> Tensor:
         return indices % len(self.images)
 
-    def _look(self, batch: Batch, indices: Tensor) -> Batch:
-        flipped = indices >= len(self.images)
+    def _map_batch(self, batch: Batch, indices: Tensor) -> Batch:
+        flips = indices >= len(self.images)
         if isinstance(batch, Tensor):
-            return torch.where(flipped.to(batch.device)[:, None, None, None], batch.flip(-1), batch)
-        return [picture.flip(-1) if flip else picture for picture, flip in zip(batch, flipped, strict=True)]
+            return torch.where(flips.to(batch.device)[:, None, None, None], batch.flip(-1), batch)
+        return [picture.flip(-1) if flip else picture for picture, flip in zip(batch, flips, strict=True)]

@@ -1,4 +1,4 @@
-"""Gray pictures in color, and color pictures in gray."""
+"""Conversion between gray and color."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from convdbn.images.formats import luma
 
 
 def in_channels(images: Images, channels: int) -> Images:
-    """The pictures with so many channels, as a folder of them would be read: color becomes gray, gray becomes color.
+    """The pictures with `channels` channels: color becomes gray, gray becomes color, just as in a folder of pictures.
 
-    DataError, at the latest when a batch is read, for pictures of other numbers of channels.
+    DataError, at the latest when a batch is read, for other numbers of channels than 1 and 3.
     """
     if images.channels == channels:
         return images
@@ -22,13 +22,13 @@ def in_channels(images: Images, channels: int) -> Images:
 
 
 class InChannels(View):
-    """The pictures of `images` in `channels` channels: 1 or 3, where they have 3 or 1."""
+    """The pictures of `images` with `channels` channels: 1 for pictures of 3, or 3 for pictures of 1."""
 
     def __init__(self, images: Images, channels: int) -> None:
         super().__init__(images)
         self.channels: int = channels
 
-    def _look(self, batch: Batch, indices: Tensor) -> Batch:
+    def _map_batch(self, batch: Batch, indices: Tensor) -> Batch:
         pictures = [self._converted(picture) for picture in batch]
         return torch.stack(pictures) if isinstance(batch, Tensor) and pictures else pictures
 
@@ -41,6 +41,6 @@ class InChannels(View):
     def _check(self, channels: int) -> None:
         if channels != self.channels and {channels, self.channels} != {1, 3}:
             raise DataError(
-                f"images={self.name!r}: have {channels} channels, and the model takes {self.channels}; give pictures "
-                f"of {self.channels}, as with data[:, :{self.channels}] where those in excess are not wanted"
+                f"images={self.name!r}: have {channels} channels, but the model takes {self.channels}; give pictures "
+                f"of {self.channels}, such as data[:, :{self.channels}] to drop the others"
             )

@@ -1,4 +1,4 @@
-"""Sets of pictures by name or folder."""
+"""Data sets by name or folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +17,8 @@ Opener = TypeVar("Opener", bound="Callable[[Request], Images]")
 
 
 class Request(NamedTuple):
-    """What is wanted of a data set: the training or test part, where its files lie, whether missing ones are fetched,
-    and whether color becomes gray."""
+    """Which part of a data set to open, the folder of its files, whether to download missing files, and whether color
+    becomes gray."""
 
     split: Split
     data_root: Path | None
@@ -26,26 +26,26 @@ class Request(NamedTuple):
     gray: bool
 
     def root(self, name: str) -> Path:
-        """The folder of the files; DataError where none was said."""
+        """The folder of the files; DataError if it is None."""
         if self.data_root is None:
-            raise DataError(f"data_root=None: {name} is read from a folder; pass --data-root")
+            raise DataError(f"data_root=None: {name} needs the folder of its files; pass --data-root")
         return self.data_root
 
 
 class DataSet(NamedTuple):
-    """How a data set is opened, and whether it has test pictures of its own."""
+    """The function that opens a data set, and whether the data set has test pictures of its own."""
 
     open: Callable[[Request], Images]
     has_test: bool
 
 
 DATA_SETS: dict[str, DataSet] = {}
-"""The data sets that are known by name."""
+"""The data sets by name."""
 
 
 def register_dataset(name: str, *, has_test: bool = False) -> Callable[[Opener], Opener]:
-    """Decorator: the function opens the data set of this name, for every command. `has_test` says that the request's
-    `split` gives test pictures of its own; without it, parts of the whole are held out where tests are wanted.
+    """Decorator: the function opens the data set of this name, for every command. With `has_test` the data set has
+    test pictures of its own, which the request's `split` selects; otherwise commands hold out a part for tests.
 
     >>> @register_dataset("noise")
     ... def noise(request):
@@ -69,22 +69,22 @@ def open_images(
     download: bool = False,
     gray: bool = True,
 ) -> Images:
-    """The pictures called `data`: a known name, or else a folder (`./digits` for one of a known name).
+    """The pictures called `data`: the name of a data set, or else a folder (`./digits` is the folder of that name).
 
     `digits` and `photos` come with scikit-learn; `mnist`, `fashion-mnist` and `caltech101` are read from
-    `data_root` in torchvision's layout, and fetched into it only with `download`. `digits` and `caltech101`
+    `data_root` in torchvision's layout, and downloaded into it only with `download`. `digits` and `caltech101`
     have no split of their own: a fifth of every class, always the same, is the test set. `photos` and folders
-    are whole in either split. `gray` makes color pictures one channel; without it they have three.
-    `register_dataset` adds names. DataError when there are no pictures to be had.
+    are whole in either split. `gray` gives all pictures one channel; without it they have three.
+    `register_dataset` adds names. DataError if the pictures are missing.
     """
     if split not in ("train", "test"):
-        raise UsageError(f"split={split!r}: is no part of a data set; choose train or test")
+        raise UsageError(f"split={split!r}: is not a part of a data set; choose train or test")
     if str(data) in DATA_SETS:
         root = None if data_root is None else Path(data_root).expanduser()
         return DATA_SETS[str(data)].open(Request(split, root, download, gray))
     if not Path(data).expanduser().is_dir():
         raise DataError(
-            f"data={str(data)!r}: is no folder and no known name; give a folder of pictures, or one of "
+            f"data={str(data)!r}: is neither a folder nor a known name; give a folder of pictures, or one of "
             f"{', '.join(DATA_SETS)}"
         )
     return FolderImages(data, gray=gray)
@@ -125,7 +125,7 @@ def _of_torchvision(name: str, kind: Any, request: Request) -> ArrayImages:
     root = request.root(name)
     try:
         stored = kind(root, train=request.split == "train", download=request.download)
-    except Exception as error:  # missing, truncated and unreachable files each raise another kind
+    except Exception as error:  # missing, truncated and unreachable files raise errors of different classes
         raise _missing(name, root, Path(kind.__name__, "raw"), error) from error
     return ArrayImages(stored.data[:, None], stored.targets, name, stored.classes)
 
@@ -142,7 +142,7 @@ def _caltech101(request: Request) -> Images:
             raise _missing("caltech101", root, pictures, error) from error
     if not (root / pictures).is_dir():
         raise _missing("caltech101", root, pictures, "no such folder")
-    # The background is no class; torchvision leaves it out as well.
+    # The background is not a class; torchvision leaves it out as well.
     images = FolderImages(root / pictures, gray=request.gray, skip=["BACKGROUND_Google"])
     images.name = "caltech101"
     return stratified(images, request.split)
@@ -151,5 +151,5 @@ def _caltech101(request: Request) -> Images:
 def _missing(name: str, root: Path, where: Path, why: object) -> DataError:
     return DataError(
         f"data={name!r}: cannot be read from '{root / where}' ({why}); "
-        f"pass --data-root with the folder that holds '{where}', or --download to fetch it there"
+        f"pass --data-root with the folder that holds '{where}', or --download"
     )

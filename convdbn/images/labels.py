@@ -1,4 +1,4 @@
-"""Labels of pictures, as people have them, become numbers of classes."""
+"""Conversion of labels of any kind to class indices."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, cast
@@ -12,7 +12,7 @@ from convdbn.errors import DataError, UsageError
 from convdbn.images.formats import shown
 
 MOST_CLASSES = 10_000
-"""More classes than this, and than pictures, come from numbers that are no classes."""
+"""Integers above this, and above the number of pictures, are not class indices."""
 
 
 def class_indices(
@@ -21,8 +21,8 @@ def class_indices(
     """The labels of `count` pictures as `(N,)` int64 indices into the names of the classes, and these names.
 
     Integers are indices already; without `classes` their names are the numbers from 0. Other labels, such as
-    strings, are looked up in `classes`, which default to all labels that occur, sorted by their names. DataError
-    for labels that are not one for each picture, or that are no classes.
+    strings, are looked up in `classes`, which default to all labels in the data, sorted by name. DataError
+    unless each picture has exactly one label, and every label is a class.
     """
     names = _names(classes)
     if labels is None:
@@ -32,7 +32,7 @@ def class_indices(
     values = _values(labels, count)
     wrong = [value for value in values if isinstance(value, float | complex | list | dict) or value is None]
     if wrong:
-        raise DataError(f"labels={wrong[0]!r}: is no class; give each picture an integer or a name")
+        raise DataError(f"labels={wrong[0]!r}: is not a class; give each picture an integer or a name")
     if all(isinstance(value, int) and not isinstance(value, bool) for value in values):
         return _numbered(values, names, count)
     places = {name: i for i, name in enumerate(classes)}
@@ -48,15 +48,15 @@ def class_indices(
 
 def _names(classes: Sequence[Hashable]) -> list[str]:
     if isinstance(classes, str):
-        raise UsageError(f"classes={classes!r}: is one name; give a list of names")
+        raise UsageError(f"classes={classes!r}: is a single name; give a list of names")
     names = [str(name) for name in classes]
     if len(set(names)) < len(names):
-        raise UsageError(f"classes={names}: holds a name twice; give each class one of its own")
+        raise UsageError(f"classes={names}: has the same name twice; give each class a name of its own")
     return names
 
 
 def _values(labels: Any, count: int) -> list[Any]:
-    """The labels as Python's own objects, one for each picture."""
+    """The labels as Python objects, one for each picture."""
     if isinstance(labels, Tensor | np.ndarray) and labels.shape != (count,):
         raise DataError(f"labels={shown(labels)}: is not one for each of {count} pictures; give the shape ({count},)")
     if isinstance(labels, str) or not isinstance(labels, Iterable):

@@ -1,4 +1,4 @@
-"""Which pictures a model is trained on, tested on, watched on, and which of them are labeled."""
+"""Which pictures are for training, for tests and for monitoring, and which of them have labels."""
 
 from typing import Literal
 
@@ -13,9 +13,9 @@ Split = Literal["train", "test"]
 
 
 def stratified(images: Images, split: Split) -> Subset:
-    """A fifth of every class, always the same, as the test pictures, or the rest; DataError without labels."""
+    """The test pictures, a fifth of every class and always the same, or the others; DataError without labels."""
     if images.labels is None:
-        raise DataError(f"images={images.name!r}: no classes; put the pictures of each into a sub-folder of its own")
+        raise DataError(f"images={images.name!r}: no classes; put the pictures of each class into its own sub-folder")
     from sklearn.model_selection import train_test_split
 
     train, test = train_test_split(range(len(images)), test_size=0.2, stratify=images.labels, random_state=0)
@@ -23,7 +23,7 @@ def stratified(images: Images, split: Split) -> Subset:
 
 
 def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images | None]:
-    """Training pictures, and `count` others that are only watched, at most a tenth; None where that is none."""
+    """Training pictures, and `count` held-out ones, at most a tenth of all; None for a count of 0."""
     count = min(count, len(images) // 10)
     if not count:
         return images, None
@@ -32,9 +32,9 @@ def hold_out(images: Images, count: int, *, seed: int) -> tuple[Images, Images |
 
 
 def labeled(labels: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.int64]:
-    """Indices of `count` pictures drawn without replacement, as many of each class as of any other, give or take 1.
+    """Indices of `count` pictures, drawn without replacement; the numbers per class differ by at most 1.
 
-    Where a class has fewer, all of it is taken, and the count is missed.
+    A class with fewer pictures gives all it has, and the result is then shorter than `count`.
     """
     classes = np.unique(labels)
     if not len(classes) <= count <= len(labels):
@@ -44,8 +44,8 @@ def labeled(labels: NDArray[np.int64], count: int, *, seed: int) -> NDArray[np.i
         return np.arange(count)
     shares = np.full(len(classes), count // len(classes))
     shares[random.permutation(len(classes))[: count % len(classes)]] += 1
-    drawn = [
+    members = [
         random.permutation(np.flatnonzero(labels == name))[:share]
         for name, share in zip(classes, shares, strict=True)
     ]
-    return np.concatenate(drawn)
+    return np.concatenate(members)

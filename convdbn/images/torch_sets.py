@@ -1,4 +1,4 @@
-"""Torch's Dataset and DataLoader as sets of pictures."""
+"""Sets of pictures from torch's Dataset and DataLoader."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,23 +29,24 @@ from convdbn.images.labels import class_indices
 log = logging.getLogger(__name__)
 
 CHECKED = 16
-"""Labels that the data set stores are compared with those of so many of its items."""
+"""Number of items whose labels are compared with those that the data set stores."""
 CHUNK = 100
-"""Items that are read at once for their labels."""
+"""Items to read at once for their labels."""
 
 
 class TorchImages(Images):
     """The items of a map-style data set: pictures (tensors, arrays, PIL images), alone or in a tuple before a label,
     or dictionaries with "image" and "label".
 
-    Each item is asked for anew whenever it is needed, so that random augmentation stays random; `changing=False`
-    says that there is none, and lets others keep what they made of the pictures. Labels come from the `targets` or
-    `labels` of the data set where its items agree with them, else from one pass over all items. A second part of
-    the items that is no integer and no name is no label.
+    Each item is read anew whenever it is needed, so that random augmentation stays random; `changing=False` says that
+    there is no augmentation, so that results may be cached. Labels come from the `targets` or `labels` of the data
+    set if its items agree with them, otherwise from one pass over all items. The second part of an item is a label
+    only if it is an integer or a name.
 
-    A DataLoader lends its workers, worker_init_fn, pinned memory and a collate function of its own, which must give
-    the batch of pictures or (pictures, labels). Its order and its batch size are not used; UsageError where they
-    are more than sequential or random. DataError for a data set without length or whose first item is no picture.
+    Of a DataLoader, its workers, worker_init_fn and pinned memory are used, and its collate function, which must give
+    the batch of pictures or (pictures, labels). Its order and its batch size are not used; UsageError for a sampler
+    that is neither sequential nor random. DataError for a data set without length, or if its first item is not a
+    picture.
     """
 
     def __init__(
@@ -68,20 +69,20 @@ class TorchImages(Images):
             first = self._read([0])[1]
         except DataError:
             raise
-        except Exception as error:  # whatever the data set raises
+        except Exception as error:  # the data set may raise anything
             raise DataError(
                 f"data={type(self.dataset).__name__}: item 0 cannot be read ({type(error).__name__}: {error}); "
                 "data[0] must give a picture, or (picture, label)"
             ) from error
         self.labeled = bool(first) and isinstance(first[0], int | str)
         if first and not self.labeled:
-            log.info("data %s: the second part of its items is no class, so there are no labels", name)
+            log.info("data %s: the second part of its items is not a class, so there are no labels", name)
 
     def __len__(self) -> int:
         return len(cast(Sequence[Any], self.dataset))
 
     def __getitem__(self, indices: Indices) -> Batch:
-        return self._read(self._chosen(indices).tolist())[0]
+        return self._read(self._index_tensor(indices).tolist())[0]
 
     def batches(self, indices: Iterable[Indices]) -> Iterator[Batch]:
         return (pictures for pictures, _ in self._stream(indices))
@@ -100,16 +101,16 @@ class TorchImages(Images):
             return None, []
         values = self._stored_labels()
         if values is None:
-            log.info("data %s: read once for its labels", self.name)
+            log.info("data %s: one pass reads its labels", self.name)
             chunks = torch.arange(len(self)).split(CHUNK)
             values = [label for _, labels in self._stream(chunks) for label in labels]
         names = _class_names(self.dataset)
         numbers = [value for value in values if isinstance(value, int)]
-        known = len(numbers) == len(values) and max(numbers) < len(names)
-        return class_indices(values, names if known else (), len(self))
+        named = len(numbers) == len(values) and max(numbers) < len(names)
+        return class_indices(values, names if named else (), len(self))
 
     def _stored_labels(self) -> list[Any] | None:
-        """The labels that lie beside the items, unless some item has another."""
+        """The labels that the data set stores; None if it stores none, or if some item has another label."""
         stored = _stored(self.dataset)
         if stored is None or len(stored) != len(self):
             return None
@@ -122,14 +123,14 @@ class TorchImages(Images):
         return self.collate([items[i] for i in indices])
 
     def _stream(self, indices: Iterable[Indices]) -> Iterator[tuple[Batch, list[Any]]]:
-        """Pictures and labels at each of `indices`, read by the workers of the loader where there is one."""
-        chosen = (self._chosen(each).tolist() for each in indices)
+        """Pictures and labels at each of `indices`, read by the workers of the loader if there is one."""
+        batches = (self._index_tensor(each).tolist() for each in indices)
         if self.loader is None:
-            return map(self._read, chosen)
+            return map(self._read, batches)
         return iter(
             DataLoader(
                 self.dataset,
-                batch_sampler=chosen,  # any iterable will do
+                batch_sampler=batches,  # any iterable will do
                 collate_fn=self.collate,
                 num_workers=self.loader.num_workers,
                 worker_init_fn=self.loader.worker_init_fn,
@@ -143,18 +144,18 @@ class TorchImages(Images):
 
 
 class Collate:
-    """Makes pictures and labels of a list of items, in the worker that read them; `own` is the user's function."""
+    """Turns a list of items into pictures and labels, in the worker that read them; `own` is the user's function."""
 
     def __init__(self, value_range: ValueRange, own: Callable[[list[Any]], Any] | None) -> None:
         self.value_range, self.own = value_range, own
 
     def __call__(self, items: list[Any]) -> tuple[Batch, list[Any]]:
-        """One tensor where all pictures have one size, else a list; no labels where the items have none."""
+        """One tensor if all pictures have one size, otherwise a list; no labels if the items have none."""
         if self.own is not None and items:
             pictures, labels = _parts(self.own(items))
             if not isinstance(pictures, Tensor | np.ndarray) or len(pictures) != len(items):
                 raise DataError(
-                    f"data=DataLoader: its collate_fn does not give as many pictures as items ({len(items)}); "
+                    f"data=DataLoader: its collate_fn does not return one picture for each of {len(items)} items; "
                     "return the tensor, or (tensor, labels)"
                 )
             return self._floats(batch_first(pictures)), [] if labels is None else [_plain(label) for label in labels]
@@ -173,11 +174,11 @@ class Collate:
 
 
 def _parts(item: Any) -> tuple[Any, Any]:
-    """Picture and label of an item; None where it has no label."""
+    """Picture and label of an item; None for an item without a label."""
     if isinstance(item, Mapping):
         if "image" not in item:
             raise DataError(
-                f"data=items with the keys {list(item)}: none of them is 'image'; give items (picture, label), or "
+                f"data=items with the keys {list(item)}: no key is 'image'; give items (picture, label), or items "
                 "with the keys 'image' and 'label'"
             )
         return item["image"], item.get("label")
@@ -187,15 +188,15 @@ def _parts(item: Any) -> tuple[Any, Any]:
 
 
 def _plain(label: Any) -> Any:
-    """A number of torch or numpy as one of Python."""
+    """A scalar of torch or numpy as a Python number; any other label as it is."""
     single = isinstance(label, Tensor | np.ndarray | np.generic) and label.ndim == 0
     return label.item() if single else label
 
 
 def _checked(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader, whose sampler only says what any training does; UsageError for other samplers."""
+    """The loader; UsageError unless its sampler goes through all items once, in sequence or at random."""
     sampler, batches = loader.sampler, loader.batch_sampler
-    plain = isinstance(loader.dataset, IterableDataset) or (  # which is refused as a data set
+    plain = isinstance(loader.dataset, IterableDataset) or (  # refused later, as a data set
         type(batches) in (BatchSampler, type(None))
         and (type(sampler) is SequentialSampler or (type(sampler) is RandomSampler and not sampler.replacement))
         and len(sampler) == len(cast(Sequence[Any], loader.dataset))
@@ -203,15 +204,15 @@ def _checked(loader: DataLoader[Any]) -> DataLoader[Any]:
     if not plain:
         odd = batches if type(batches) not in (BatchSampler, type(None)) else sampler
         raise UsageError(
-            f"data=DataLoader with {type(odd).__name__}: its order would be lost, for the recipe says order and "
-            "batch; give the Dataset, or torch.utils.data.Subset(dataset, indices) for some of it"
+            f"data=DataLoader with {type(odd).__name__}: its order would be lost, because the recipe sets order and "
+            "batch size; give the Dataset, or torch.utils.data.Subset(dataset, indices) for a part of it"
         )
-    log.info("DataLoader: its workers are used; order and batch size come from the recipe")
+    log.info("data DataLoader: its workers are used; order and batch size come from the recipe")
     return loader
 
 
 def _stored(dataset: Any) -> list[Any] | None:
-    """Labels that the data set holds beside its items, None where there are none."""
+    """Labels that the data set stores beside its items; None if there are none."""
     if isinstance(dataset, TorchSubset):
         whole = _stored(dataset.dataset)
         return None if whole is None else [whole[i] for i in dataset.indices]
@@ -230,7 +231,7 @@ def _stored(dataset: Any) -> list[Any] | None:
 
 
 def _class_names(dataset: Any) -> list[str]:
-    """The names of the classes that the data set, or the one that it is made of, says."""
+    """The names of the classes in the data set, or in the one that it is made of."""
     if isinstance(dataset, TorchSubset):
         return _class_names(dataset.dataset)
     if isinstance(dataset, ConcatDataset):

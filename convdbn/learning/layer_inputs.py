@@ -101,7 +101,7 @@ class LayerInput:
             maps = self._maps(maps)
         if not isinstance(maps, Tensor):
             raise DataError(
-                f"images={self.images.name!r}: pictures of several sizes; set `crop` in the recipe to train on "
+                f"images={self.images.name!r}: have several sizes; set `crop` in the recipe to train on "
                 "random crops, or add {kind: resize, size: 64} to its transform"
             )
         maps = self._carried(maps, _seeded(self.seed, self.depth, step)) if self.drawn else maps
@@ -235,7 +235,7 @@ def prepared(stack: Stack, images: Images) -> Tensor:
     for batch in images.batches(torch.arange(len(images)).split(CHUNK)):
         parts += map(stack.prepare, [batch] if isinstance(batch, Tensor) else [picture[None] for picture in batch])
     if len({x.shape[1:] for x in parts}) > 1:
-        raise DataError(f"images={images.name!r}: pictures of several sizes; resize them in the model's transform")
+        raise DataError(f"images={images.name!r}: have several sizes; resize them in the model's transform")
     x = torch.cat(parts)
     x = x.flatten(1) if stack.geometry[0].dense else x
     stack.machines[0].units[0].check(x, "images")

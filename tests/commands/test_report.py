@@ -90,11 +90,11 @@ class TestFile:
         copied = shutil.copytree(run, tmp_path / "moved")
         monkeypatch.setattr("convdbn.images.folder.EXTENSIONS", (".none",))
         result = convdbn.report(copied / "model.safetensors", device="cpu")
-        assert result["pictures"] == 0 and "no pictures in" in result["no_pictures"]
+        assert result["pictures"] == 0 and "has no pictures" in result["no_pictures"]
         assert result["output"] == str(copied / "report.html")
         assert "No pictures, so no patches and no activity" in (copied / "report.html").read_text()
         assert embedded(copied / "report.html")["layers"][2]["units"] == [{}] * 5
-        with pytest.raises(DataError, match="no pictures in"):
+        with pytest.raises(DataError, match="has no pictures"):
             convdbn.report(copied, data=run.parent / "pictures", device="cpu")
 
     def test_a_model_of_the_package(self, tmp_path, monkeypatch, capsys):

@@ -77,9 +77,9 @@ def test_pictures_of_several_sizes(run, tmp_path):
     for index, side in enumerate((10, 12)):
         figures.save_frames([torch.zeros(side, 10, dtype=torch.uint8)], tmp_path / "p" / f"{index}.png", scale=1)
     options = {"model": run, "method": "reconstruction", "data": tmp_path / "p", "output": tmp_path / "a.png"}
-    with pytest.raises(DataError, match="pictures of several sizes; take pictures of one size, or put"):
+    with pytest.raises(DataError, match="have several sizes; take pictures of one size, or put"):
         convdbn.visualize(**options)
-    with pytest.raises(DataError, match="pictures of several sizes"):
+    with pytest.raises(DataError, match="have several sizes"):
         convdbn.sample(model=run, data=tmp_path / "p", output=tmp_path / "s.png", count=2)
     assert convdbn.visualize(**options, count=1).axes
 

@@ -41,8 +41,8 @@ def test_gray_pictures_need_no_channels():
     [
         ((28, 28), r"data=float64\(28, 28\): is one picture or rows of pixels; write data\[None\]"),
         ((28, 28, 3), r"data=float64\(28, 28, 3\): may be one color picture; write data\[None\]"),
-        ((2, 3, 28, 3), r"the second axis and the last may both be that of 1 to 4 channels; give ArrayImages"),
-        ((2, 16, 28, 28), r"neither the second axis nor the last is that of 1 to 4 channels; give ArrayImages"),
+        ((2, 3, 28, 3), r"the second axis and the last may both be an axis of 1 to 4 channels; give ArrayImages"),
+        ((2, 16, 28, 28), r"neither the second axis nor the last is an axis of 1 to 4 channels; give ArrayImages"),
         ((2, 2, 3, 8, 8), r"data=float64\(2, 2, 3, 8, 8\): is not \(N, h, w\)"),
         ((), r"data=float64\(\): is not"),
         ((0, 28, 28), r"data=float64\(0, 28, 28\): holds no pictures"),
@@ -89,7 +89,7 @@ def test_raw_values_are_kept():
     assert np.array_equal(as_images(scores, value_range="raw")[range(4)][:, 0].numpy(), scores)
     scores[2, 3, 1] = np.nan
     with pytest.raises(
-        DataError, match=r"data=float32\(4, 1, 6, 6\): picture 2 holds nan, which is no finite number"
+        DataError, match=r"data=float32\(4, 1, 6, 6\): picture 2 holds nan, which is not a finite number"
     ):
         as_images(scores, value_range="raw")
 
@@ -102,7 +102,8 @@ def test_values_outside_their_range():
     with pytest.raises(DataError, match=r"picture 1 holds -2, which is not in value_range=\(-1.0, 1.0\)"):
         as_images(np.stack([np.zeros((6, 6)), np.full((6, 6), -2.0)]), value_range=(-1, 1))
     with pytest.raises(
-        DataError, match=r"data=int64\(2, 1, 6, 6\): integers without a white .*value_range=\(0, 255\)"
+        DataError,
+        match=r"data=int64\(2, 1, 6, 6\): integers of this type have no fixed white; .*value_range=\(0, 255\)",
     ):
         as_images(np.zeros((2, 6, 6), np.int64))
 
@@ -118,7 +119,7 @@ def test_wrong_ranges(value_range):
     [np.zeros((2, 6, 6), complex), np.full((2, 6, 6), "a"), np.zeros((2, 6, 6), "M8[s]"), torch.zeros(2, 6, 6) + 1j],
 )
 def test_arrays_of_other_things(array):
-    with pytest.raises(DataError, match=r"data=.*: (holds no real numbers|is no dense tensor of real numbers)"):
+    with pytest.raises(DataError, match=r"data=.*: (holds no real numbers|is not a dense tensor of real numbers)"):
         as_images(array)
 
 
@@ -140,7 +141,7 @@ def test_a_file_is_read_where_it_lies(tmp_path):
     assert torch.equal(images[[3]], as_images(BYTES)[[3]])
     (tmp_path / "broken.npy").write_bytes(b"no array")
     for name in ("broken.npy", "missing.npy"):
-        with pytest.raises(DataError, match=rf"data='.*{name}': is no array that can be read"):
+        with pytest.raises(DataError, match=rf"data='.*{name}': cannot be read as an array"):
             as_images(str(tmp_path / name))
 
 

@@ -56,5 +56,5 @@ def test_labels_and_batches_come_along():
 
 @pytest.mark.parametrize(("have", "take"), [(2, 1), (4, 3), (4, 1), (3, 2)])
 def test_other_numbers_of_channels(have, take):
-    with pytest.raises(DataError, match=f"images='pictures': have {have} channels, and the model takes {take}; give"):
+    with pytest.raises(DataError, match=f"images='pictures': have {have} channels, but the model takes {take}; give"):
         in_channels(ArrayImages(torch.zeros(2, have, 8, 8)), take)

@@ -42,5 +42,5 @@ def test_a_picture_is_the_same_in_any_batch_and_other_with_another_seed():
 def test_labels_stay_and_shares_are_checked():
     worse = Corrupted(GRAY, noise=0.3)
     assert len(worse) == 50 and worse.labels is GRAY.labels and worse.classes == GRAY.classes
-    with pytest.raises(UsageError, match=r"noise=1.5: a share between 0 and 1"):
+    with pytest.raises(UsageError, match=r"noise=1.5: must be a share between 0 and 1"):
         Corrupted(GRAY, noise=1.5)

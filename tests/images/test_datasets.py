@@ -71,10 +71,10 @@ def test_torch_loader_takes_a_batch_sampler():
 @pytest.mark.parametrize(
     ("indices", "error", "message"),
     [
-        ([6], IndexError, "indices: 6 is not in 0 to 5, the pictures of n"),
-        ([-1], IndexError, "indices: -1 is not in 0 to 5"),
-        (3, TypeError, r"indices: 3 is not a list of integers; write images\[\[3\]\]"),
-        ([0.5], TypeError, r"indices: \[0.5\] is not a list of integers"),
+        ([6], IndexError, "indices=6: n has pictures 0 to 5"),
+        ([-1], IndexError, "indices=-1: n has pictures 0 to 5"),
+        (3, TypeError, r"indices=3: is not a list of integers; write images\[\[3\]\]"),
+        ([0.5], TypeError, r"indices=\[0.5\]: is not a list of integers"),
         (torch.ones(6, dtype=torch.bool), TypeError, r"mask.nonzero\(\).flatten\(\) for a mask"),
     ],
 )
@@ -115,7 +115,7 @@ def test_pixels_that_are_no_pictures(pixels, message):
     ("labels", "message"),
     [
         ([0, 1], r"labels=int64\(2,\): is not one for each of 3 pictures; give the shape \(3,\)"),
-        ([0.0, 1.0, 2.0], "labels=0.0: is no class; give each picture an integer or a name"),
+        ([0.0, 1.0, 2.0], "labels=0.0: is not a class; give each picture an integer or a name"),
         ([0, 1, 2], "labels=2: is not in 0 to 1; number the classes from 0"),
         ([0, -1, 1], "labels=-1: is not in 0 to 1"),
     ],
@@ -198,7 +198,7 @@ def test_mnist_is_read_from_where_torchvision_keeps_it(mnist_root, name, third):
 
 
 def test_mnist_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="data_root=None: mnist is read from a folder; pass --data-root"):
+    with pytest.raises(DataError, match="data_root=None: mnist needs the folder of its files; pass --data-root"):
         open_images("mnist")
     with pytest.raises(DataError) as caught:
         open_images("mnist", data_root=tmp_path)
@@ -275,9 +275,12 @@ def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
 
 
 def test_unknown_names_and_splits():
-    with pytest.raises(DataError, match=r"data='imagenet': is no folder .*digits, photos, mnist, fashion-mnist, cal"):
+    with pytest.raises(
+        DataError,
+        match=r"data='imagenet': is neither a folder nor a known name; .*digits, photos, mnist, fashion-mnist, cal",
+    ):
         open_images("imagenet")
-    with pytest.raises(ValueError, match="split='valid': is no part of a data set; choose train or test"):
+    with pytest.raises(ValueError, match="split='valid': is not a part of a data set; choose train or test"):
         open_images("digits", split="valid")
 
 
@@ -316,7 +319,9 @@ def test_crops_come_from_the_generator_alone():
 
 def test_crops_that_do_not_fit():
     batch = [torch.zeros(1, 20, 20), torch.zeros(1, 20, 8)]
-    with pytest.raises(DataError, match=r"size: a crop of 10x10 .* picture 1 of the batch, which is 20x8; .*Resize"):
+    with pytest.raises(
+        DataError, match=r"size=10x10: the crop does not fit picture 1 of the batch, which is 20x8; .*Resize"
+    ):
         random_crops(batch, 10, generator=seeded())
     assert random_crops(batch, (20, 8), generator=seeded()).shape == (2, 1, 20, 8)
 

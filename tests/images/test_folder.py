@@ -99,25 +99,25 @@ def test_a_picture_that_is_cut_short_is_named_when_it_is_read(tmp_path, name, ke
     (tmp_path / name).write_bytes(whole[: int(kept * len(whole))])
     images = FolderImages(tmp_path)
     assert images[[1]][0].shape == (1, 64, 64)
-    with pytest.raises(DataError, match=rf"{name}' cannot be read as a picture .*repair or remove the file"):
+    with pytest.raises(DataError, match=rf"{name}': cannot be read as a picture .*repair or remove the file"):
         images[[0]]
 
 
 def test_a_text_called_a_picture_and_a_picture_without_a_white(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     save(tmp_path / "b.tif", np.linspace(0, 1, 54, dtype=np.float32).reshape(6, 9))
-    with pytest.raises(DataError, match=r"a\.png' cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"a\.png': cannot be read as a picture"):
         FolderImages(tmp_path)[[0]]
-    with pytest.raises(DataError, match=r"b\.tif' cannot .*mode F has no fixed white; save it with 8 or 16 bits"):
+    with pytest.raises(DataError, match=r"b\.tif' cannot .*mode='F': has no fixed white; save the picture with 8 or 16 bits"):
         FolderImages(tmp_path)[[1]]
 
 
 def test_folders_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(DataError, match=rf"folder: no pictures in '{tmp_path}'; expected files ending in .jpg"):
+    with pytest.raises(DataError, match=rf"folder='{tmp_path}': has no pictures; give files that end in .jpg"):
         FolderImages(tmp_path)
     for missing in (tmp_path / "nowhere", tmp_path / "notes.txt"):
-        with pytest.raises(DataError, match=f"folder: '{missing}' does not exist or is no folder; give one"):
+        with pytest.raises(DataError, match=f"folder='{missing}': does not exist or is not a folder; give a folder"):
             FolderImages(missing)
 
 

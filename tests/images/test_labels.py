@@ -44,10 +44,10 @@ def test_a_set_takes_other_labels_and_names():
     [
         ([0, 1], r"labels=\[2 labels\]: is not one for each of 4 pictures"),
         (np.zeros((4, 1), int), r"labels=int64\(4, 1\): is not one for each of 4 pictures; give the shape \(4,\)"),
-        ([0.5, 1, 2, 3], "labels=0.5: is no class; give each picture an integer or a name"),
-        (np.zeros(4), "labels=0.0: is no class"),
-        ([0, None, 1, 2], "labels=None: is no class"),
-        ([[0], [1], [2], [3]], r"labels=\[0\]: is no class"),
+        ([0.5, 1, 2, 3], "labels=0.5: is not a class; give each picture an integer or a name"),
+        (np.zeros(4), "labels=0.0: is not a class"),
+        ([0, None, 1, 2], "labels=None: is not a class"),
+        ([[0], [1], [2], [3]], r"labels=\[0\]: is not a class"),
         ([0, -1, 1, 2], "labels=-1: is not in 0 to"),
         ([0, 1, 2, 10**9], "labels=1000000000: is not in 0 to .*give the labels as strings"),
         ("abcd", "labels='abcd': is not one for each of 4 pictures; give a list or an array"),
@@ -63,13 +63,13 @@ def test_wrong_labels(labels, message):
 def test_wrong_classes():
     with pytest.raises(DataError, match=r"labels='cow': is not in classes=\['cat', 'dog'\]; add it"):
         as_images(PICTURES, ["cat", "cow", "dog", "dog"], classes=["cat", "dog"])
-    with pytest.raises(UsageError, match=r"classes=\['a', 'a'\]: holds a name twice"):
+    with pytest.raises(UsageError, match=r"classes=\['a', 'a'\]: has the same name twice"):
         as_images(PICTURES, [0, 0, 1, 1], classes=["a", "a"])
-    with pytest.raises(UsageError, match=r"classes='cat': is one name; give a list"):
+    with pytest.raises(UsageError, match=r"classes='cat': is a single name; give a list"):
         as_images(PICTURES, [0, 0, 1, 1], classes="cat")
     with pytest.raises(UsageError, match=r"classes=\['a'\]: the pictures have no labels; give labels too"):
         as_images(PICTURES, classes=["a"])
-    with pytest.raises(UsageError, match=r"labels: stand in data=\(pictures, labels\) already"):
+    with pytest.raises(UsageError, match=r"labels: are in data=\(pictures, labels\) already"):
         as_images((PICTURES, [0, 0, 1, 1]), [0, 0, 1, 1])
     with pytest.raises(DataError, match=r"data=tuple of 3: is not \(pictures, labels\)"):
         as_images((PICTURES, PICTURES, PICTURES))

@@ -179,7 +179,7 @@ def test_stored_labels_are_taken_where_the_items_agree(caplog):
     dataset.targets = torch.tensor(LABELS) * 0
     with caplog.at_level("INFO"):
         assert as_images(dataset).labels.tolist() == LABELS
-    assert "read once for its labels" in caplog.text
+    assert "one pass reads its labels" in caplog.text
 
 
 def test_names_as_labels():
@@ -261,15 +261,15 @@ class Broken(Dataset):
         (DataLoader(Stream()), "data=Stream: has no length and no order"),
         ([], "data=list: holds no pictures"),
         (Broken(), r"data=Broken: item 0 cannot be read \(TypeError: no such file\); data\[0\] must give a picture"),
-        (["a"], "data=str: is no picture; give a tensor, a numpy array or a PIL image"),
-        ([[1, 2], [3, 4]], "data=int: is no picture"),
-        ([np.zeros((3, 8, 3))], r"data=float64\(3, 8, 3\): the first axis and the last may both be that of"),
-        ([np.zeros(8)], r"data=float64\(8,\): is no picture; give \(height, width\)"),
+        (["a"], "data=str: is not a picture; give a tensor, a numpy array or a PIL image"),
+        ([[1, 2], [3, 4]], "data=int: is not a picture"),
+        ([np.zeros((3, 8, 3))], r"data=float64\(3, 8, 3\): the first axis and the last may both be an axis of"),
+        ([np.zeros(8)], r"data=float64\(8,\): is not a picture; give \(height, width\)"),
         ([np.full((8, 8), 3.0)], r"data=float64\(1, 1, 8, 8\): picture 0 holds 3, but floats must be in \[0, 1\]"),
-        ([{"pixels": COLOR[0]}], r"data=items with the keys \['pixels'\]: none of them is 'image'"),
+        ([{"pixels": COLOR[0]}], r"data=items with the keys \['pixels'\]: no key is 'image'"),
         (
             DataLoader(Numbered(), collate_fn=doubled_wrong),
-            r"its collate_fn does not give as many pictures",
+            r"its collate_fn does not return one picture for each",
         ),
         ({"image": COLOR}, "data=dict: holds no pictures; give a known name"),
         (None, "data=NoneType: holds no pictures"),
@@ -286,7 +286,7 @@ def test_options_that_have_no_effect(folder):
     with pytest.raises(UsageError, match="changing=True: is for a torch Dataset or DataLoader; leave it out"):
         as_images(COLOR, changing=True)
     for data in (folder, as_images(COLOR)):
-        with pytest.raises(UsageError, match=r"value_range='raw': pictures in files and sets say their own"):
+        with pytest.raises(UsageError, match=r"value_range='raw': pictures in files and sets have their own"):
             as_images(data, value_range="raw")
 
 

@@ -320,7 +320,7 @@ WRONG = {
     "values that the units do not take": ({"transform": [{"kind": "whiten"}]}, lambda path: images(), r"\[0, 1\]"),
     "crop too large": ({"crop": [16, 0]}, lambda path: images(), "crop"),
     "crop of layer 2 too large": ({"crop": [0, 7]}, lambda path: images(), "crop"),
-    "several sizes": ({}, lambda path: picture_folder(path / "p", TWO_SIZES), "pictures of several sizes"),
+    "several sizes": ({}, lambda path: picture_folder(path / "p", TWO_SIZES), "have several sizes"),
     "unreadable picture": ({}, lambda path: picture_folder(path / "p", [(12, 12)] * 20, broken=[7]), "007.png"),
     "unreadable first picture": ({}, lambda path: picture_folder(path / "p", [(12, 12)] * 20, broken=[0]), "000.png"),
     "convolution over vectors": ({"kernel": [0, 3]}, lambda path: images(), "kernel"),

@@ -192,7 +192,7 @@ def test_several_sizes_without_crop(tmp_path):
     for i, size in enumerate([(9, 12), (12, 9)]):
         Image.new("L", size).save(tmp_path / f"{i}.png")
     inputs = LayerInput(bottom(), FolderImages(tmp_path), LayerSettings(kernel=3, batch=2), 0, seed=0)
-    with pytest.raises(DataError, match=r"images='.*': pictures of several sizes; set `crop` .*kind: resize"):
+    with pytest.raises(DataError, match=r"images='.*': have several sizes; set `crop` .*kind: resize"):
         inputs.batch(0)
 
 

@@ -282,16 +282,16 @@ WRONG_TRAINING = {
     "rows of metrics never": (2, "log_every", [*train(), "--log-every", "0"]),
     "negative seed": (2, "seed", [*train(), "--seed", "-1"]),
     "other options with resume": (2, "layers, data differ from the run", [*train(), "--resume", "--batch", "3"]),
-    "no such data": (3, "data='nowhere': is no folder .*digits, photos", train(data="nowhere")),
-    "data that is a file": (3, "'file': is no folder", train(data="file")),
-    "empty folder": (3, "no pictures in 'empty'", train(data="empty")),
-    "first picture unreadable": (3, "000.png' cannot be read as a picture", train(data="first-broken")),
-    "last picture unreadable": (3, "007.png' cannot be read as a picture", train(data="last-broken")),
+    "no such data": (3, "data='nowhere': is neither a folder .*digits, photos", train(data="nowhere")),
+    "data that is a file": (3, "'file': is neither a folder", train(data="file")),
+    "empty folder": (3, "folder='empty': has no pictures", train(data="empty")),
+    "first picture unreadable": (3, "000.png': cannot be read as a picture", train(data="first-broken")),
+    "last picture unreadable": (3, "007.png': cannot be read as a picture", train(data="last-broken")),
     "data without a root": (3, "data_root.*--data-root", train(data="mnist")),
     "data that is not under its root": (3, "--download", [*train(data="mnist"), "--data-root", "empty"]),
     "sizes that do not divide": (3, "13x12.*nearest legal heights 12 or 16", train(data="odd")),
     "pictures smaller than the filter": (3, "2x2.*nearest legal heights 8", train(data="small")),
-    "several sizes": (3, "pictures of several sizes", train(data="mixed")),
+    "several sizes": (3, "have several sizes", train(data="mixed")),
     "crop larger than the pictures": (3, "crop.*16", [*train(), "--crop", "[16, 0]"]),
     "values that the units do not take": (3, r"\[0, 1\]", [*train(), "--transform", '[{"kind": "whiten"}]']),
 }  # fmt: skip
@@ -387,7 +387,11 @@ def test_layers_that_are_not_there(place, convdbn_, verb, layer):
 @pytest.mark.parametrize(
     ("arguments", "expected", "message"),
     [
-        ([*READERS["features"]("finished")[:2], "--data", "empty", "--output", "m.npz"], 3, "no pictures in 'empty'"),
+        (
+            [*READERS["features"]("finished")[:2], "--data", "empty", "--output", "m.npz"],
+            3,
+            "folder='empty': has no pictures",
+        ),
         ([*READERS["features"]("finished")[:2], "--data", "last-broken", "--output", "m.npz"], 3, "007.png"),
         ([*READERS["features"]("finished")[:2], "--data", "mixed", "--output", "m.npz"], 3, "several sizes|12x16"),
         ([*READERS["features"]("finished")[:2], "--data", "small", "--output", "m.npz"], 3, "2x2"),
@@ -525,7 +529,7 @@ class TestEvaluate:
             (["--labels", "33"], "labels=33: must be between 2 .* and 32"),
             (["--layers", "3"], "depth=3: the model has layers 1 to 2"),
             (["--grid", "0"], "grid="),
-            (["--noise", "2"], "noise=2.0: a share between 0 and 1"),
+            (["--noise", "2"], "noise=2.0: must be a share between 0 and 1"),
         ],
     )
     def test_refuses_what_can_not_be(self, evaluated, classes, words, message, caplog):
@@ -542,7 +546,7 @@ class TestEvaluate:
         save_pictures(tmp_path / "x", size=(12, 12))
         flat = tmp_path / "x" / "a"
         assert cli.main(["evaluate", str(evaluated), "--data", str(flat)]) == 3
-        assert "no classes; put the pictures of each into a sub-folder" in caplog.text
+        assert "no classes; put the pictures of each class into its own sub-folder" in caplog.text
 
 
 class TestFinetune:

@@ -1,7 +1,7 @@
-"""What every transform can do: describe itself, learn from data, and map a batch of pictures.
+"""The interface of every transform: describe itself, learn from data, and map a batch of pictures.
 
-A transform is said by its `spec`, plain JSON, and by its buffers, which are in the state dict: both travel in
-the checkpoint. What it makes of a picture does not depend on the batch.
+Its `spec`, plain JSON, and its buffers, which are in the state dict, determine a transform; the checkpoint stores
+both. The result for a picture does not depend on its batch.
 """
 
 import inspect
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 class Transform(nn.Module):
     """A map of pictures, `(B, c, h, w)` to `(B, ...)`, float.
 
-    Every argument of the constructor is kept under its own name, which is all that `spec` needs.
+    The constructor stores every argument in an attribute of the same name, for `spec`.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self) -> None:  # torch's own takes anything
+    def __init__(self) -> None:  # torch's own accepts any arguments
         super().__init__()
 
     def spec(self) -> dict[str, Any]:
@@ -27,7 +27,7 @@ class Transform(nn.Module):
         return {"kind": self.kind} | {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Learn what is learned from data: for most transforms, nothing."""
+        """Fit the parameters to data; most transforms have none."""
 
 
 def require(condition: bool, name: str, value: object, rule: str) -> None:

@@ -1,4 +1,4 @@
-"""The transforms by name, and pipelines of them."""
+"""Pointwise and geometric transforms, all transforms by name, and pipelines of them."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from convdbn.errors import DataError
 from convdbn.images.base import Images, Indices, check_images
+from convdbn.images.formats import shown
 from convdbn.images.transforms.base import Transform, require
 from convdbn.images.transforms.whitening import ZCA, LocalContrast, Whiten
 
@@ -38,17 +39,17 @@ class Gray(Transform):
         if x.shape[1] == 1:
             return x
         if x.shape[1] != 3:
-            raise DataError(f"pictures have {x.shape[1]} channels; gray is made from 3 or 1, so select those")
+            raise DataError(f"channels={x.shape[1]}: cannot become gray; give pictures of 1 or 3 channels")
         red, green, blue = x[:, :1], x[:, 1:2], x[:, 2:]
-        # Written so that equal channels, white above all, stay exactly what they were.
+        # In this form equal channels, such as white, keep exactly their value.
         return green + 0.299 * (red - green) + 0.114 * (blue - green)
 
 
 class Resize(Transform):
-    """Bilinear resizing, smoothed first where it shrinks; no value leaves the range of its picture.
+    """Bilinear resizing with antialiasing; no value leaves the range of its picture.
 
-    A `size` in pixels makes the shorter side that long and cuts out the central square; [height, width]
-    stretches to just that.
+    A `size` in pixels is the new length of the shorter side, and the central square is cut out; [height, width]
+    stretches the picture to exactly that size.
     """
 
     kind = "resize"
@@ -70,7 +71,7 @@ class Resize(Transform):
     @staticmethod
     def _resized(x: Tensor, height: int, width: int) -> Tensor:
         resized = F.interpolate(x, (height, width), mode="bilinear", antialias=True)
-        # Averages can not leave the range, but their rounding can, and 1.0000002 is no probability.
+        # Averages cannot leave the range, but their rounding can, and 1.0000002 is not a probability.
         return resized.clamp(x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True))
 
 
@@ -106,7 +107,7 @@ class Binarize(Transform):
 
 
 class Invert(Transform):
-    """Black for white: 1 - x."""
+    """The negative of the picture: 1 - x."""
 
     kind = "invert"
 
@@ -120,17 +121,17 @@ TRANSFORMS: dict[str, type[Transform]] = {
 
 
 class Pipeline(nn.Sequential):
-    """Transforms one after the other; with none, the identity."""
+    """Transforms in sequence; without any, the identity."""
 
     def prepare(self, images: Tensor, *, like: Tensor) -> Tensor:
-        """A batch of bytes or of floats in [0, 1], checked and transformed, of the device and dtype of `like`.
+        """Check and transform a batch of bytes or of floats in [0, 1]; the result has the device and dtype of `like`.
 
-        Differentiable, but for steps such as `Binarize` that have no derivative.
+        Differentiable, except for steps such as `Binarize` that have no derivative.
         """
         if images.ndim != 4 or not len(images):
             raise DataError(
-                f"images have shape {tuple(images.shape)}: give a batch (B, channels, height, width) of at least one "
-                "picture; images[None] makes a batch of one"
+                f"images={shown(images)}: is not (B, channels, height, width) with at least one picture; "
+                "images[None] makes a batch of one"
             )
         images = images / 255 if images.dtype == torch.uint8 else images
         transformed: Tensor = self(check_images(images.to(like), "images"))
@@ -138,54 +139,54 @@ class Pipeline(nn.Sequential):
 
     @torch.no_grad()
     def batch(self, images: Images, indices: Indices) -> Tensor:
-        """Pictures as one batch, brought to one size by the pipeline's own resizing where they come in several.
+        """Pictures as one batch; if their sizes differ, the resizing in the pipeline makes them equal.
 
-        DataError where it has none, or one that leaves several sizes.
+        DataError if it does not.
         """
         batch = images[indices]
         if isinstance(batch, Tensor):
             return batch
-        # Not all of `shaping`: the pipeline takes the batch again, and would pad it twice.
+        # Not all of `shaping`: the pipeline will transform the batch again, and would pad it twice.
         shaping = Pipeline(*[step for step in self if isinstance(step, Gray | Resize)])
         one_size = len({picture.shape for picture in batch}) == 1
         pictures = batch if one_size else [shaping(picture[None])[0] for picture in batch]
         if len({picture.shape for picture in pictures}) > 1:
             raise DataError(
-                f"images={images.name!r}: pictures of several sizes; take pictures of one size, or put "
-                "{kind: resize, size: 64} first in the transform that the layers are trained with"
+                f"images={images.name!r}: have several sizes; take pictures of one size, or put "
+                "{kind: resize, size: 64} first in the transform of the recipe"
             )
         return torch.stack(list(pictures))
 
     @property
     def shaping(self) -> "Pipeline":
-        """The steps that decide which pixels there are, without those that change their values."""
+        """The steps that determine the shape of a picture, without those that change its values."""
         return Pipeline(*[step for step in self if isinstance(step, Gray | Resize | Pad)])
 
     def spec(self) -> list[dict[str, Any]]:
-        """What `build_transform` makes the same pipeline from."""
+        """The description from which `build_transform` builds the same pipeline."""
         return [cast(Transform, transform).spec() for transform in self]
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Fit each on what those before it make of `batches`, gone through once for each that learns."""
+        """Fit each transform on the output of those before it; every one that learns goes through `batches` once."""
         for i, transform in enumerate(self):
             before = self[:i]
             cast(Transform, transform).fit(before(batch) for batch in batches)
 
 
 def build_transform(specs: Iterable[Mapping[str, Any]]) -> Pipeline:
-    """The pipeline of `[{"kind": ..., argument: value, ...}, ...]`; ValueError names what is not known."""
+    """The pipeline of `[{"kind": ..., argument: value, ...}, ...]`; ValueError for unknown kinds or arguments."""
     return Pipeline(*map(_build, specs))
 
 
 def _build(spec: Mapping[str, Any]) -> Transform:
     arguments = dict(spec)
     kind = arguments.pop("kind", None)
-    kind = "gray" if kind == "grey" else kind  # as version 0.1.0 spelled it
+    kind = "gray" if kind == "grey" else kind  # the spelling of version 0.1.0
     if kind not in TRANSFORMS:
-        raise ValueError(f"kind: {kind!r} is no transform; choose from {', '.join(TRANSFORMS)}")
+        raise ValueError(f"kind={kind!r}: is not a transform; choose from {', '.join(TRANSFORMS)}")
     try:
         return TRANSFORMS[kind](**arguments)
     except TypeError as error:
         allowed = inspect.signature(TRANSFORMS[kind])
-        raise ValueError(f"{kind} with {arguments}: {error}; the arguments are {allowed}") from error
+        raise ValueError(f"{kind}={arguments}: {error}; the arguments are {allowed}") from error

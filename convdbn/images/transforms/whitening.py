@@ -1,4 +1,4 @@
-"""Transforms that take away what all natural pictures share, so that what is left is worth learning."""
+"""Transforms that remove what all natural pictures have in common: their spectrum, contrast or correlations."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,14 +9,15 @@ from torch.nn import functional as F
 
 from convdbn.errors import DataError
 from convdbn.images.base import check_images
+from convdbn.images.formats import shown
 from convdbn.images.transforms.base import Transform, require
 
 
 class Whiten(Transform):
     """Flatten the spectrum of natural pictures, whose amplitude falls as 1/f, up to a soft cutoff.
 
-    Frequencies f, in cycles a pixel, are multiplied by f exp(-(f / cutoff)^order), channel by channel, after
-    the mean is removed; each picture is then scaled to variance 1 (a constant one becomes 0). Any size.
+    Each channel loses its mean, and its frequencies f, in cycles per pixel, are multiplied by
+    f exp(-(f / cutoff)^order). Each picture is then scaled to variance 1 (a constant one becomes 0). Any size.
     Source: Olshausen and Field 1997 (Vision Research 37), where the cutoff is .4 and the order 4.
     """
 
@@ -24,14 +25,14 @@ class Whiten(Transform):
 
     def __init__(self, cutoff: float = 0.4, order: float = 4) -> None:
         super().__init__()
-        require(cutoff > 0, "cutoff", cutoff, "positive, in cycles a pixel (.5 is the finest there is)")
+        require(cutoff > 0, "cutoff", cutoff, "positive, in cycles per pixel (.5 is the highest frequency)")
         require(order > 0, "order", order, "positive")
         self.cutoff, self.order = cutoff, order
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
         centered = x - x.mean((-2, -1), keepdim=True)
-        # Mirrored to an even period, the picture has no jump where the Fourier transform joins its edges.
+        # The mirrored picture has no jump where the Fourier transform joins its edges.
         mirrored = F.pad(centered, (0, max(w - 2, 0), 0, max(h - 2, 0)), mode="reflect")
         shape = mirrored.shape[-2:]
         down = torch.fft.fftfreq(shape[0], dtype=x.dtype, device=x.device)
@@ -40,10 +41,10 @@ class Whiten(Transform):
         gain = f * torch.exp(-((f / self.cutoff) ** self.order))
         whitened = torch.fft.irfft2(torch.fft.rfft2(mirrored) * gain, s=shape)[..., :h, :w]
         scale = whitened.std((1, 2, 3), correction=0, keepdim=True)
-        # Below this a picture is constant but for rounding, which is not to be blown up.
+        # Below this a picture is constant except for rounding errors, which must not be amplified.
         floor = 10 * torch.finfo(x.dtype).eps * x.abs().amax((1, 2, 3), keepdim=True)
         constant = scale <= floor
-        if constant.any():  # a ramp in its place has a gradient that is a number
+        if constant.any():  # a ramp in its place keeps the gradient finite
             whitened = torch.where(constant, torch.arange(w, dtype=x.dtype, device=x.device), whitened)
             scale = whitened.std((1, 2, 3), correction=0, keepdim=True)
         return torch.where(constant, 0, whitened / scale)
@@ -52,8 +53,8 @@ class Whiten(Transform):
 class LocalContrast(Transform):
     """Subtract the mean of a `size` x `size` window and divide by its standard deviation + `epsilon`.
 
-    The window spans all channels, and at the edges only the pixels that exist. `epsilon` is in pixel units.
-    Source: Jarrett, Kavukcuoglu, Ranzato, LeCun 2009 (ICCV), with a flat window, and a sum for their maximum.
+    The window spans all channels, and only the pixels inside the picture. `epsilon` is in pixel units.
+    Source: Jarrett, Kavukcuoglu, Ranzato, LeCun 2009 (ICCV), but with a flat window, and a sum for their maximum.
     """
 
     kind = "local_contrast"
@@ -66,7 +67,7 @@ class LocalContrast(Transform):
 
     def forward(self, x: Tensor) -> Tensor:
         centered = x - self._local_mean(x)
-        # The least positive number changes no result, but the gradient of a root is infinite at 0.
+        # The gradient of a root is infinite at 0; the smallest positive number changes no result.
         variance = self._local_mean(centered.square()).clamp(min=torch.finfo(x.dtype).tiny)
         return centered / (variance.sqrt() + self.epsilon)
 
@@ -76,7 +77,7 @@ class LocalContrast(Transform):
 
 
 class ZCA(Transform):
-    """Make the values of a picture uncorrelated, of variance 1, and as like the picture as that allows.
+    """Make the values of a picture uncorrelated and of variance 1, and otherwise as close to the picture as possible.
 
     Fitted on pictures of one size: y = (x - mean) E (D + epsilon)^(-1/2) E^T, with E D E^T their covariance.
     The buffers are empty until then, or until a state dict is loaded. Source: Bell and Sejnowski 1997 (Vision
@@ -102,7 +103,7 @@ class ZCA(Transform):
             x = check_images(batch, "batches").flatten(1).double()
             count, total, products = count + len(x), total + x.sum(0), products + x.T @ x
         if count == 0:
-            raise DataError("batches: no pictures to fit on; pass a list, as an iterator is empty after a pass")
+            raise DataError("batches: hold no pictures; pass a list, because an iterator is empty after one pass")
         mean = total / count
         variances, axes = torch.linalg.eigh(products / count - mean.outer(mean))
         matrix = axes / (variances.clamp(min=0) + self.epsilon).sqrt() @ axes.T
@@ -111,12 +112,12 @@ class ZCA(Transform):
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.mean) == 0:
-            raise RuntimeError("ZCA is not fitted: call fit(batches) with training pictures, or load a state dict")
+            raise RuntimeError("zca: is not fitted; call fit(batches) with training pictures, or load a state dict")
         flat = x.flatten(1)
         if flat.shape[1] != len(self.mean):
             raise DataError(
-                f"pictures of {tuple(x.shape[1:])} have {flat.shape[1]} values, but ZCA was fitted on "
-                f"{len(self.mean)}; resize them to the size it was fitted on"
+                f"images={shown(x)}: have {flat.shape[1]} values each, but ZCA was fitted to {len(self.mean)}; "
+                "resize them to the size of the fit"
             )
         return ((flat - self.mean) @ self.matrix).reshape(x.shape)
 
