@@ -184,7 +184,7 @@ def test_crops_of_upper_maps_come_from_pictures_of_any_size():
 
 
 def test_a_crop_larger_than_the_pictures():
-    with pytest.raises(DataError, match=r"crop of 9x9 does not fit .* 8x8; crop less"):
+    with pytest.raises(DataError, match=r"size=9x9: the crop does not fit .* 8x8; crop less"):
         LayerInput(bottom(), numbered(), LayerSettings(kernel=3, crop=9), 0, seed=0).batch(0)
 
 

@@ -74,7 +74,7 @@ def test_several_sizes(tmp_path, different):
     sizes = [(10, 10)] * (BATCH + 3)
     sizes[different] = (10, 14)
     images = save_pictures(tmp_path / "p", sizes)
-    with pytest.raises(DataError, match=r"images='p': have several sizes; .*kind: resize"):
+    with pytest.raises(DataError, match=r"images='p': pictures of several sizes .*kind: resize"):
         extract(conv_stack(), images, 1)
     assert extract(conv_stack([{"kind": "resize", "size": 10}]), images, 1).shape == (BATCH + 3, 4, 4, 4)
 
