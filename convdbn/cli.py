@@ -1,4 +1,4 @@
-"""The command line: results on stdout, the log on stderr, an exit code for each kind of thing that goes wrong."""
+"""The command line: results on stdout, the log on stderr, an exit code for each kind of error."""
 
 import inspect
 import json
@@ -25,7 +25,7 @@ log = logging.getLogger("convdbn")
 VERBS: dict[str, Callable[..., Any]] = {
     name.replace("_", "-"): getattr(import_module(f"convdbn.commands.{name}"), name) for name in COMMANDS
 }
-"""The commands by the names that are typed."""
+"""The commands by their names on the command line."""
 REQUIRED = {
     "train": {"data", "output_dir"},
     "features": {"output"},
@@ -35,26 +35,27 @@ REQUIRED = {
     "plot": {"output"},
     "complete": {"output"},
 }
-"""What a Python caller may leave out, but a command without it would lose its result."""
+"""Options that are optional in Python, but without which a command in the shell would lose its result."""
 IN_PYTHON = {"train": {"layers", "callbacks", "optimizer", "penalty", "phase", "verbose"}}
-"""What only Python can say: objects and functions."""
+"""Arguments for Python only: objects and functions."""
 SETTINGS: dict[str, Sequence[Setting]] = {
     "train": recipes.options(),
     "finetune": recipes.describe(FineTuning),
     "refine": recipes.describe(Refinement),
 }
-"""The settings that a command takes besides its own options."""
+"""The settings that a command takes in addition to its own options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code: 0 ok, 2 usage, 3 data, 4 checkpoint, 5 diverged, 75 interrupted but saved."""
+    """Run one command; returns the exit code: 0 ok, 2 usage, 3 data, 4 checkpoint, 5 diverged, 75 interrupted but
+    saved."""
     options = _parser().parse_args(present_words(sys.argv[1:] if arguments is None else arguments))
     verb = options.subcommand
-    asked = {name: value for name, value in options[verb].as_dict().items() if value is not None}
-    as_json = asked.pop("json")
+    arguments_of_verb = {name: value for name, value in options[verb].as_dict().items() if value is not None}
+    as_json = arguments_of_verb.pop("json")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        result = _summary(asked, VERBS[verb](**asked))
+        result = _summary(arguments_of_verb, VERBS[verb](**arguments_of_verb))
     except (ValueError, OSError, Diverged, Interrupted) as error:
         log.error("convdbn %s: %s", verb, error)
         return getattr(error, "exit_code", UsageError.exit_code)
@@ -62,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _summary(asked: dict[str, Any], result: Any) -> dict[str, Any]:
-    """What a command prints: the result itself, or what was written and what it is."""
+def _summary(options: dict[str, Any], result: Any) -> dict[str, Any]:
+    """The output of a command: the result itself, or a description of the file or run."""
     if isinstance(result, dict):
         return result
-    if "output_dir" in asked:
-        return inspect_model(asked["output_dir"])
+    if "output_dir" in options:
+        return inspect_model(options["output_dir"])
     shape = {"shape": list(result.shape)} if hasattr(result, "shape") else {}
-    return {"output": str(asked["output"]), **shape}
+    return {"output": str(options["output"]), **shape}
 
 
 def _parser() -> ArgumentParser:
@@ -92,25 +93,25 @@ def _parser() -> ArgumentParser:
 def _add_arguments(
     command: ArgumentParser, function: Callable[..., Any], required: set[str], in_python: set[str]
 ) -> None:
-    """One option for each argument of the function, explained by its docstring; the model has no flag."""
+    """Add an option for each argument of the function, with its help from the docstring; the model has no flag."""
     help_of = helped(function.__doc__ or "")
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD or name in in_python:
             continue
-        kind = str if isinstance(parameter.annotation, str) else parameter.annotation  # objects, by name or path
+        kind = str if isinstance(parameter.annotation, str) else parameter.annotation  # an object by its name or path
         options: dict[str, Any] = {"help": help_of.get(name, "")}
         if name == "model":
             command.add_argument(name, type=str, **options)
         elif kind is bool:
             command.add_argument(_flag(name), action="store_true", **options)
         elif name in required or parameter.default is parameter.empty:
-            command.add_argument(_flag(name), type=str, required=True, **options)  # which the function checks
+            command.add_argument(_flag(name), type=str, required=True, **options)  # the function checks the value
         else:
             command.add_argument(_flag(name), type=kind | None, default=parameter.default, **options)
 
 
 def _add_settings(command: ArgumentParser, function: Callable[..., Any], settings: Sequence[Setting]) -> None:
-    """An option for each setting, in the groups of its declaration; those that the function has itself are there."""
+    """Add an option for each setting that is not yet an argument of the function, in the group of its declaration."""
     own = inspect.signature(function).parameters
     groups: dict[str, Any] = {}
     for option in settings:

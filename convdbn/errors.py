@@ -1,4 +1,4 @@
-"""What can go wrong that is not a programming error; each kind has its exit code on the command line."""
+"""Errors that are not programming errors; each class has its exit code on the command line."""
 
 
 class UsageError(ValueError):
@@ -8,19 +8,19 @@ class UsageError(ValueError):
 
 
 class DataError(ValueError):
-    """Pictures that are missing, unreadable, or not what the model was made for."""
+    """Pictures that are missing, unreadable, or unsuitable for the model."""
 
     exit_code = 3
 
 
 class CheckpointError(ValueError):
-    """A file that is not a checkpoint of ours, or not a whole one."""
+    """A file that is not a checkpoint of convdbn, or not a complete one."""
 
     exit_code = 4
 
 
 class Diverged(RuntimeError):
-    """Training produced non-finite or exploding statistics; the last good checkpoint stays."""
+    """Training produced non-finite or exploding statistics; the last good checkpoint remains."""
 
     exit_code = 5
 

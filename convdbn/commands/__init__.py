@@ -1,4 +1,4 @@
-"""What people say, in Python and in the shell: one command a file."""
+"""The commands, in Python and in the shell, each in a file of its own."""
 
 COMMANDS = (
     "demo",

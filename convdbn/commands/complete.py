@@ -34,16 +34,17 @@ def complete(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Cover one half of test pictures and infer it from the other through all layers: the squared errors.
+    """Cover one half of test pictures, infer it from the other half through all layers, and measure the error.
 
-    They are those of a covered pixel: of the model, of the mean training picture, and of the training picture that is
-    nearest in the other half. The rows of the figure are the pictures, what the model saw, and what it made of it.
+    Squared errors are means over the covered pixels: of the model, of the mean training picture, and of the training
+    picture that is nearest in the other half. The rows of the figure are the pictures, their visible halves, and the
+    completed pictures.
 
     Args:
         output: picture to write, .png, .pdf or .svg.
         cover: left, right, top or bottom half.
-        count: test pictures to complete, of which the figure has the first 16.
-        sweeps: sweeps of Gibbs sampling in ten chains for each picture, the second half of which is averaged.
+        count: test pictures to complete; the figure has the first 16.
+        sweeps: sweeps of Gibbs sampling in ten chains for each picture; the result averages over the second half.
     """
     check_output(output, *FIGURE_FORMATS)
     check_counts(count=count, sweeps=sweeps)

@@ -1,4 +1,4 @@
-"""`demo`: everything at once, on pictures that come with scikit-learn, with no network."""
+"""`demo`: training, features and figures on pictures that come with scikit-learn, without a network connection."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 RANDOM_DRAWS = 3
-"""The network with random filters is drawn this often, and its mean accuracy printed."""
+"""Number of networks with random filters; their mean accuracy is printed."""
 
 
 @command
 def demo(*, output_dir: str = "demo") -> dict[str, Any]:
-    """Train on the built-in photographs and digits: pictures and accuracies, no network needed.
+    """Train on the built-in photographs and digits, without a network connection: pictures and accuracies.
 
     Args:
         output_dir: folder for the pictures and summary.json.
@@ -40,10 +40,10 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
         "layer 1 of the photographs: its filters",
         "layer 2: what its units look for, painted with layer 1",
     ]
-    drawn = [figures.save(figures.filter_grids(filters, titles), folder / "photos.png")]
+    files = [figures.save(figures.filter_grids(filters, titles), folder / "photos.png")]
     log.info("2/2  digits: features without labels, then logistic regression on them")
     accuracies, network = _digits()
-    drawn.append(
+    files.append(
         figures.save(
             figures.filter_grids([projections.linear_combination(network, 1)], ["layer 1 of the digits"]),
             folder / "digits.png",
@@ -52,7 +52,7 @@ def demo(*, output_dir: str = "demo") -> dict[str, Any]:
     summary = {
         "digits": {name: round(value, 4) for name, value in accuracies.items()},
         "seconds": round(time.monotonic() - start, 1),
-        "figures": [str(path) for path in drawn],
+        "figures": [str(path) for path in files],
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     return summary
@@ -101,8 +101,8 @@ def shifted_digits() -> tuple["NDArray[np.float32]", "NDArray[np.int64]"]:
     pictures = (digits.images / 16).astype(np.float32)[:, None]
     padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
     corners = [(1, 1), (2, 1), (1, 2), (1, 0), (0, 1)]  # in the example's order, so that the split is the same
-    shifted = np.concatenate([padded[:, :, y : y + 8, x : x + 8] for y, x in corners])
-    return shifted, np.tile(digits.target, len(corners))
+    shifts = np.concatenate([padded[:, :, y : y + 8, x : x + 8] for y, x in corners])
+    return shifts, np.tile(digits.target, len(corners))
 
 
 def flat_features(network: "Stack", pictures: "NDArray[np.float32]") -> "NDArray[np.float32]":

@@ -1,4 +1,4 @@
-"""`evaluate`: what features are worth to a classifier."""
+"""`evaluate`: test errors of a classifier on the features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,22 +35,22 @@ def evaluate(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Test error of a classifier that sees the features of few labeled pictures.
+    """Test error of a classifier that learns from the features of a few labeled pictures.
 
-    Cross-validation on the labeled pictures selects the hyper-parameters, and the whole test set is classified. Data
-    without test pictures of its own gives a fifth of every class for the test.
+    Cross-validation on the labeled pictures selects the hyper-parameters; the error is that of the whole test set.
+    Data without test pictures of its own gives a fifth of every class for the test.
 
     Args:
         labels: number of labeled pictures, or a list of numbers.
-        layers: layers whose features are taken together, 1 being the lowest.
+        layers: layers whose features are concatenated; 1 is the lowest.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
         window: above 1, each mean is first divided by the contrast of a window of this many positions a side; 3 suits
             photographs.
         classifier: svm (RBF kernel, votes of pairs), ridge (RBF kernel, for many classes), linear-svm, or logistic.
-        draws: how often the labeled pictures are drawn anew.
-        baselines: also raw pixels, principal components, random filters and k-means patches.
+        draws: number of random draws of the labeled pictures.
+        baselines: also evaluate raw pixels, principal components, random filters and k-means patches.
         noise: share of the pixels of the test pictures that noise replaces.
-        occlusion: share of each test picture that a black square covers.
+        occlusion: share of each test picture that a black rectangle covers.
     """
     check_counts(draws=draws)
     stack = model_from(model, device)

@@ -1,4 +1,4 @@
-"""`features`: maps of every picture of a data set."""
+"""`features`: the feature maps of every picture of a data set."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,9 +36,9 @@ def features(
 
     Args:
         layer: 1 is the lowest.
-        sizes: what to do with sizes that the pooling blocks do not divide: error refuses them, trim cuts the border
-            that is too much, pad adds what is missing.
-        output: .npz file to write `features`, and `labels` and `classes` where the data has them.
+        sizes: what to do with sizes that the pooling blocks do not divide: error refuses them, trim cuts off the
+            border, pad adds one.
+        output: .npz file for `features`, and for `labels` and `classes` if the data has them.
     """
     check_output(output, ".npz")
     stack = model_from(model, device)
@@ -55,6 +55,6 @@ def features(
             {} if images.labels is None else {"labels": images.labels.numpy(), "classes": images.classes}
         )
         Path(output).parent.mkdir(parents=True, exist_ok=True)
-        with open(output, "wb") as file:  # to which numpy adds no suffix
+        with open(output, "wb") as file:  # an open file, because numpy would add a suffix to a name
             np.savez(file, features=maps, **labels)
     return maps

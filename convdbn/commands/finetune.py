@@ -1,4 +1,4 @@
-"""`finetune`: the layers trained further as a classifier."""
+"""`finetune`: supervised training of the layers as a classifier."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from convdbn.models.classifier import Classifier
 
 BASELINE_FILE = "baseline.safetensors"
-"""The same network, trained from random weights."""
+"""File of the same network, trained from random weights."""
 
 
 @command
@@ -47,16 +47,16 @@ def finetune(
     device: str = "auto",
     **settings: Any,
 ) -> dict[str, Any]:
-    """Train the layers further, with labels, as a classifier: its error on the test pictures.
+    """Train the layers further, with labels, as a classifier, and measure its error on the test pictures.
 
-    Data without test pictures of its own gives a fifth of every class for the test. `load_classifier` gives the
-    network in `output_dir`, an ordinary torch module.
+    Data without test pictures of its own gives a fifth of every class for the test. `load_classifier` loads the
+    network from `output_dir`; it is an ordinary torch module.
 
     Args:
-        labels: number of labeled pictures to train on, equally many of each class; all of them otherwise.
-        layers: layers that the classifier sees, 1 being the lowest; the highest otherwise.
+        labels: number of labeled pictures to train on, equally many of each class; all of them by default.
+        layers: layers that the classifier sees, 1 being the lowest; the highest by default.
         grid: each map is averaged over this many cells along each side; a list makes a pyramid.
-        baseline: train the same network from random filters as well, for comparison; written beside the other.
+        baseline: also train the same network from random filters, for comparison; its file is in the same folder.
         settings: any field of `FineTuning`, such as epochs=20.
     """
     tuning = checked(FineTuning, {**settings, "seed": seed})
@@ -68,11 +68,11 @@ def finetune(
     from convdbn.storage.checkpoint import FILES
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
-    asked = {"model": model_name(model), **source.record, "labels": labels, "layers": layers, "grid": grid}
-    options = {**vars(tuning), **asked}
+    own = {"model": model_name(model), **source.record, "labels": labels, "layers": layers, "grid": grid}
+    options = {**vars(tuning), **own}
     folder = None if output_dir is None else Path(output_dir)
     file, other = (folder and folder / name for name in (FILES["classifier"], BASELINE_FILE))
-    saved_in = partial(saved_run, chosen=options, before=_options_of)
+    saved_in = partial(saved_run, options=options, options_of=_options_of)
     saved = saved_in(file, overwrite=overwrite, resume=resume)
     stack = model_from(model, device)
     train, test = source.labeled(stack.channels)
@@ -83,24 +83,24 @@ def finetune(
     )
     begin = partial(Classifier.from_stack, classes=train.classes, pooling=pooling)
     with stop_on_signal() as stop:
-        trained = partial(
-            _trained, images=train, settings=tuning, options=options, stop=stop, device=checked_device(device)
+        train_network = partial(
+            _train, images=train, settings=tuning, options=options, stop=stop, device=checked_device(device)
         )
-        network = trained(file, saved, lambda: begin(stack), stale=other)
+        network = train_network(file, saved, lambda: begin(stack), stale=other)
         result: dict[str, Any] = {"labels": len(train), "error": error(network, test)}
         if baseline:
             again = saved and saved_in(other, overwrite=False, resume=True)
-            network = trained(other, again, lambda: begin(with_random_filters(stack, seed=seed)))
+            network = train_network(other, again, lambda: begin(with_random_filters(stack, seed=seed)))
             result["error_from_random_weights"] = error(network, test)
     return result | ({} if file is None else {"output": str(file)})
 
 
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
-    """The options of a saved run; settings that came later have their defaults."""
+    """The options of a saved run; a setting that is newer than the run has its default."""
     return with_model({**vars(FineTuning()), **run.get("finetuned", {})})
 
 
-def _trained(
+def _train(
     file: Path | None,
     saved: bool,
     begin: Callable[[], "Classifier"],
@@ -112,10 +112,10 @@ def _trained(
     device: str,
     stale: Path | None = None,
 ) -> "Classifier":
-    """A network trained to the end, from its beginning, or where one is `saved` from where the file has it.
+    """Train a network to the end: a new one from `begin`, or the one in the file if it is `saved`.
 
-    A file `stale` is removed as soon as this one is written: a baseline is trained after its network, so the baseline
-    beside a network in training is that of an earlier one.
+    The file `stale` is removed as soon as this one is written: a baseline is trained after its network, so a baseline
+    beside a network in training belongs to an earlier network.
     """
     from convdbn.learning import finetune as learning
     from convdbn.models.files import open_model
@@ -124,8 +124,8 @@ def _trained(
 
     trainer: Mapping[str, Tensor] = {}
     if file is not None and saved:
-        begun = open_model(file, "classifier")
-        network, trainer = begun.model.to(device), begun.trainer
+        run = open_model(file, "classifier")
+        network, trainer = run.model.to(device), run.trainer
         if not trainer:
             return network
     else:

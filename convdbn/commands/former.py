@@ -1,4 +1,4 @@
-"""What version 0.1.0 called things otherwise: one table, understood for one version, with a warning."""
+"""Former names of version 0.1.0, which still work in this version, with a warning."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,22 +11,22 @@ NAMES = {
     "centring": "centering",
     "labelled": "labeled",
 }
-"""Arguments, in Python and on the command line, and what they are called now."""
+"""Former names of arguments, in Python and on the command line, and their present names."""
 VALUES = {("method", "maximise"): "maximize"}
-"""Values of arguments, and how they are spelled now."""
+"""Former values of arguments and their present spelling."""
 SIZES = {"trim": "trim"}
-"""Switches that are a value of `sizes` now."""
+"""Former switches, and the value of `sizes` that replaces each."""
 COMMANDS = {
     ("evaluate", "likelihood", True): "likelihood",
     ("evaluate", "reconstruction", True): "reconstruction",
     ("evaluate", "classifier", "labels"): "label_error",
 }
-"""Values of a command's arguments that are a command of their own now."""
+"""Former values of a command's arguments, and the command that replaces each."""
 
 
 def present(command: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The command and its keyword arguments under their present names."""
-    found: dict[str, Any] = {}
+    present_arguments: dict[str, Any] = {}
     for name, value in arguments.items():
         if (command, name, _plain(value)) in COMMANDS:
             instead = COMMANDS[command, name, _plain(value)]
@@ -36,69 +36,69 @@ def present(command: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any
             _warn(f"{name}=False", "nothing")
         elif name in SIZES:
             _warn(f"{name}={value!r}", f"sizes={SIZES[name]!r}")
-            found |= {"sizes": SIZES[name]} if value else {}
+            present_arguments |= {"sizes": SIZES[name]} if value else {}
         else:
-            now, spelled = NAMES.get(name, name), VALUES.get((name, _plain(value)), value)
-            if (now, spelled) != (name, value) and (now != name or spelled is not value):
-                _warn(f"{name}={value!r}", f"{now}={spelled!r}")
-            found[now] = spelled
-    return command, found
+            new_name, new_value = NAMES.get(name, name), VALUES.get((name, _plain(value)), value)
+            if (new_name, new_value) != (name, value) and (new_name != name or new_value is not value):
+                _warn(f"{name}={value!r}", f"{new_name}={new_value!r}")
+            present_arguments[new_name] = new_value
+    return command, present_arguments
 
 
 def present_words(words: Sequence[str]) -> list[str]:
-    """The words of a command line under their present names; a model stands right after the command."""
+    """The words of a command line under their present names; the model comes right after the command."""
     if not words:
         return []
     command, models, options = words[0], list[str](), list[str]()
-    for name, values, written in _options(words[1:]):
+    for name, values, old_words in _options(words[1:]):
         value = values[0] if values else ""
-        now = written
+        new_words = old_words
         if NAMES.get(name) == "model":
-            now, models = [], [*models, *values]
+            new_words, models = [], [*models, *values]
             _warn(_flag(name), "the model as the first argument")
         elif (command, name, value or True) in COMMANDS:
-            now, command = [], _dashed(COMMANDS[command, name, value or True])
-            _warn(" ".join(written), f"convdbn {command}")
+            new_words, command = [], _with_dashes(COMMANDS[command, name, value or True])
+            _warn(" ".join(old_words), f"convdbn {command}")
         elif name in SIZES:
-            now = ["--sizes", SIZES[name], *values]
+            new_words = ["--sizes", SIZES[name], *values]
         elif name in NAMES or (name, value) in VALUES:
-            now = [_flag(NAMES.get(name, name)), *(VALUES.get((name, word), word) for word in values)]
-        if now and now != written:
-            _warn(" ".join(written), " ".join(now))
-        options += now
+            new_words = [_flag(NAMES.get(name, name)), *(VALUES.get((name, word), word) for word in values)]
+        if new_words and new_words != old_words:
+            _warn(" ".join(old_words), " ".join(new_words))
+        options += new_words
     return [command, *models, *options]
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Each option: the name of its argument, the values that follow, and all of it as it is written. Values before
-    any option have no name."""
-    name, values, written = "", list[str](), list[str]()
+    """Each option: the name of its argument, its values, and all its words. Values before any option have the name
+    ""."""
+    name, values, own_words = "", list[str](), list[str]()
     for word in words:
-        if word.startswith("--") and written:
-            yield name, values, written
-            name, values, written = "", [], []
+        if word.startswith("--") and own_words:
+            yield name, values, own_words
+            name, values, own_words = "", [], []
         if word.startswith("--"):
             option, equals, value = word.partition("=")
             name, values = option.removeprefix("--").replace("-", "_"), [value] if equals else []
         else:
             values.append(word)
-        written.append(word)
-    if written:
-        yield name, values, written
+        own_words.append(word)
+    if own_words:
+        yield name, values, own_words
 
 
 def _flag(name: str) -> str:
-    return f"--{_dashed(name)}"
+    return f"--{_with_dashes(name)}"
 
 
-def _dashed(name: str) -> str:
+def _with_dashes(name: str) -> str:
     return name.replace("_", "-")
 
 
 def _plain(value: Any) -> Any:
-    """The value where it can be looked up in a table: arrays cannot."""
+    """The value if a table can have it; None for others, such as arrays, which have no hash."""
     return value if isinstance(value, str | bool) else None
 
 
-def _warn(former: str, now: str) -> None:
-    warnings.warn(f"{former} is the spelling of version 0.1.0; write {now}", DeprecationWarning, stacklevel=4)
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is the spelling of version 0.1.0; write {new}", DeprecationWarning, stacklevel=4)

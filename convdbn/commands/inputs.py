@@ -1,4 +1,4 @@
-"""What is handed to a command becomes a model, and pictures for it."""
+"""The models and pictures of the commands, from their arguments."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ M = TypeVar("M", bound="nn.Module")
 
 
 class Source:
-    """Pictures as a command got them: `data`, and the options beside it. They are opened when they are asked for."""
+    """The argument `data` of a command with its options; pictures in files are opened only when they are needed."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Source:
         if self.path is None:
             for name, value in self.options.items():
                 if value:
-                    raise UsageError(f"{name}={value!r}: has no effect on data in memory; leave it out")
+                    raise UsageError(f"{name}={value!r}: has no effect with data in memory; leave it out")
             data, self.options = as_images(data, value_range=value_range), {}
         elif value_range is not None:
             self.options["value_range"] = value_range
@@ -52,11 +52,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What messages call the data."""
+        """The name of the data in messages."""
         return self.data.name if self.path is None else self.path
 
     def images(self, channels: int, split: Split = "train") -> "Images":
-        """The pictures, gray or in color as the model takes them."""
+        """The pictures, converted to this number of channels."""
         from convdbn.images import as_images, in_channels
 
         return in_channels(as_images(self.data, split=split, color=channels != 1, **self.options), channels)
@@ -69,7 +69,7 @@ class Source:
         return self.path in DATA_SETS and DATA_SETS[self.path].has_test
 
     def labeled(self, channels: int) -> tuple["Images", "Images"]:
-        """Training and test pictures with labels; where the data has no test pictures, a fifth of every class."""
+        """Training and test pictures with labels; a fifth of every class if the data has no test pictures."""
         train = self.images(channels)
         if self.has_test_split:
             return train, self.images(channels, "test")
@@ -78,7 +78,7 @@ class Source:
         return stratified(train, "train"), stratified(train, "test")
 
     def parted(self, channels: int) -> tuple["Images", "Images"]:
-        """Training and test pictures, with labels or without; where the data has no test pictures, a tenth of it."""
+        """Training and test pictures, with labels or without; a tenth of all if the data has no test pictures."""
         if self.has_test_split:
             return self.labeled(channels)
         from convdbn.images import hold_out
@@ -87,58 +87,58 @@ class Source:
         train, test = hold_out(whole, len(whole), seed=0)
         if test is None:
             raise UsageError(
-                f"data={self.name!r}: has {len(whole)} pictures, of which a tenth is tested; take at least 10"
+                f"data={self.name!r}: has {len(whole)} pictures, too few to test on a tenth; give at least 10"
             )
         return train, test
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a run remembers of its data: the name or path, of data in memory also the number of pictures."""
+        """The metadata of a run about its data: the name or path, and for data in memory the number of pictures."""
         return {"data": self.name} | ({"pictures": len(self.data)} if self.path is None else {})
 
 
 def model_from(model: "Model | Classifier", device: str) -> "Stack":
-    """The model itself: one in memory as it is, or that of a name or path."""
+    """The model: the one in memory itself, or the one of this name or path."""
     from convdbn.models.files import open_model
 
-    return _placed(open_model(model, "model").model, model, device)
+    return _on_device(open_model(model, "model").model, model, device)
 
 
 def classifier_from(model: "Model | Classifier", device: str) -> "Classifier":
-    """A classifier in memory as it is, or that of a path."""
+    """The classifier: the one in memory itself, or the one of this path."""
     from convdbn.models.files import open_model
 
-    return _placed(open_model(model, "classifier").model, model, device)
+    return _on_device(open_model(model, "classifier").model, model, device)
 
 
-def _placed(network: M, source: object, device: str) -> M:
-    """The network on its device; with auto, one that was handed in stays where it is."""
+def _on_device(network: M, source: object, device: str) -> M:
+    """The network on the device; with auto, a network in memory stays where it is."""
     return network if network is source and device == "auto" else network.to(checked_device(device))
 
 
 def model_name(model: object) -> str:
-    """What a run remembers of the model that it began with."""
+    """The metadata of a run about the model that it began with."""
     return str(model) if isinstance(model, str | Path) else f"{type(model).__name__} in memory"
 
 
 def opened(model: "Model | Classifier") -> "Opened[Stack]":
-    """A stack and all that is known of its training; CheckpointError for a file that says nothing of it."""
+    """A stack with the metadata of its training; CheckpointError for a file that does not have them."""
     from convdbn.models.files import open_model
 
     return with_training(open_model(model, "model"))
 
 
-def with_training(found: "Opened[Stack]") -> "Opened[Stack]":
-    """The same; CheckpointError for a file without recipe, data or progress."""
+def with_training(run: "Opened[Stack]") -> "Opened[Stack]":
+    """The same run; CheckpointError for a file without recipe, data or progress."""
     from convdbn.models.stack import TRAINING
 
-    missing = [] if found.path is None else [name for name in TRAINING if name not in found.metadata]
+    missing = [] if run.path is None else [name for name in TRAINING if name not in run.metadata]
     if missing:
         raise CheckpointError(
-            f"model={str(found.path)!r}: a model without its training (no {', '.join(missing)} in it); give a run of "
+            f"model={str(run.path)!r}: has no record of its training ({', '.join(missing)}); give a run of "
             "`convdbn train`, or the name of a model of the package"
         )
-    return found
+    return run
 
 
 def is_packaged(file: Path) -> bool:
@@ -149,7 +149,7 @@ def is_packaged(file: Path) -> bool:
 
 
 def history_of(model: "Model | Classifier") -> Sequence[Mapping[str, float]]:
-    """The rows of metrics of the model's training; UsageError where there are none."""
+    """The rows of metrics of the model's training; UsageError if there are none."""
     history = opened(model).history
     if not history:
         raise UsageError(f"model={model_name(model)!r}: has no metrics; give a run folder of `convdbn train`")
@@ -157,7 +157,7 @@ def history_of(model: "Model | Classifier") -> Sequence[Mapping[str, float]]:
 
 
 def recipe_of(model: "Model | Classifier") -> "Recipe":
-    """The recipe that the model was trained by; UsageError where there is none."""
+    """The recipe that trained the model; UsageError if there is none."""
     from convdbn.recipes import Recipe
 
     metadata = opened(model).metadata

@@ -1,4 +1,4 @@
-"""`inspect`: what a model is, and how it was trained."""
+"""`inspect`: the layers of a model and its training."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 @command
 def inspect(model: "Model | Classifier") -> dict[str, Any]:
-    """What a model holds: layers and their features, transform, recipe, data and progress; or what a classifier does.
+    """Describe a model (layers and their features, transform, recipe, data and progress) or a classifier.
 
-    Everything in the result can be written as JSON.
+    The result can be written as JSON.
     """
     from convdbn.models.classifier import Classifier
     from convdbn.models.files import open_model
 
-    found = open_model(model)
-    file = {} if found.path is None else {"file": str(found.path)}
-    if isinstance(found.model, Classifier):
-        tuning = {"finished": not found.trainer, "finetuned": found.metadata.get("finetuned")}
-        return {**file, **_of_classifier(found.model), **(tuning if file else {})}
-    stack, training = found.model, with_training(found).metadata
+    run = open_model(model)
+    file = {} if run.path is None else {"file": str(run.path)}
+    if isinstance(run.model, Classifier):
+        tuning = {"finished": not run.trainer, "finetuned": run.metadata.get("finetuned")}
+        return {**file, **_of_classifier(run.model), **(tuning if file else {})}
+    stack, training = run.model, with_training(run).metadata
     return {
         **file,
         "parameters": sum(p.numel() for p in stack.parameters()),
-        "finished": not found.trainer and _is_trained(training),
+        "finished": not run.trainer and _is_trained(training),
         "picture": list(stack.picture),
         "layers": [info._asdict() for info in stack.feature_info],
         "scales": [_scale(machine.units[0]) for machine in stack.machines],
@@ -51,7 +51,7 @@ def _of_classifier(network: "Classifier") -> dict[str, Any]:
 
 
 def _is_trained(metadata: Mapping[str, Any]) -> bool:
-    """Whether every machine of the recipe is trained; models without a recipe are what they are."""
+    """Whether every machine of the recipe is trained; a model without a recipe counts as trained."""
     if "recipe" not in metadata:
         return True
     stages = len(recipes.Recipe.from_dict(metadata["recipe"]).machines)

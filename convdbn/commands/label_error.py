@@ -23,7 +23,7 @@ def label_error(
     download: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Test error of the model's own label units, for models that were trained with `labels: true`.
+    """Test error of the model's own label units, for models whose recipe has `labels: true`.
 
     Data without test pictures of its own gives a fifth of every class for the test.
     """

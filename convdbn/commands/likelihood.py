@@ -1,4 +1,4 @@
-"""`likelihood`: how probable pictures are under a model."""
+"""`likelihood`: the log-likelihood of test pictures under a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,10 @@ def likelihood(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Mean log-likelihood of the test pictures in nats, for connected models and single convolutional layers.
+    """Mean log-likelihood of the test pictures in nats, for fully connected models and single convolutional layers.
 
-    Annealed importance sampling estimates log Z in both directions; small models are summed exactly. Data without
-    test pictures of its own gives a tenth of its pictures for the test.
+    Annealed importance sampling estimates log Z in both directions; for small models log Z is summed exactly. Data
+    without test pictures of its own gives a tenth of its pictures for the test.
     """
     stack = model_from(model, device)
     from convdbn.evaluation import likelihood as nats

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @command
 def load(model: str | Path, *, device: str = "auto") -> "Stack":
-    """The trained model of a name or path; `model.features(images)` gives its maps.
+    """The trained model of this name or path; `model.features(images)` computes its maps.
 
-    Raises `CheckpointError` for a file that is missing, truncated or not ours.
+    Raises `CheckpointError` for a file that is missing, truncated, or not a checkpoint of convdbn.
     """
     return model_from(model, device)
 
@@ -28,9 +28,9 @@ def load_classifier(model: str | Path, *, device: str = "auto") -> "Classifier":
 
 @command
 def create_model(name: str, *, pretrained: bool = True, device: str = "auto") -> "Stack":
-    """A model of the package, such as `cdbn_mnist`, trained unless `pretrained` is False.
+    """A model of the package, such as `cdbn_mnist`, with its trained weights unless `pretrained` is False.
 
-    An unknown name raises an error that lists them all. The name serves wherever a command takes a model.
+    The error for an unknown name lists all names. Commands accept the name wherever they take a model.
     """
     from convdbn.models import files
 

@@ -1,4 +1,4 @@
-"""What the commands share: the options that many of them have, checks before any work, devices, signals."""
+"""Common parts of the commands: shared options, checks before any work, devices, signals."""
 
 import contextlib
 import difflib
@@ -28,42 +28,42 @@ HELP = {
     "data": "`digits`, `photos`, `mnist`, `fashion-mnist`, `caltech101`, or a folder of pictures; in Python also an "
     "array, a tensor, a torch Dataset or DataLoader, Images, or a pair (pictures, labels).",
     "output_dir": "folder for the result; without one it stays in memory.",
-    "overwrite": "replace what the folder holds already.",
+    "overwrite": "replace an earlier run in the folder.",
     "resume": "continue the run in the folder; all other options must be the same.",
     "split": "train or test, for data sets that have both.",
     "value_range": "lowest and highest value of pixels in memory, such as [0, 4095], or raw for values that stay as "
-    "they are; otherwise bytes, 16-bit integers, or floats from 0 to 1.",
-    "data_root": "folder that holds the torchvision data sets.",
-    "download": "fetch a torchvision data set that is missing.",
-    "seed": "seed of everything random.",
+    "they are; without it pixels are bytes, 16-bit integers, or floats from 0 to 1.",
+    "data_root": "folder of the torchvision data sets.",
+    "download": "download a missing torchvision data set.",
+    "seed": "seed of all random numbers.",
     "device": "auto, cpu, cuda, ...; with auto a model in memory stays where it is.",
 }
-"""What the options mean that many commands have."""
+"""The help of the options that many commands have."""
 FIGURE_FORMATS = (".png", ".pdf", ".svg")
 
 
 def command(function: Callable[P, T]) -> Callable[P, T]:
-    """A function that people call: its docstring explains the shared options too, former names are understood, and
-    arguments that do not fit are refused by name."""
+    """Decorator of a command: adds the shared options to its docstring, accepts former names, and refuses wrong
+    arguments by name."""
     signature = inspect.signature(function)
     name = function.__name__
 
     @functools.wraps(function)
     def called(*arguments: P.args, **named: P.kwargs) -> T:
-        now, known = former.present(name, dict(named))
-        if now != name:
-            instead: Callable[..., T] = getattr(import_module(f"convdbn.commands.{now}"), now)
-            return instead(*arguments, **known)
-        _check_names(name, signature, len(arguments), known)
-        return function(*arguments, **known)
+        present_name, options = former.present(name, dict(named))
+        if present_name != name:
+            successor: Callable[..., T] = getattr(import_module(f"convdbn.commands.{present_name}"), present_name)
+            return successor(*arguments, **options)
+        _check_names(name, signature, len(arguments), options)
+        return function(*arguments, **options)
 
     called.__doc__ = explained(function)
     return called
 
 
 def explained(function: Callable[..., Any]) -> str:
-    """The docstring with the help of all shared options that the signature names: the model and the data before the
-    command's own arguments, the others after them."""
+    """The docstring with the help of all shared options in the signature: the model and the data before the command's
+    own arguments, the others after them."""
     text, _, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\nArgs:\n")
     own, _, after = rest.partition("\n\n")
     shared = [name for name in inspect.signature(function).parameters if name in HELP and name not in helped(own)]
@@ -74,27 +74,27 @@ def explained(function: Callable[..., Any]) -> str:
 
 
 def helped(docstring: str) -> dict[str, str]:
-    """What a docstring says of each argument."""
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", docstring, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    """The help of each argument in a docstring."""
+    entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", docstring, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
 
 
 def _check_names(name: str, signature: inspect.Signature, positional: int, named: Mapping[str, Any]) -> None:
-    """UsageError for arguments that the function does not take, or does not get."""
+    """UsageError for arguments that are unknown, duplicate or missing."""
     parameters = signature.parameters
     free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for unknown in [] if free else [key for key in named if key not in parameters]:
         near = difflib.get_close_matches(unknown, parameters, 1)
         remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(parameters)}"
-        raise UsageError(f"{unknown}={named[unknown]!r}: no option of {name}; {remedy}")
+        raise UsageError(f"{unknown}={named[unknown]!r}: is not an option of {name}; {remedy}")
     places = [key for key, one in parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
     if positional > len(places):
         raise UsageError(
-            f"{name}: takes {' and '.join(places) or 'nothing'} without a name, but got {positional} such arguments; "
+            f"{name}: takes {' and '.join(places) or 'nothing'} by position, but got {positional} such arguments; "
             "name the others"
         )
     for twice in [key for key in places[:positional] if key in named]:
-        raise UsageError(f"{twice}={named[twice]!r}: stands there twice; leave one out")
+        raise UsageError(f"{twice}={named[twice]!r}: is there twice, by position and by name; leave one out")
     for key, one in parameters.items():
         needed = one.default is one.empty and one.kind is not one.VAR_KEYWORD
         if needed and key not in named and key not in places[:positional]:
@@ -102,34 +102,34 @@ def _check_names(name: str, signature: inspect.Signature, positional: int, named
 
 
 def check_output(output: str | Path | None, *suffixes: str) -> None:
-    """UsageError, before the work that would be lost, for a file of another format or in no folder to write into."""
+    """UsageError, before any work is lost, for a file of another format or in a place that cannot be written to."""
     if output is None:
         return
     path = Path(output)
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"output={str(output)!r}: name a file that ends in {' or '.join(suffixes)}")
-    folder = next(parent for parent in path.parents if parent.exists())  # the others are made
+    folder = next(parent for parent in path.parents if parent.exists())  # those below it will be created
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"output={str(output)!r}: {str(folder)!r} is no folder to write into; name another file")
+        raise UsageError(f"output={str(output)!r}: {str(folder)!r} is not a writable folder; name another file")
 
 
 def check_counts(**counts: int | None) -> None:
-    """UsageError for numbers of things of which there must be one."""
+    """UsageError unless each is a positive integer or None."""
     for name, value in counts.items():
         if value is not None and (not isinstance(value, int) or value < 1):
             raise UsageError(f"{name}={value!r}: must be a whole number of at least 1")
 
 
 def check_choice(name: str, value: Any, choices: Any) -> None:
-    """UsageError for a value that is none of a `Literal`."""
+    """UsageError for a value outside the `Literal`."""
     if value not in get_args(choices):
         raise UsageError(f"{name}={value!r}: choose from {', '.join(get_args(choices))}")
 
 
 def refuse_ignored(verb: Callable[..., Any], values: Mapping[str, Any], unused: Collection[str], what: str) -> None:
-    """UsageError for options that would do nothing: those `unused` with `what` that are not at their defaults.
+    """UsageError for options without effect: those `unused` with `what` that are not at their defaults.
 
-    `values` are the options of the verb, its `locals()` before any of them is changed.
+    `values` are the options of the verb: its `locals()` before any other assignment.
     """
     defaults = inspect.signature(verb).parameters
     idle = [name for name in defaults if name in unused and _differs(values[name], defaults[name].default)]
@@ -141,10 +141,10 @@ def refuse_ignored(verb: Callable[..., Any], values: Mapping[str, Any], unused: 
 def figure_options(
     verb: Callable[..., Any], values: Mapping[str, Any], figure: Callable[..., Any], what: str
 ) -> dict[str, Any]:
-    """Those of the verb's options that a function which draws a figure takes, where they were said.
+    """The verb's options that are not None and that the function `figure`, which draws a figure, takes.
 
-    UsageError for options that it does not take, and for pictures that it needs and does not get. `values` are the
-    options of the verb, its `locals()` before any of them is changed.
+    UsageError for options that it does not take, and if it needs pictures but gets none. `values` are the options of
+    the verb: its `locals()` before any other assignment.
     """
     takes = inspect.signature(figure).parameters
     pictures = [name for name in ("images", "test") if name in takes]
@@ -166,36 +166,37 @@ def _differs(value: Any, default: Any) -> bool:
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C or a termination signal came; a second Ctrl-C stops at once."""
-    asked = threading.Event()
+    """A function that tells whether Ctrl-C or a termination signal came; a second signal stops at once."""
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop.is_set
         return
 
-    def ask(number: int, frame: object) -> None:
-        if asked.is_set():
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield stop.is_set
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def saved_run(
     file: Path | None,
-    chosen: Mapping[str, Any],
-    before: Callable[[dict[str, Any]], Mapping[str, Any]],
+    options: Mapping[str, Any],
+    options_of: Callable[[dict[str, Any]], Mapping[str, Any]],
     *,
     overwrite: bool,
     resume: bool,
 ) -> bool:
-    """Whether the file holds a run to continue; UsageError for one that would be lost unasked, or of other options.
+    """Whether the file holds a run to continue; UsageError if the run has other options, or would be lost without
+    `overwrite`.
 
-    `chosen` are the options that decide the result, and `before` finds those of the saved run in its metadata.
+    `options` are those that determine the result, and `options_of` reads those of the saved run from its metadata.
     """
     if overwrite and resume:
         raise UsageError("overwrite=True, resume=True: contradict each other; choose one")
@@ -207,8 +208,8 @@ def saved_run(
     if resume:
         from convdbn.storage.checkpoint import read_metadata
 
-        old = before(read_metadata(file))
-        different = [name for name, value in chosen.items() if json.dumps(old.get(name)) != json.dumps(value)]
+        old = options_of(read_metadata(file))
+        different = [name for name, value in options.items() if json.dumps(old.get(name)) != json.dumps(value)]
         if different:
             raise UsageError(
                 f"resume=True: {', '.join(different)} differ from the run in {folder}; give the same options"
@@ -223,14 +224,16 @@ def saved_run(
 
 def as_tuple(name: str, numbers: int | list[int]) -> tuple[int, ...]:
     """One number or several as a tuple; UsageError, naming the option, for anything else."""
-    found = (numbers,) if isinstance(numbers, int) else tuple(numbers) if isinstance(numbers, list | tuple) else ()
-    if not found or not all(isinstance(number, int) for number in found):
-        raise UsageError(f"{name}={numbers!r}: is no whole number, nor a list of them; write {name}=[1, 2]")
-    return found
+    values = (numbers,) if isinstance(numbers, int) else tuple(numbers) if isinstance(numbers, list | tuple) else ()
+    if not values or not all(isinstance(number, int) for number in values):
+        raise UsageError(
+            f"{name}={numbers!r}: is neither a whole number nor a list of whole numbers; write {name}=[1, 2]"
+        )
+    return values
 
 
 def checked_device(name: str) -> str:
-    """The device by name, `auto` being the GPU where there is one; UsageError for one that this machine has not."""
+    """The name of the device, where `auto` is the GPU if there is one; UsageError if it is not available."""
     import torch
 
     if name == "auto":

@@ -1,4 +1,4 @@
-"""`plot`: how a model learned, responds and errs."""
+"""`plot`: learning curves, weights, responses and errors of a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,22 +43,22 @@ def plot(
     seed: int = 0,
     device: str = "auto",
 ) -> "Figure":
-    """Plot how a model learned, what its weights are like, and how it responds: a figure, written too to `output`.
+    """Plot how a model learned, its weights, or its responses; the figure is also written to `output` if that is set.
 
     Args:
-        data: pictures for updates, activities, cases, maps and confusion, as for `train`; for chains those to begin
-            at, instead of noise. Confusion takes the test pictures.
+        data: pictures for updates, activities, cases, maps and confusion, as for `train`; for chains, pictures to
+            begin at instead of noise. Confusion takes the test pictures.
         figure: curves, weights, updates, activities, cases, maps, chains, or confusion, which takes a classifier.
         output: picture to write, .png, .pdf or .svg.
-        layer: one layer alone, 1 being the lowest; all of them otherwise, and for maps the highest that has some.
-        units: units whose maps are shown, such as [0, 5]; the 8 most active otherwise.
-        count: pictures, the first ones, or chains; 8 for maps and chains, and 100 otherwise.
-        sweeps: Gibbs sweeps of chains; they are shown after 0, 1, 10, 100, ... and this many.
+        layer: a single layer, 1 being the lowest; by default all layers, and for maps the highest convolutional one.
+        units: units whose maps to draw, such as [0, 5]; by default the 8 most active.
+        count: number of pictures, from the first, or of chains; by default 8 for maps and chains, otherwise 100.
+        sweeps: Gibbs sweeps of chains, which are drawn after 0, 1, 10, 100, ... and this many sweeps.
 
-    The curves are those of the run's metrics. Updates are what an update adds to the weights where training goes on
-    with the pictures, at the recipe's first rate. Activities are probabilities of the pooling units, as a histogram;
-    cases has a row for each picture and a column for each unit, of maps the strongest response. Chains are those of
-    the top layers, with one pass down for each picture, as `sample` draws them but without its cooling.
+    The curves are those of the run's metrics. Updates are the changes of the weights in one further update with the
+    pictures, at the recipe's first rate. Activities are a histogram of the probabilities of the pooling units. Cases
+    has a row for each picture and a column for each unit, with the strongest response of each map. Chains sample the
+    top layers, with one pass down for each picture, as `sample` does but without cooling.
     """
     check_output(output, *FIGURE_FORMATS)
     check_choice("figure", figure, Plot)
@@ -82,7 +82,7 @@ def plot(
             options["test"] = source.labeled(subject.channels)[1]
         else:
             options["images"] = source.images(subject.channels, split)
-    drawn: Figure = draw(subject, **options)
+    result: Figure = draw(subject, **options)
     if output is not None:
-        figures.save(drawn, output)
-    return drawn
+        figures.save(result, output)
+    return result

@@ -1,4 +1,4 @@
-"""`reconstruction`: how much of a picture comes back from the highest layer."""
+"""`reconstruction`: the error of pictures decoded from the highest layer."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,13 @@ def reconstruction(
     download: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Squared error of test pictures that come back from the highest layer, for fully connected models.
+    """Squared error of test pictures decoded from the highest layer, for fully connected models.
 
-    It is summed over the pixels, and stands beside the error of as many principal components. Data without test
+    It is summed over the pixels, and comes with the error of as many principal components. Data without test
     pictures of its own gives a tenth of its pictures for the test.
     """
     stack = model_from(model, device)
-    from convdbn.evaluation import reconstruction as back
+    from convdbn.evaluation import reconstruction as evaluation
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
-    return back.reconstruction(stack, *source.parted(stack.channels))
+    return evaluation.reconstruction(stack, *source.parted(stack.channels))

@@ -1,4 +1,4 @@
-"""`refine`: all layers of a stack trained together."""
+"""`refine`: joint training of all layers of a stack."""
 
 import copy
 from functools import partial
@@ -37,11 +37,12 @@ def refine(
     device: str = "auto",
     **settings: Any,
 ) -> "Stack":
-    """Train all layers of a fully connected stack together, upward and downward weights parting; the refined stack.
+    """Train all layers of a fully connected stack together, with separate upward and downward weights.
 
-    As an autoencoder the layers learn to give the picture back from the highest one (Hinton and Salakhutdinov 2006);
-    up-down learning makes a better generator (Hinton, Osindero and Teh 2006), with label units where the top machine
-    has them. The run that is written is like one of `train`; a model in memory stays as it is.
+    As an autoencoder the layers learn to reconstruct the picture from the highest (Hinton and Salakhutdinov 2006);
+    up-down learning makes a better generator (Hinton, Osindero and Teh 2006), with the label units of the top machine
+    if it has some. Returns the refined stack; a model in memory stays as it is. The run in `output_dir` is like one
+    of `train`.
 
     Args:
         method: autoencoder or up-down.
@@ -57,22 +58,22 @@ def refine(
     file = None if output_dir is None else Path(output_dir, FILES["model"])
     options = {**vars(refinement), "model": model_name(model), **source.record}
     saved = saved_run(file, options, _options_of, overwrite=overwrite, resume=resume)
-    begun = open_model(file if file is not None and saved else model, "model")
-    stack = copy.deepcopy(begun.model) if begun.path is None else begun.model
+    run = open_model(file if file is not None and saved else model, "model")
+    stack = copy.deepcopy(run.model) if run.path is None else run.model
     stack.to(checked_device(device))
-    if saved and not begun.trainer:
+    if saved and not run.trainer:
         return stack
     labeled = stack.machines[-1].units[-1].kind == "categorical"
     train, _ = (source.labeled if labeled else source.parted)(stack.channels)
     stack.metadata["refined"] = options
     write = None if file is None else partial(save, file, stack, stack.metadata)
     with stop_on_signal() as stop:
-        refined = refine_on(stack, train, refinement, Checkpointing(write, stop, begun.trainer if saved else {}))
+        result = refine_on(stack, train, refinement, Checkpointing(write, stop, run.trainer if saved else {}))
     if write is not None:
         write({})
-    return refined
+    return result
 
 
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
-    """The options of a saved run; empty for one that was not refined."""
+    """The options of a saved run; empty for a run of another command."""
     return with_model(run.get("refined") or {})

@@ -1,4 +1,4 @@
-"""`report`: all of a model at once, in a page to open in a browser."""
+"""`report`: an overview of a model, in a page to open in a browser."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,35 +34,35 @@ def report(
     seed: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Show what every unit has learned, in one HTML file that needs nothing else.
+    """Show what every unit has learned, in a single self-contained HTML file.
 
-    What the model is, its learning curves, and of each unit its projections, the parts of pictures that excite it
-    most, its activity, how selective it is, and what it says about the class.
+    The page has a description of the model, its learning curves, and for each unit its projections, the patches that
+    excite it most, its activity, its selectivity, and its information about the class.
 
     Args:
-        data: pictures to look at, as for `train`; those that the model was trained on, where they can be opened.
-        output: .html file to write; otherwise report.html in the run folder, or NAME.html for a model of the package.
-        count: pictures to look at, drawn at random where there are more.
-        seed: seed of the draw and of where the maximized inputs begin.
+        data: pictures for the responses, as for `train`; by default the training pictures, if they can be opened.
+        output: .html file to write; by default report.html in the run folder, NAME.html for a model of the package.
+        count: number of pictures, drawn at random if there are more.
+        seed: seed of this draw and of the start of the maximized inputs.
     """
     check_counts(count=count)
-    about = opened(model)
-    file = about.path
+    run = opened(model)
+    file = run.path
     path = Path(output) if output is not None else _default_output(file)
     check_output(path, ".html")
-    stack = model_from(about.model, device if file is None else checked_device(device))
+    stack = model_from(run.model, device if file is None else checked_device(device))
     from convdbn.models.generate import seeded
     from convdbn.visual import report as page
     from convdbn.visual import report_data
 
     sources = {"value_range": value_range, "data_root": data_root, "download": download}
-    images, why = _pictures(stack, about.metadata if data is None else {}, data, **sources)
+    images, why = _pictures(stack, run.metadata if data is None else {}, data, **sources)
     if images is not None and len(images) > count:
-        images = _drawn(images, count, seed)
+        images = _draw(images, count, seed)
     contents = page.Contents(
         path.stem if file is None else _name(file),
         inspect(model),
-        about.history,
+        run.history,
         report_data.projections(stack, generator=seeded(stack, seed)),
         None if images is None else report_data.responses(stack, images),
         images,
@@ -78,7 +78,7 @@ def report(
 
 
 def _name(file: Path) -> str:
-    """What the page calls a model: the name of a packaged one, otherwise that of the run folder."""
+    """The title of the page: the name of a packaged model, otherwise that of the run folder."""
     return file.stem if is_packaged(file) else file.parent.resolve().name
 
 
@@ -92,15 +92,15 @@ def _default_output(file: Path | None) -> Path:
 def _pictures(
     stack: "Stack", metadata: Mapping[str, Any], data: "Data | None", **options: Any
 ) -> tuple["Images | None", str]:
-    """The pictures, the first of which is tried on the model; or why there are none, where `data` names none and
-    those of the training, in the metadata, cannot be opened."""
+    """The pictures, after a trial of the first on the model; or None and the reason, if `data` is None and the
+    training pictures, which the metadata name, cannot be opened."""
     from convdbn.models.passes import visible
 
-    trained_on = metadata.get("data", {})
-    if data is None and ("data" not in trained_on or "pictures" in trained_on):
-        return None, "data=None: the pictures of the training are in no file; hand them in as data"
+    training = metadata.get("data", {})
+    if data is None and ("data" not in training or "pictures" in training):
+        return None, "data=None: the training pictures are not in a file; pass them as data"
     try:
-        images = Source(trained_on["data"] if data is None else data, **options).images(stack.channels)
+        images = Source(training["data"] if data is None else data, **options).images(stack.channels)
         visible(stack, images[[0]][0][None], len(stack.layers))
         return images, ""
     except DataError as error:
@@ -109,8 +109,8 @@ def _pictures(
         return None, str(error)
 
 
-def _drawn(images: "Images", count: int, seed: int) -> "Images":
-    """That many pictures at random, in the order of the set."""
+def _draw(images: "Images", count: int, seed: int) -> "Images":
+    """A random draw of `count` pictures, in the order of the set."""
     import torch
 
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))

@@ -1,4 +1,4 @@
-"""`sample`: what the model would draw."""
+"""`sample`: pictures drawn from the model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -32,18 +32,18 @@ def sample(
     seed: int = 0,
     device: str = "auto",
 ) -> Path:
-    """Draw from the model: a grid of samples, or a GIF of the generator running; the path of the written file.
+    """Draw samples from the model as a grid, or as a GIF of the chains over time; returns the path of the file.
 
-    Gibbs sampling in the top layers, then one pass down. Pictures are those that layer 1 sees, after the transform.
+    Gibbs sampling in the top layers, then one pass down. The pictures are the input of layer 1, after the transform.
 
     Args:
         data: pictures to begin at, as for `train`; without them chains begin at noise and are cooled.
-        output: picture to write; a .gif shows all frames, a .png the last.
-        count: chains, each of which is one picture of the grid, 64 by default; with label all, 10 for each class.
-        label: class to draw, 0 being the first, for models with label units, which stay at it; all draws a row of
-            the grid for every class.
-        sweeps: Gibbs sweeps from one frame of a GIF to the next; before the first, and for a grid, ten times as many.
-        frames: frames of a GIF.
+        output: picture to write; a .gif has all frames, a .png the last.
+        count: number of chains, one for each picture of the grid; by default 64, or with label all 10 for each class.
+        label: class to draw, 0 being the first, for models with label units, which are clamped to it; all draws a row
+            of the grid for every class.
+        sweeps: Gibbs sweeps between two frames of a GIF; ten times as many before the first frame, and for a grid.
+        frames: number of frames of a GIF.
     """
     moving = Path(output).suffix.lower() == ".gif"
     check_output(output, ".png", ".gif")
@@ -66,7 +66,7 @@ def sample(
         images = source.images(stack.channels)
         pictures = stack.transform.batch(images, [index % len(images) for index in range(chains)])
         begin = visible(stack, pictures, len(stack.layers))
-    drawn = generate(
+    samples = generate(
         stack,
         chains,
         burn_in=10 * sweeps,
@@ -76,4 +76,4 @@ def sample(
         labels=labels,
     )
     columns = count if label == "all" else None
-    return figures.save_frames([figures.sheet(pictures.cpu(), columns=columns) for pictures in drawn], output)
+    return figures.save_frames([figures.sheet(pictures.cpu(), columns=columns) for pictures in samples], output)

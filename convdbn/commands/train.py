@@ -1,4 +1,4 @@
-"""`train`: a stack of layers from pictures without labels."""
+"""`train`: unsupervised training of a stack of layers."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -54,37 +54,37 @@ def train(
         recipe: name of a recipe of the package, a YAML file, or, in Python, a `Recipe`.
         layers: the layers as `LayerSettings`, from the lowest, in place of the recipe's.
         output_dir: run folder for the model and its metrics; without one the result stays in memory.
-        tensorboard: write curves and pictures of filters as they come, for `tensorboard --logdir OUTPUT_DIR`.
+        tensorboard: write curves and pictures of filters during training, for `tensorboard --logdir OUTPUT_DIR`.
         callbacks: functions of the model so far, the layer in training, and a new row of metrics; True stops the run.
-        optimizer: a field of the recipe, or a function that makes a torch optimizer of parameter groups.
-        penalty: an object of a class that derives from `convdbn.learning.Penalty`; it is added to the loss.
+        optimizer: a field of the recipe, or a function that makes a torch optimizer from parameter groups.
+        penalty: an object of a class that derives from `convdbn.learning.Penalty`; a term of the loss.
         phase: a field of the recipe, or an object of a class that derives from `convdbn.learning.NegativePhase`.
         verbose: show the progress.
-        settings: any field of the recipe, one value for all layers or a list with one for each.
+        settings: any field of the recipe, one value for all layers or a list with one value for each layer.
     """
     parts: dict[str, Any] = {"penalty": penalty}
     for name, value in (("optimizer", optimizer), ("phase", phase)):
         (settings if isinstance(value, str | list) else parts)[name] = value
-    chosen = recipes.load(recipe, layers=layers, **settings)
+    plan = recipes.load(recipe, layers=layers, **settings)
     folder = None if output_dir is None else Path(output_dir)
     if folder is None and tensorboard:
-        raise UsageError("tensorboard=True: needs output_dir, the folder of the run to write into")
+        raise UsageError("tensorboard=True: has no folder to write into; set output_dir")
     from convdbn.learning.greedy import train_greedily
     from convdbn.storage.checkpoint import FILES
 
     source = Source(data, value_range=value_range, data_root=data_root, download=download)
-    images, held_out = _to_learn(source, chosen)
-    chosen = chosen.resolved(len(images))
+    images, held_out = _training_images(source, plan)
+    plan = plan.resolved(len(images))
     saved = saved_run(
         None if folder is None else folder / FILES["model"],
-        {**chosen.effective().as_dict(), **source.record, "refined": None},
+        {**plan.effective().as_dict(), **source.record, "refined": None},
         _options_of,
         overwrite=overwrite,
         resume=resume,
     )
-    with _watching(folder if tensorboard else None, chosen) as watching, stop_on_signal() as stop:
+    with _tensorboard(folder if tensorboard else None, plan) as writers, stop_on_signal() as stop:
         return train_greedily(
-            chosen,
+            plan,
             images,
             held_out=held_out,
             folder=folder,
@@ -92,33 +92,33 @@ def train(
             resume=saved,
             device=checked_device(device),
             stop=stop,
-            callbacks=[*watching, *callbacks],
+            callbacks=[*writers, *callbacks],
             verbose=verbose,
             **{name: part for name, part in parts.items() if part is not None},
         )
 
 
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
-    """What decided the result of a saved run; fields that came later, or that have no effect, have their defaults."""
+    """The options that determine the result of a saved run; newer fields and those without effect have defaults."""
     recipe = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
     return {**recipe, **run.get("data", {}), "refined": run.get("refined")}
 
 
 @contextlib.contextmanager
-def _watching(folder: Path | None, recipe: recipes.Recipe) -> Iterator[list[Any]]:
-    """The callbacks that write for TensorBoard into the folder; none without a folder."""
+def _tensorboard(folder: Path | None, recipe: recipes.Recipe) -> Iterator[list[Any]]:
+    """A list with the callback that writes for TensorBoard into the folder; empty without a folder."""
     if folder is None:
         yield []
         return
     from convdbn.learning.greedy import TENSORBOARD_FOLDER
     from convdbn.visual.tensorboard import TensorBoard
 
-    with TensorBoard(folder / TENSORBOARD_FOLDER, recipe) as watch:
-        yield [watch]
+    with TensorBoard(folder / TENSORBOARD_FOLDER, recipe) as writer:
+        yield [writer]
 
 
-def _to_learn(source: Source, recipe: recipes.Recipe) -> tuple["Images", "Images | None"]:
-    """Pictures to learn from, and as many held-out ones as the recipe wants for the free-energy gap."""
+def _training_images(source: Source, recipe: recipes.Recipe) -> tuple["Images", "Images | None"]:
+    """Training pictures, and the held-out ones that the recipe requests for the free-energy gap."""
     from convdbn.images import hold_out
 
     channels = 3 if recipe.color else 1

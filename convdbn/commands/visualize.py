@@ -1,4 +1,4 @@
-"""`visualize`: what the units of the layers mean in the space of pictures."""
+"""`visualize`: the units of the layers in the space of pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -42,18 +42,18 @@ def visualize(
     seed: int = 0,
     device: str = "auto",
 ) -> "Figure":
-    """Draw what the units of the layers mean in the space of pictures: a figure, written too where `output` is given.
+    """Draw the units of the layers in the space of pictures; the figure is also written to `output` if that is set.
 
-    Pictures are those that layer 1 sees, after the transform; patches are cut from the pictures themselves.
+    The pictures are the input of layer 1, after the transform; patches are cut from the pictures themselves.
 
     Args:
         data: pictures for patches, path and reconstruction, as for `train`.
-        method: linear, top-down, samples or maximize; patches, path or reconstruction of data's pictures.
+        method: linear, top-down, samples or maximize; with data also patches, path or reconstruction.
         output: picture to write, .png, .pdf or .svg.
-        layer: one layer alone, 1 being the lowest; all of them otherwise.
-        units: units to show, such as [0, 5]; all of them otherwise, and for path the 8 most active.
-        side_by_side: layers beside one another instead of below.
-        count: patches of each unit, the best of all pictures, or pictures for path and reconstruction; 9 otherwise.
+        layer: a single layer, 1 being the lowest; by default all layers.
+        units: units to draw, such as [0, 5]; by default all units, and for path the 8 most active.
+        side_by_side: place the layers beside one another instead of below.
+        count: number of best patches for each unit, or of pictures for path and reconstruction; by default 9.
         seed: seed of samples, maximize, and reconstruction in deep Boltzmann machines.
     """
     check_output(output, *FIGURE_FORMATS)

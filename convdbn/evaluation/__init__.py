@@ -1,4 +1,4 @@
-"""What a model is worth: its features to a classifier, its likelihood, its reconstructions and completions."""
+"""Evaluation of a model: its features with a classifier, its likelihood, its reconstructions and completions."""
 
 __all__ = [
     "baselines",

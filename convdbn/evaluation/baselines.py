@@ -1,4 +1,4 @@
-"""What learned features are compared with: features that cost less, through the same protocol."""
+"""Baselines for learned features: cheaper features in the same protocol."""
 
 import copy
 
@@ -12,11 +12,11 @@ from convdbn.images import Images, Pipeline
 from convdbn.models.stack import Stack
 
 PATCHES = 50_000
-"""Patches that the centroids are learned from."""
+"""Number of patches for k-means."""
 
 
 def with_random_filters(network: Stack, *, seed: int) -> Stack:
-    """The same network, its filters replaced by white noise of the same scale; biases and transform stay."""
+    """A copy of the network with white noise of the same scale as filters; biases and transform stay."""
     generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
     random = copy.deepcopy(network)
     for machine in random.machines:
@@ -40,13 +40,13 @@ class Pixels:
 class KMeansPatches:
     """Soft "triangle" activations of whitened, contrast-normalized patches (Coates, Lee and Ng 2011, section 3.2).
 
-    Each position gets max(0, mean distance - distance to the centroid) for each of the `centroids`. Pictures go
-    through `transform` first, whose padding decides how far the patches reach over the border.
+    Each position gets max(0, mean distance - distance to the centroid) for each of the `centroids`. Pictures first go
+    through `transform`; its padding decides how far the patches reach over the border.
     """
 
     def __init__(self, images: Images, *, centroids: int, size: int, transform: Pipeline, seed: int) -> None:
         self.transform, self.size = transform, size
-        columns = self._sampled(images, torch.Generator().manual_seed(seed))
+        columns = self._sample(images, torch.Generator().manual_seed(seed))
         self.mean = columns.mean(0)
         variances, axes = torch.linalg.eigh(torch.cov(columns.T))
         self.whitening = axes / (variances + 0.1).sqrt() @ axes.T
@@ -55,7 +55,7 @@ class KMeansPatches:
         self.centroids = torch.from_numpy(means.cluster_centers_.astype(np.float32))
 
     def features(self, images: Tensor, *, depth: int = 1) -> list[Tensor]:
-        """Maps `(B, centroids, H - size + 1, W - size + 1)`: there is one layer, whatever the `depth`."""
+        """Maps `(B, centroids, H - size + 1, W - size + 1)` of the only layer, for any `depth`."""
         x = self.transform(images)
         patches = self._patches(x).transpose(1, 2)
         whitened = (patches - self.mean) @ self.whitening
@@ -65,15 +65,15 @@ class KMeansPatches:
         height, width = (side - self.size + 1 for side in x.shape[2:])
         return [triangle.transpose(1, 2).unflatten(2, (height, width))]
 
-    def _sampled(self, images: Images, generator: torch.Generator) -> Tensor:
+    def _sample(self, images: Images, generator: torch.Generator) -> Tensor:
         """Patches at random places of random pictures of one size, `(PATCHES, c * size * size)`."""
-        chosen = torch.randint(len(images), (min(len(images), PATCHES // 10),), generator=generator)
+        pictures = torch.randint(len(images), (min(len(images), PATCHES // 10),), generator=generator)
         positions, length = self._of_picture(images, 0).shape
-        drawn = torch.randint(len(chosen) * positions, (PATCHES,), generator=generator)
+        places = torch.randint(len(pictures) * positions, (PATCHES,), generator=generator)
         columns = torch.empty(PATCHES, length)
-        for place, index in enumerate(chosen.tolist()):  # only what was drawn is kept
-            here = drawn // positions == place
-            columns[here] = self._of_picture(images, index)[drawn[here] % positions]
+        for number, index in enumerate(pictures.tolist()):  # one picture at a time, to save memory
+            here = places // positions == number
+            columns[here] = self._of_picture(images, index)[places[here] % positions]
         return columns
 
     def _of_picture(self, images: Images, index: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Classifiers on rows of features, their hyper-parameters chosen on the labeled rows alone."""
+"""Classifiers on rows of features; cross-validation on the labeled rows alone selects the hyper-parameters."""
 
 import itertools
 from typing import Any, Literal, get_args
@@ -18,9 +18,9 @@ Labels = NDArray[np.int64]
 
 FOLDS = 5
 SEARCH = 1000
-"""At most so many of the labeled rows choose the kernel's settings, which hardly change with their number."""
+"""Maximal number of rows in the search for the kernel's settings, which hardly depend on this number."""
 WHOLE = 10_000
-"""Up to so many labeled rows have the kernel between all of them in memory at once."""
+"""Maximal number of labeled rows for which the whole kernel is in memory at once."""
 C = (1.0, 10.0, 100.0)
 ALPHA = (0.003, 0.01, 0.03, 0.1, 0.3)
 GAMMA = (0.5, 1.0, 2.0)
@@ -29,17 +29,17 @@ RIDGE_GAMMA = 0.5
 
 
 def predict(kind: Kind, rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
-    """Labels of the `unseen` rows, and the hyper-parameters that cross-validation on `rows` chose.
+    """Labels of the `unseen` rows, and the hyper-parameters from cross-validation on `rows`.
 
-    `svm` has an RBF kernel and votes between pairs of classes (libsvm). `ridge`, least squares on an RBF kernel for
-    each class against the rest, chooses by leaving one out; with many classes it is by far the fastest, and more
-    accurate than votes of pairs that know few pictures each. The others are linear.
+    `svm` has an RBF kernel and one classifier for each pair of classes, which vote (libsvm). `ridge` is least squares
+    on an RBF kernel for each class against the rest, with leave-one-out validation; with many classes it is by far
+    the fastest, and with few pictures a class more accurate than votes of pairs. The others are linear.
     Rows are scaled to a total variance of 1, so that the same hyper-parameters suit every kind of feature.
     """
     if kind not in get_args(Kind):
         raise UsageError(f"classifier={kind!r}: choose from {', '.join(get_args(Kind))}")
     if min(np.bincount(labels)[np.unique(labels)]) < 2 or len(np.unique(labels)) < 2:
-        raise UsageError("labels: at least two classes with two labeled pictures each are needed; label more")
+        raise UsageError("labels: are too few; label at least two classes with two pictures each")
     scale = np.float32(1 / max(np.sqrt(rows.var(0).sum()), 1e-12))
     center = rows.mean(0)
     rows, unseen = (rows - center) * scale, (unseen - center) * scale
@@ -53,9 +53,10 @@ def predict(kind: Kind, rows: Rows, labels: Labels, unseen: Rows) -> tuple[Label
 
 
 def _ridge(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
-    """Kernel least squares on targets of +-1; one decomposition gives the errors of leaving one out for every alpha.
+    """Kernel least squares on targets of +-1; one eigendecomposition gives the leave-one-out errors for every alpha.
 
-    Left out, a row's residual is its dual coefficient over the diagonal of the inverse (Rifkin and Lippert 2007).
+    The leave-one-out residual of a row is its dual coefficient over the diagonal of the inverse (Rifkin and Lippert
+    2007).
     """
     if len(rows) > WHOLE:
         raise UsageError(f"classifier='ridge': takes at most {WHOLE} labeled pictures, not {len(rows)}; choose svm")
@@ -63,34 +64,34 @@ def _ridge(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, 
     targets = np.where(labels[:, None] == classes, 1, -1).astype(np.float64)
     prior = targets.mean(0)
     values, vectors = np.linalg.eigh(_gaussian(rows, rows).astype(np.float64))
-    projected = vectors.T @ (targets - prior)
-    best, chosen, dual = np.inf, 0.0, projected
+    projection = vectors.T @ (targets - prior)
+    best_error, best_alpha, dual = np.inf, 0.0, projection
     for alpha in ALPHA:
         inverse = 1 / (values.clip(min=0) + alpha)
-        coefficients = vectors @ (inverse[:, None] * projected)
+        coefficients = vectors @ (inverse[:, None] * projection)
         error = float(np.square(coefficients / (vectors**2 @ inverse)[:, None]).mean())
-        if error < best:
-            best, chosen, dual = error, alpha, coefficients
-    return classes[(_gaussian(unseen, rows) @ dual + prior).argmax(1)], {"alpha": chosen}
+        if error < best_error:
+            best_error, best_alpha, dual = error, alpha, coefficients
+    return classes[(_gaussian(unseen, rows) @ dual + prior).argmax(1)], {"alpha": best_alpha}
 
 
 def _gaussian(rows: Rows, others: Rows) -> Rows:
-    """The kernel of `ridge` in single precision, which rows of one scale can do with: half the time."""
+    """The kernel of `ridge` in single precision, which is enough for rows of one scale and takes half the time."""
     squared = np.square(rows).sum(1)[:, None] + np.square(others).sum(1) - 2 * rows @ others.T
     kernel: Rows = np.exp(-RIDGE_GAMMA * squared.clip(min=0))
     return kernel
 
 
 def _rbf_svm(rows: Rows, labels: Labels, unseen: Rows) -> tuple[Labels, dict[str, float]]:
-    """Settings from at most `SEARCH` rows, whose distances are computed once for all folds and settings."""
+    """Settings from at most `SEARCH` rows; all folds and settings share one computation of their distances."""
     some = _some(labels)
-    tried, known = euclidean_distances(rows[some], squared=True), labels[some]
-    folds = list(_folds(known).split(tried, known))
+    distances, some_labels = euclidean_distances(rows[some], squared=True), labels[some]
+    folds = list(_folds(some_labels).split(distances, some_labels))
     scores: dict[tuple[float, float], float] = {}
     for gamma in GAMMA:
-        kernel = np.exp(-gamma * tried)
+        kernel = np.exp(-gamma * distances)
         for c in C:
-            scores[gamma, c] = float(np.mean([_score(kernel, known, c, *fold) for fold in folds]))
+            scores[gamma, c] = float(np.mean([_score(kernel, some_labels, c, *fold) for fold in folds]))
     gamma, c = max(scores, key=lambda setting: scores[setting])
     predicted = (_whole if len(rows) <= WHOLE else _pairs)(rows, labels, unseen, gamma, c)
     return predicted, {"gamma": gamma, "C": c}
@@ -108,7 +109,7 @@ def _whole(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> 
 
 
 def _pairs(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> Labels:
-    """The same votes, with the kernel of two classes in memory at a time; each part of it is computed once."""
+    """The same votes, with the kernel of only two classes in memory at a time; each block is computed once."""
     classes = np.unique(labels)
     members = [rows[labels == name] for name in classes]
     within = [_kernel(own, own, gamma) for own in members]
@@ -126,11 +127,11 @@ def _pairs(rows: Rows, labels: Labels, unseen: Rows, gamma: float, c: float) -> 
 
 
 def _some(labels: Labels) -> NDArray[np.int64]:
-    """At most `SEARCH` rows, with every class in its share."""
+    """Indices of at most `SEARCH` rows, stratified by class."""
+    indices = np.arange(len(labels))
     if len(labels) <= SEARCH:
-        return np.arange(len(labels))
-    everything = np.arange(len(labels))
-    some: NDArray[np.int64] = train_test_split(everything, train_size=SEARCH, stratify=labels, random_state=0)[0]
+        return indices
+    some: NDArray[np.int64] = train_test_split(indices, train_size=SEARCH, stratify=labels, random_state=0)[0]
     return some
 
 

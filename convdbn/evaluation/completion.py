@@ -1,4 +1,4 @@
-"""Pictures completed from a part: what a model expects of pixels that are covered, and how well it guesses them."""
+"""Completion of pictures: the expectation of covered pixels given the others, and its error."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -16,17 +16,17 @@ from convdbn.sampling.gibbs import draw, start, sweep, update
 
 Cover = Literal["left", "right", "top", "bottom"]
 CHAINS = 10
-"""Chains for each picture: averages of independent ones come nearer the expectation than tempering that costs as
-much."""
+"""Chains for each picture: an average over independent chains comes nearer to the expectation than tempering at the
+same cost."""
 KNOWN = 5000
-"""Training pictures that the baselines know."""
+"""Training pictures for the baselines."""
 
 
 def kept_half(shape: tuple[int, ...], cover: Cover) -> Tensor:
-    """True at the pixels of pictures `(c, h, w)` that stay, in that shape."""
+    """A mask of the shape of a picture, `(c, h, w)`: False at the pixels under the cover."""
     if cover not in get_args(Cover):
         raise UsageError(f"cover={cover!r}: choose from {', '.join(get_args(Cover))}")
-    kept = torch.ones(shape, dtype=torch.bool)
+    mask = torch.ones(shape, dtype=torch.bool)
     _, height, width = shape
     half = {
         "left": (slice(None), slice(None, width // 2)),
@@ -34,19 +34,19 @@ def kept_half(shape: tuple[int, ...], cover: Cover) -> Tensor:
         "top": (slice(None, height // 2), slice(None)),
         "bottom": (slice(height - height // 2, None), slice(None)),
     }[cover]
-    kept[(slice(None), *half)] = False
-    return kept
+    mask[(slice(None), *half)] = False
+    return mask
 
 
 @torch.no_grad()
 def complete(
     machine: BoltzmannMachine, x: Tensor, kept: Tensor, *, sweeps: int, generator: torch.Generator
 ) -> Tensor:
-    """Visible states with everything outside `kept` at its expectation given the rest, in the shape of `x`.
+    """Visible states `x` where the mask `kept` is True, and their expectation given these pixels elsewhere.
 
-    Chains of Gibbs sampling with the kept pixels clamped, `CHAINS` for each picture, each from its own draw of the
-    rest; expectations are averages over all of them and over the second half of the sweeps, each of means given the
-    hidden layers.
+    Gibbs sampling with the `kept` pixels clamped, in `CHAINS` chains for each picture, each with its own start of the
+    other pixels. The expectation is the average, over the chains and the second half of the sweeps, of the means
+    given the hidden layers.
     """
     each = x.repeat(CHAINS, *[1] * (x.ndim - 1))
     blank = machine.units[0].sample(torch.zeros_like(each), generator=generator)
@@ -62,8 +62,8 @@ def complete(
 
 
 class Completed(NamedTuple):
-    """Pictures `(N, c, h, w)` as they were and completed, the mask of what was seen, and squared errors per covered
-    pixel: of the model, of the mean training picture, and of the training picture that is nearest in what is seen."""
+    """Pictures `(N, c, h, w)`, their completions, the mask of the visible half, and squared errors per covered pixel:
+    of the model, of the mean training picture, and of the training picture that is nearest in the visible half."""
 
     pictures: Tensor
     completed: Tensor
@@ -77,22 +77,22 @@ class Completed(NamedTuple):
 def completed(
     stack: Stack, train: Images, test: Images, cover: Cover, *, sweeps: int, generator: torch.Generator
 ) -> Completed:
-    """The test pictures with one half covered, inferred through all layers from the other."""
-    known, unseen = _pictures(stack, train.select(range(min(KNOWN, len(train))))), _pictures(stack, test)
-    kept = kept_half(tuple(unseen.shape[1:]), cover).to(unseen.device)
+    """Cover one half of the test pictures and infer it from the other through all layers."""
+    training, pictures = _pictures(stack, train.select(range(min(KNOWN, len(train))))), _pictures(stack, test)
+    kept = kept_half(tuple(pictures.shape[1:]), cover).to(pictures.device)
     dense = stack.geometry[0].dense
-    x, known_x, mask = (y.flatten(-3) if dense else y for y in (unseen, known, kept))
-    found = complete(as_dbm(stack, known_x), x, mask, sweeps=sweeps, generator=generator).view_as(unseen)
-    covered = ~kept
+    x, training_x, mask = (y.flatten(-3) if dense else y for y in (pictures, training, kept))
+    guesses = complete(as_dbm(stack, training_x), x, mask, sweeps=sweeps, generator=generator).view_as(pictures)
 
     def error(guess: Tensor) -> float:
-        return float((guess - unseen)[:, covered].square().mean())
+        return float((guess - pictures)[:, ~kept].square().mean())
 
-    nearest = torch.cdist(unseen[:, kept], known[:, kept]).argmin(1)
-    return Completed(unseen, found, kept, error(found), error(known.mean(0)[None]), error(known[nearest]))
+    nearest = torch.cdist(pictures[:, kept], training[:, kept]).argmin(1)
+    errors = error(guesses), error(training.mean(0)[None]), error(training[nearest])
+    return Completed(pictures, guesses, kept, *errors)
 
 
 def _pictures(stack: Stack, images: Images) -> Tensor:
-    """As layer 1 sees them, without the border that the blocks do not divide."""
+    """The input of layer 1, without the border that the blocks do not divide."""
     x = prepared(stack, images)
     return trimmed(x.view(len(x), *stack.picture) if x.ndim == 2 else x, stack.geometry)

@@ -1,4 +1,4 @@
-"""How much a filter is a localized, oriented edge: the best Gabor function and the share of it that that explains."""
+"""Fits of Gabor functions: how close a filter is to a localized, oriented edge."""
 
 import itertools
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from torch import Tensor
 Array = NDArray[np.float64]
 
 ORIENTATIONS, FREQUENCIES = 6, (0.08, 0.16, 0.28)
-"""Where the search begins: so many orientations, and these frequencies in cycles a pixel."""
+"""Starts of the search: the number of orientations, and the frequencies in cycles per pixel."""
 WIDTHS = (0.7, 20.0)
 """Bounds of the standard deviations of the envelope, in pixels."""
 
 
 class Gabors(NamedTuple):
-    """For each filter the share of its variance that the best Gabor function explains, that one's orientation of the
-    wave in [0, pi), its frequency in cycles a pixel, and its center (row, column)."""
+    """For each filter, the share of its variance that the best Gabor function explains, and the orientation of this
+    function in [0, pi), its frequency in cycles per pixel, and its center (row, column)."""
 
     explained: Array
     orientation: Array
@@ -29,8 +29,8 @@ class Gabors(NamedTuple):
 def fit_gabors(filters: Tensor) -> Gabors:
     """The Gabor function nearest to each filter `(n, h, w)`, by least squares from several starts.
 
-    exp(-(u^2 / s_u^2 + v^2 / s_v^2) / 2) times a cosine and a sine of 2 pi f u, in coordinates u, v turned by the
-    orientation about the center (Daugman 1985). Both amplitudes are solved for exactly inside the search.
+    exp(-(u^2 / s_u^2 + v^2 / s_v^2) / 2) times a cosine and a sine of 2 pi f u, in coordinates u, v rotated by the
+    orientation about the center (Daugman 1985). Each step of the search solves for both amplitudes exactly.
     """
     fits = [_fit(x / max(float(np.abs(x).max()), 1e-12)) for x in filters.double().cpu().numpy()]
     explained, parameters = (np.array(part) for part in zip(*fits, strict=True))
@@ -49,13 +49,13 @@ def _fit(image: Array) -> tuple[float, Array]:
         [*center, a, min(height, width) / 5, min(height, width) / 4, f]
         for a, f in itertools.product(angles, FREQUENCIES)
     ]
-    # The most promising starts alone are followed to the end.
+    # Only the most promising starts are optimized.
     starts.sort(key=lambda start: float(np.square(_residual(np.array(start), image, rows, columns)).sum()))
-    found = [
+    fits = [
         least_squares(_residual, start, bounds=(low, high), args=(image, rows, columns), max_nfev=60)
         for start in starts[:4]
     ]
-    best = min(found, key=lambda one: one.cost)
+    best = min(fits, key=lambda fit: fit.cost)
     total = float(np.square(image - image.mean()).sum())
     return 1 - 2 * float(best.cost) / max(total, 1e-12), best.x
 
@@ -68,5 +68,5 @@ def _residual(parameters: Array, image: Array, rows: Array, columns: Array) -> A
     waves = np.stack([envelope * np.cos(2 * np.pi * frequency * u), envelope * np.sin(2 * np.pi * frequency * u)], 2)
     basis = waves.reshape(-1, 2)
     amplitudes = np.linalg.lstsq(basis, image.ravel(), rcond=None)[0]
-    rest: NDArray[np.float64] = basis @ amplitudes - image.ravel()
-    return rest
+    residual: NDArray[np.float64] = basis @ amplitudes - image.ravel()
+    return residual

@@ -11,14 +11,14 @@ from convdbn.sampling.labels import label_logits
 
 
 def label_error(stack: Stack, images: Images) -> float:
-    """Percent of the pictures whose label is not the most probable one of the top machine, given its input; by the
-    lower bound of each class where that has several hidden layers."""
+    """Percentage of pictures whose label is not the most probable label of the top machine given its input; with
+    several hidden layers, the label with the highest lower bound."""
     top = stack.machines[-1]
     if top.units[-1].kind != "categorical":
         raise UsageError("model: has no label units; train its top layer with labels: true")
     if images.labels is None:
         raise UsageError(
-            f"data: {images.name} has no labels; put the pictures of each class into a folder of its own"
+            f"data={images.name!r}: has no labels; put the pictures of each class into its own sub-folder"
         )
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""How probable pictures are under a model, in nats: exactly where that can be had, else by AIS from two sides."""
+"""The log-likelihood of pictures in nats: exact for small models, otherwise by AIS in both directions."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from convdbn.sampling.bound import pseudo_log_likelihood, unnormalized_stack
 from convdbn.sampling.gibbs import draw, start, update
 
 ENUMERABLE = 16
-"""Hidden units of a restricted machine up to which log Z is summed exactly."""
+"""Largest number of hidden units of a restricted machine for which log Z is summed exactly."""
 FITTED = 10_000
-"""Training pictures whose means the base of AIS takes."""
+"""Training pictures whose means determine the base distribution of AIS."""
 TEMPERATURES = 20
 MIXING = 1000
-"""Sweeps of parallel tempering, from the data, before a state counts as the machine's own."""
+"""Sweeps of parallel tempering, from the data, before a state counts as a sample of the machine."""
 CHUNK = 500
 PSEUDO_PIXELS = 10
 """Pixels of each picture whose conditionals estimate the pseudo-likelihood."""
@@ -31,33 +31,32 @@ PSEUDO_PIXELS = 10
 def likelihood(
     stack: Stack, train: Images, test: Images, *, runs: int = ais.RUNS, betas: Tensor | None = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Mean log-likelihood of the test pictures, or its lower bound where the model has several hidden layers.
+    """Mean log-likelihood of the test pictures, or its lower bound if the model has several hidden layers.
 
-    `test_ll` takes log Z from forward AIS, which flatters where runs miss modes; `test_ll_reverse` from reverse AIS,
-    which does not. `se` is the standard error of log Z, `ess` the effective number of `runs`, `trusted` whether the
-    two directions agree within a nat. Restricted machines with few hidden units are enumerated instead. Pixels that
-    Bernoulli units see and that are not 0 or 1 are drawn once, which `pixels` states.
+    `test_ll` takes log Z from forward AIS, which is too optimistic if runs miss modes; `test_ll_reverse` takes it
+    from reverse AIS, which is not. `se` is the standard error of log Z, `ess` the effective number of `runs`, and
+    `trusted` says whether the two directions agree within a nat. For restricted machines with few hidden units log Z
+    is exact. For Bernoulli units, pixels other than 0 and 1 are drawn once as bits; `pixels` says so.
     """
     machines = list(stack.machines)
     generator = torch.Generator(machines[0].units[0].bias.device).manual_seed(seed)
     if len(machines) > 1 and not all(layer.dense for layer in stack.geometry):
         raise UsageError(
-            "likelihood: convolutional layers in a stack share pooling units; take its first layer alone"
+            "model: its convolutional layers share pooling units, so it has no likelihood; give a model of the first "
+            "layer alone"
         )
     data, _ = _visible(stack, train.select(range(min(len(train), FITTED))), generator)
-    unseen, pixels = _visible(stack, test, generator)
-    rows = unseen.split(CHUNK)
-    numerators = [unnormalized_stack(machines, x, generator=generator, downward=stack.generative) for x in rows]
+    x, pixels = _visible(stack, test, generator)
+    chunks = x.split(CHUNK)
+    numerators = [unnormalized_stack(machines, y, generator=generator, downward=stack.generative) for y in chunks]
     for machine in machines[:-1]:
         data = machine.units[1].sample(machine.field((data, None), 1), generator=generator)
     bound = len(machines) > 1 or len(machines[-1].units) > 2
-    described = {"pictures": len(unseen), "pixels": pixels, "bound": bound}
+    result = {"pictures": len(x), "pixels": pixels, "bound": bound}
     if machines[0].units[0].binary and len(machines) == 1 and len(machines[0].units) == 2:
-        estimates = [pseudo_log_likelihood(machines[0], x, generator=generator, pixels=PSEUDO_PIXELS) for x in rows]
-        described["pseudo_log_likelihood"] = float(torch.cat(estimates).double().mean())
-    return described | _log_z(
-        machines[-1], data, float(torch.cat(numerators).double().mean()), runs, betas, generator
-    )
+        estimates = [pseudo_log_likelihood(machines[0], y, generator=generator, pixels=PSEUDO_PIXELS) for y in chunks]
+        result["pseudo_log_likelihood"] = float(torch.cat(estimates).double().mean())
+    return result | _log_z(machines[-1], data, float(torch.cat(numerators).double().mean()), runs, betas, generator)
 
 
 def _log_z(
@@ -92,7 +91,7 @@ def _log_z(
 
 @torch.no_grad()
 def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, generator: torch.Generator) -> State:
-    """`count` states of the machine itself: parallel tempering for `MIXING` sweeps, from rows of `data`."""
+    """`count` samples of the machine, by `MIXING` sweeps of parallel tempering from rows of `data`."""
     index = torch.randint(len(data), (count,), generator=generator, device=data.device)
     state = start(machine, (data[index], *[None] * (len(machine.units) - 1)))
     state = update(machine, state, 1, draw(generator))
@@ -103,7 +102,7 @@ def model_samples(machine: BoltzmannMachine, data: Tensor, count: int, *, genera
 
 
 def _visible(stack: Stack, images: Images, generator: torch.Generator) -> tuple[Tensor, str]:
-    """Visible states of all pictures, and what became of their pixels."""
+    """Visible states of all pictures, and a description of the pixels."""
     x = prepared(stack, images)
     if not stack.machines[0].units[0].binary:
         return x, "real values: a density, whose nats depend on the scale"

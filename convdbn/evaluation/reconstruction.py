@@ -1,4 +1,4 @@
-"""How much of a picture comes back from the highest layer, against principal components."""
+"""The error of pictures decoded from the highest layer, compared with principal components."""
 
 from typing import Any
 
@@ -16,29 +16,29 @@ CHUNK = 1000
 
 @torch.no_grad()
 def reconstruction(stack: Stack, train: Images, test: Images) -> dict[str, Any]:
-    """Squared error of a picture as layer 1 sees it, summed over its pixels, mean over the test pictures.
+    """Squared error of the input of layer 1, summed over the pixels, mean over the test pictures.
 
-    `pca_squared_error` is that of as many principal components of the training pictures as the highest layer has
-    units.
+    `pca_squared_error` is the error with principal components of the training pictures, as many as the highest layer
+    has units.
     """
     check(stack)
-    x, unseen = prepared(stack, train), prepared(stack, test)
+    x, test_x = prepared(stack, train), prepared(stack, test)
     code = stack.layers[-1].unit.n
     pca = PCA(min(code, *x.shape), svd_solver="covariance_eigh").fit(x.double().cpu().numpy())
-    rows = unseen.double().cpu().numpy()
-    linear = torch.from_numpy(pca.inverse_transform(pca.transform(rows)) - rows)
+    rows = test_x.double().cpu().numpy()
+    residual = torch.from_numpy(pca.inverse_transform(pca.transform(rows)) - rows)
     return {
-        "pictures": len(unseen),
+        "pictures": len(test_x),
         "code": code,
-        "squared_error": squared_error(stack, unseen),
+        "squared_error": squared_error(stack, test_x),
         "train_squared_error": squared_error(stack, x),
-        "pca_squared_error": float(linear.square().sum(1).mean()),
+        "pca_squared_error": float(residual.square().sum(1).mean()),
     }
 
 
 @torch.no_grad()
 def squared_error(stack: Stack, x: Tensor) -> float:
-    """Of vectors `(N, n)`, summed over the pixels, mean over the pictures."""
+    """Squared error of vectors `(N, n)`, summed over the pixels, mean over the pictures."""
     return float(
         torch.cat([(decoded(stack, encoded(stack, part)) - part).square().sum(1) for part in x.split(CHUNK)]).mean()
     )

@@ -1,4 +1,4 @@
-"""All that changes parameters, and nothing else does: the training of a machine, of a stack, and of a network."""
+"""Learning: the training of a machine, of a stack, and of a network. Only this package changes parameters."""
 
 from convdbn.learning.greedy import Callback, train_greedily
 from convdbn.learning.penalty import Penalty

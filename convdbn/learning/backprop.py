@@ -1,4 +1,4 @@
-"""Learning by backpropagation, for networks that are made of a trained stack."""
+"""Backpropagation for networks that begin as a trained stack."""
 
 import itertools
 import math
@@ -17,13 +17,13 @@ __all__ = ["Backprop", "shuffled"]
 WARM_UP = 0.1
 """Share of the updates over which the rates rise."""
 OPTIMIZER = "optimizer."
-"""How the names of the optimizer's tensors begin."""
+"""Prefix of the names of the optimizer's tensors."""
 
 
 def shuffled(count: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
-    """Indices of update `start` and those after it: each epoch goes through all whole batches of an order of its own.
+    """Indices of update `start` and those after it: each epoch goes through all whole batches in a new random order.
 
-    What an update sees is a function of the seed and its number.
+    The batch of an update depends on the seed and the number of the update alone.
     """
     generator, per_epoch = torch.Generator().manual_seed(seed), count // batch
     for epoch in itertools.count():
@@ -35,12 +35,12 @@ def shuffled(count: int, batch: int, *, seed: int, start: int = 0) -> Iterator[T
 class Backprop:
     """Takes `updates` steps of AdamW down a loss, which is a function of a batch of indices.
 
-    `groups` are parameters with the highest rate (`lr`) of each; rates rise over the first tenth of the updates and
-    then fall to 0 along a cosine. `generator` is what the loss draws from. Everything that decides the next step is
-    in here and in the parameters; `state` and `load_state` carry it through a checkpoint.
+    `groups` are groups of parameters with their highest rates (`lr`); rates rise over the first tenth of the updates
+    and then fall to 0 along a cosine. `generator` is the source of the loss's random numbers. This object and the
+    parameters determine the next step; `state` and `load_state` carry it through a checkpoint.
 
-    `recorded` says that the loss neither waits for a GPU nor brings it anything but the batch: there the step is then
-    a CUDA graph, made anew for each value of `key`, the numbers that a recording of the loss would freeze.
+    `recorded` says that the loss neither waits for a GPU nor copies anything to it except the batch. On a GPU the
+    step is then a CUDA graph, recorded anew for each value of `key`, the numbers that a recording freezes.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Backprop:
         if gpu:  # a CUDA graph reads what changes from tensors
             groups = [{**group, "lr": torch.tensor(group["lr"], device=self.device)} for group in groups]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True, capturable=gpu)
-        # The schedule divides by zero where it would rise for a single step.
+        # The schedule divides by zero if it rises for a single step only.
         rise = max(WARM_UP, 2 / (updates + 1))
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, rates, total_steps=updates + 1, pct_start=rise, cycle_momentum=False
@@ -71,9 +71,9 @@ class Backprop:
         self.captured = Captured(self._descend, generator=generator)
 
     def steps(self, batches: Iterable[Tensor]) -> Iterator[float]:
-        """Take the steps that are left, one for each batch of indices; the loss before each.
+        """Take the remaining steps, one for each batch of indices; yields the loss before each step.
 
-        Raises `Diverged` at a loss, or parameters in the end, that are not finite.
+        Raises `Diverged` if a loss, or at the end a parameter, is not finite.
         """
         for batch in itertools.islice(batches, self.updates - self.step):
             if self.recorded:
@@ -87,7 +87,7 @@ class Backprop:
         self._refuse_divergence()
 
     def _descend(self, batch: Tensor) -> tuple[Tensor]:
-        """One step; gradients are there during it alone."""
+        """Take one step; gradients exist only during it."""
         for parameter in self.parameters:
             parameter.grad = None
         with torch.enable_grad():
@@ -101,7 +101,7 @@ class Backprop:
         return (value.detach(),)
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next steps depend on but the parameters; `Diverged` where one of these is not finite."""
+        """All that the next steps depend on except the parameters; `Diverged` if a parameter is not finite."""
         self._refuse_divergence()
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         return {
@@ -122,7 +122,7 @@ class Backprop:
 
     def _finite(self, loss: Tensor) -> float:
         if not math.isfinite(value := float(loss.detach())):
-            raise Diverged(f"step {self.step}: loss is {value}; {_REMEDY}")
+            raise Diverged(f"step {self.step}: the loss is {value}; {_REMEDY}")
         return value
 
     def _refuse_divergence(self) -> None:

@@ -1,4 +1,4 @@
-"""The machine that the settings of a layer ask for, and trained models that a run begins with."""
+"""The machine for the settings of a layer, and trained models at the start of a run."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ __all__ = ["begin_with", "initial_model", "machine_for"]
 
 
 def machine_for(recipe: Recipe, depth: int, channels: int, classes: int = 0) -> BoltzmannMachine:
-    """The machine of layer `depth` (from 0) of the recipe, or of all its layers where they are trained together.
+    """The machine of layer `depth` (from 0) of the recipe, or of all its layers if they are trained together.
 
-    It sees `channels` channels, or as many values where it is fully connected, and has units for `classes` labels.
+    It sees `channels` channels, or as many values if it is fully connected, and has units for `classes` labels.
     """
     layers = recipe.layers if recipe.joint else recipe.layers[depth : depth + 1]
     lowest = layers[0]
@@ -36,15 +36,17 @@ def machine_for(recipe: Recipe, depth: int, channels: int, classes: int = 0) -> 
 
 def initial_model(recipe: Recipe, transform: Pipeline) -> Stack:
     """The trained model that the recipe begins with; UsageError unless its layers are the lowest of the recipe's, and
-    its transform is `transform` but for resizing and padding: filters know nothing of the size of pictures."""
+    its transform is `transform` except for resizing and padding: filters do not depend on the size of pictures."""
     model, name = open_model(recipe.initial, "model").model, recipe.initial
     layers = [f"{layer.unit.n} units, {layer.geometry}" for layer in model.layers]
     wanted = [f"{layer.filters} units, {layer.geometry}" for layer in recipe.layers]
     deep = model.deep and not recipe.joint
     if layers != wanted[: len(layers)] or deep:
-        raise UsageError(f"initial={name!r}: has layers {layers}, the recipe {wanted}")
+        raise UsageError(f"initial={name!r}: has layers {layers}, but the recipe has {wanted}; make them equal")
     if _without_shaping(model.transform) != _without_shaping(transform):
-        raise UsageError(f"initial={name!r}: was trained with another transform, {model.transform.spec()}; take it")
+        raise UsageError(
+            f"initial={name!r}: has another transform, {model.transform.spec()}; use this transform in the recipe"
+        )
     return model
 
 
@@ -54,9 +56,9 @@ def _without_shaping(transform: Pipeline) -> list[Any]:
 
 @torch.no_grad()
 def begin_with(machine: BoltzmannMachine, model: Stack) -> None:
-    """Give a deep machine the lowest layers of `model`, and its labels where they are over the same highest layer.
+    """Copy the layers of `model` into the lowest of a deep machine, and its label units if the highest layers agree.
 
-    Further links stay as they are, noise, so that the machine says nearly the same as the model.
+    The other links stay as they are, small noise, so the machine nearly agrees with the model.
     """
     machine.units[0].load_state_dict(model.machines[0].units[0].state_dict())
     for index, layer in enumerate(model.layers):

@@ -11,15 +11,15 @@ from convdbn.energy import State
 log = logging.getLogger(__name__)
 
 WARM_UP = 3
-"""Updates run one kernel at a time before the recording: they create buffers and let libraries choose algorithms."""
+"""Updates without a graph before the recording: they create buffers and let libraries choose algorithms."""
 
 
 class Captured:
-    """`update(data)`, which on a CUDA device is recorded and from then on replayed.
+    """`update(data)`, which on a CUDA device is recorded once and then replayed.
 
-    What the update carries from call to call (parameters, gradients, optimizer state, chains) must be changed in
-    place. The result lives until the next call. Numbers that the recording holds fast go into `key`: another key, or
-    another shape of the data, makes a new recording. Everywhere but on CUDA each call is the plain update.
+    The update must change its state (parameters, gradients, optimizer state, chains) in place. The result is valid
+    until the next call. Numbers that the recording freezes go into `key`: another key, or another shape of the data,
+    makes a new recording. On other devices each call is the plain update.
     """
 
     def __init__(self, update: Callable[[Tensor], State], *, generator: torch.Generator) -> None:
@@ -45,7 +45,7 @@ class Captured:
         return self.result
 
     def _on_side_stream(self, data: Tensor) -> State:
-        """As recordings want it: nothing of the warm-up may be tied to the default stream."""
+        """A recording requires that the warm-up does not use the default stream."""
         stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(main)
         with torch.cuda.stream(stream):
@@ -54,7 +54,7 @@ class Captured:
         return result
 
     def _record(self, data: Tensor) -> bool:
-        """Record without running; False, with one logged line, where this build of CUDA cannot."""
+        """Record without running; False, with a line in the log, if this build of CUDA cannot."""
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         self.data = data.clone()
@@ -62,7 +62,7 @@ class Captured:
             with torch.cuda.graph(graph):
                 self.result = self.update(self.data)
         except RuntimeError as error:
-            log.warning("update not recorded as a CUDA graph, run kernel by kernel: %s", str(error).splitlines()[0])
+            log.warning("no CUDA graph, updates run kernel by kernel: %s", str(error).splitlines()[0])
             self.refused = True
             return False
         self.graph = graph

@@ -1,4 +1,4 @@
-"""What to watch while a machine learns (Hinton 2010, sections 5, 6, 15), and when to give it up."""
+"""Metrics of a machine in training (Hinton 2010, sections 5, 6, 15), and the detection of divergence."""
 
 import math
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ __all__ = ["Diagnostics", "idle_units"]
 EXPLODED = 1e3
 """A reconstruction error this many times the spread of the data is an explosion."""
 DEAD, ALWAYS_ON = 0.05, 0.95
-"""A unit is dead where no input of the batch brings it above the first, and always on where its mean is above the
+"""A unit is dead if it stays below the first for all inputs of a batch, and always on if its mean is above the
 second."""
 MANY = 0.5
-"""Share of a layer's units that must not be dead or always on."""
+"""A warning is due if more than this share of a layer's units is dead, or always on."""
 REMEDY = "Training diverged: lower `rate`, raise `sigma`, or check the scale of the pictures"
 
 
 class Diagnostics:
-    """Measures a machine, and raises `Diverged`, naming step and statistic, as soon as a row of metrics shows it."""
+    """Measures a machine, and raises `Diverged` with step and statistic as soon as a row of metrics shows it."""
 
     def __init__(self, machine: BoltzmannMachine) -> None:
         self.machine = machine
@@ -40,10 +40,10 @@ class Diagnostics:
     def row(
         self, states: State, before: list[Tensor], watched: tuple[Given, Given] | None, *, step: int, rate: float
     ) -> Metrics:
-        """The metrics after an update; two passes on the pictures of its batch.
+        """The metrics after an update; costs two passes on the pictures of its batch.
 
         `states` is the positive state of the update, `before` the weights before it. `watched` are equally many
-        training and held-out inputs, whose free energies are compared.
+        training and held-out inputs; a metric compares their free energies.
         """
         values = self._of_units(states) | self._of_weights(before)
         if self.machine.units[0].real:
@@ -51,7 +51,7 @@ class Diagnostics:
         if watched is not None:
             training, held_out = (-unnormalized(self.machine, x).mean() for x in watched)
             values["free_energy_gap"] = held_out - training
-        numbers = torch.stack([*values.values()]).tolist()  # one copy from the device for all
+        numbers = torch.stack([*values.values()]).tolist()  # a single copy from the device
         row = {"step": step, "rate": rate, **dict(zip(values, numbers, strict=True))}
         self._refuse_divergence(row)
         return row
@@ -87,13 +87,13 @@ class Diagnostics:
             raise Diverged(f"step {step}: reconstruction_error is {error:.3g}, above {limit:.3g}. {REMEDY}")
 
     def refuse_parameters(self, step: int) -> None:
-        """Diverged where a parameter is not finite."""
+        """Diverged if a parameter is not finite."""
         for name, parameter in self.machine.named_parameters():
             if not torch.isfinite(parameter).all():
                 raise Diverged(f"step {step}: parameter {name} is not finite. {REMEDY}")
 
     def state(self) -> dict[str, Tensor]:
-        """The spread of the data, which decides what is an explosion."""
+        """The spread of the data, which sets the limit of an explosion."""
         return {"data_spread": torch.tensor(self.data_spread, dtype=torch.float64)}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -102,8 +102,8 @@ class Diagnostics:
 
 
 def idle_units(row: Metrics) -> list[str]:
-    """What is wrong with a layer that ends with these metrics: a sentence where more than half of its units are dead,
-    and one where as many are always on."""
+    """Warnings about a layer that ends with these metrics: one if more than half of its units are dead, and one if
+    more than half are always on."""
     remedies = {
         "dead": "raise `target`, or lower `strength` or `rate`",
         "always_on": "add sparsity, or lower `rate` or `hidden_bias`",

@@ -22,25 +22,25 @@ from convdbn.storage.resumable import Checkpointing
 log = logging.getLogger(__name__)
 
 BATCH = 100
-"""Pictures that are classified at once."""
+"""Pictures to classify at once."""
 LINEAR_RATE = 100.0
-"""Rate of the linear map, over the layers' and the root of the number of values that it sees."""
+"""The rate of the linear map is this times the layers' rate, over the square root of its number of inputs."""
 
 
 def finetune(
     network: Classifier, images: Images, settings: FineTuning, checkpoint: Checkpointing | None = None
 ) -> Classifier:
-    """Train `network` in place on labeled images of one size; it ends as it was after its best epoch.
+    """Train `network` in place on labeled images of one size; it ends with the parameters of its best epoch.
 
-    The best epoch has the lowest cross-entropy on the held-out share of the labeled images; test images decide
-    nothing. A run that `checkpoint` saved is resumed, from the network that was saved with it.
+    The best epoch has the lowest cross-entropy on the held-out share of the labeled images; test images play no part.
+    A run in `checkpoint` is resumed; `network` is then the network of that run.
     """
     if images.labels is None:
         raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
     checkpoint = checkpoint or Checkpointing()
     pictures = shaped(network, images, torch.arange(len(images)))
     labels, device = images.labels.to(pictures.device), pictures.device
-    train, held = (indices.to(device) for indices in _split(images.labels, settings))
+    train, held_out = (indices.to(device) for indices in _split(images.labels, settings))
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)
@@ -66,10 +66,10 @@ def finetune(
     checkpoint.save(backprop.state() | best.state())
     for value in backprop.steps(shuffled(len(train), batch, seed=settings.seed, start=backprop.step)):
         epoch, within = divmod(backprop.step, per_epoch)
-        if not within and len(held):
-            judged = float(F.cross_entropy(logits(network, pictures[held]), labels[held]))
-            best.look(network, judged)
-            log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, judged)
+        if not within and len(held_out):
+            held_out_loss = float(F.cross_entropy(logits(network, pictures[held_out]), labels[held_out]))
+            best.update(network, held_out_loss)
+            log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, held_out_loss)
         elif not within:
             log.info("epoch %d: loss %.4f", epoch, value)
         interrupted = checkpoint.stop()
@@ -83,8 +83,8 @@ def finetune(
 
 
 class _Presentation:
-    """How the network sees images in training: distorted, drawn and thinned anew every time, and read anew where they
-    change. `pictures` are all of them, as they were read once."""
+    """How the network sees images in training: with new distortions, bits and dropout every time, and read anew if
+    they change. `pictures` are all images as one tensor."""
 
     def __init__(
         self,
@@ -99,22 +99,24 @@ class _Presentation:
         if settings.sample_input:
             low, high = network.inputs(pictures[:BATCH]).aminmax()
             if low < 0 or high > 1:
-                raise UsageError("sample_input=True: the model takes real values, of which no bits can be drawn")
+                raise UsageError(
+                    "sample_input=True: needs pixels in [0, 1], but the model takes real values; leave it out"
+                )
         self.fixed = None
-        """What the lowest layer sees, where it is always the same."""
+        """The input of the lowest layer, if it is always the same."""
         if not settings.distort and not settings.mirror and not images.changing:
             self.fixed = torch.cat([network.inputs(batch) for batch in pictures.split(BATCH)])
-        # Distorted pictures go through `network.inputs` in every update, whose checks wait for the GPU.
+        # Distorted pictures go through `network.inputs` in every update, and its checks wait for the GPU.
         self.recorded = self.fixed is not None and all(shape.dense for shape in network.geometry)
 
     def loss(self, index: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the pictures at these indices, presented once, or again with every value moved."""
+        """Mean cross-entropy of the pictures at these indices, or its mean with that of their adversarial copies."""
         strength = self.settings.adversarial
-        x, known = self._inputs(index).requires_grad_(strength > 0), labels[index]
-        plain = self._cross_entropy(x, known)
+        x, targets = self._inputs(index).requires_grad_(strength > 0), labels[index]
+        plain = self._cross_entropy(x, targets)
         if not strength:
             return plain
-        return (plain + self._cross_entropy(worse(x, plain, strength), known)) / 2
+        return (plain + self._cross_entropy(adversarial(x, plain, strength), targets)) / 2
 
     def _inputs(self, index: Tensor) -> Tensor:
         if self.fixed is not None:
@@ -135,38 +137,38 @@ class _Presentation:
         return F.cross_entropy(self.network.linear(values), labels)
 
     def _dropout(self, values: Tensor) -> Tensor:
-        left = torch.rand(values.shape, generator=self.generator, device=values.device) >= self.settings.dropout
-        return values * left / (1 - self.settings.dropout)
+        mask = torch.rand(values.shape, generator=self.generator, device=values.device) >= self.settings.dropout
+        return values * mask / (1 - self.settings.dropout)
 
 
-def worse(x: Tensor, loss: Tensor, strength: float) -> Tensor:
-    """`x`, every value moved by `strength` the way that raises the loss, as far as the range of the batch allows."""
+def adversarial(x: Tensor, loss: Tensor, strength: float) -> Tensor:
+    """`x` after a step of `strength` in every value that raises the loss, clamped to the range of the batch."""
     (slope,) = torch.autograd.grad(loss, x, retain_graph=True)
     x = x.detach()
     return (x + strength * slope.sign()).clamp(*x.aminmax())
 
 
 class _Best:
-    """A copy of the network as it was judged best."""
+    """The lowest held-out loss so far, and a copy of the parameters that had it."""
 
     def __init__(self) -> None:
-        self.judged, self.parameters = math.inf, dict[str, Tensor]()
+        self.loss, self.parameters = math.inf, dict[str, Tensor]()
 
-    def look(self, network: Classifier, judged: float) -> None:
-        if judged < self.judged:
-            self.judged, self.parameters = judged, copy.deepcopy(network.state_dict())
+    def update(self, network: Classifier, loss: float) -> None:
+        if loss < self.loss:
+            self.loss, self.parameters = loss, copy.deepcopy(network.state_dict())
 
     def state(self) -> dict[str, Tensor]:
-        judged = torch.tensor(self.judged, dtype=torch.float64)
-        return {"judged": judged, **{f"best.{name}": x for name, x in self.parameters.items()}}
+        loss = torch.tensor(self.loss, dtype=torch.float64)
+        return {"judged": loss, **{f"best.{name}": x for name, x in self.parameters.items()}}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        self.judged = float(tensors["judged"])
+        self.loss = float(tensors["judged"])
         self.parameters = {name[5:]: x for name, x in tensors.items() if name.startswith("best.")}
 
 
 def _groups(network: Classifier, settings: FineTuning) -> list[dict[str, Any]]:
-    """Parameters with their rates: the linear map, and everything below it that learns."""
+    """Parameters with their rates: those of the linear map, and all below it that learn."""
     linear = list(network.linear.parameters())
     own = set(linear)
     below = [x for x in network.parameters() if x.requires_grad and x not in own]
@@ -181,13 +183,13 @@ def logits(network: Classifier, pictures: Tensor) -> Tensor:
 
 
 def error(network: Classifier, images: Images) -> float:
-    """Percent of the pictures that the network takes for another class."""
+    """Percentage of pictures that the network assigns to a wrong class."""
     counts = confusion(network, images)
     return 100 * float((counts.sum() - counts.trace()) / counts.sum())
 
 
 def confusion(network: Classifier, images: Images) -> Tensor:
-    """How many pictures of each class, a row, the network takes for each class, a column: `(K, K)` int64."""
+    """Number of pictures of each class (rows) that the network assigns to each class (columns): `(K, K)` int64."""
     assert images.labels is not None
     parts = torch.arange(len(images)).split(BATCH)
     predicted = torch.cat([logits(network, shaped(network, images, part)).argmax(1).cpu() for part in parts])
@@ -196,23 +198,23 @@ def confusion(network: Classifier, images: Images) -> Tensor:
 
 
 def shaped(network: Classifier, images: Images, indices: Tensor) -> Tensor:
-    """Pictures as one batch, where the network is."""
+    """Pictures as one batch, on the device of the network."""
     return network.transform.batch(images, indices).to(network.linear.bias)
 
 
 def _split(labels: Tensor, settings: FineTuning) -> tuple[Tensor, Tensor]:
-    """Indices of the pictures to train on and of those that judge, every class in its share."""
-    from sklearn.model_selection import train_test_split  # needed by fine-tuning alone
+    """Indices of the training pictures and of the held-out ones, both stratified by class."""
+    from sklearn.model_selection import train_test_split  # only fine-tuning needs it
 
-    everything = torch.arange(len(labels))
-    held = math.ceil(settings.held_out * len(labels))
-    if held == 0:
-        return everything, everything[:0]
+    indices = torch.arange(len(labels))
+    count = math.ceil(settings.held_out * len(labels))
+    if count == 0:
+        return indices, indices[:0]
     try:
-        train, judge = train_test_split(everything, test_size=held, stratify=labels, random_state=settings.seed)
+        train, held_out = train_test_split(indices, test_size=count, stratify=labels, random_state=settings.seed)
     except ValueError as problem:
         raise UsageError(
-            f"held_out={settings.held_out}: {held} of {len(labels)} labeled pictures cannot judge every class "
+            f"held_out={settings.held_out}: {count} of {len(labels)} labeled pictures cannot represent every class "
             f"({problem}); label more, or hold out 0"
         ) from problem
-    return train, judge
+    return train, held_out

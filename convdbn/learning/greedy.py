@@ -1,4 +1,4 @@
-"""Greedy layer-wise training (Hinton et al. 2006): each machine is fitted to the pooled maps of those below it."""
+"""Greedy layer-wise training (Hinton et al. 2006): each machine is trained on the pooled maps of those below it."""
 
 import functools
 import json
@@ -39,7 +39,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 BIAS_SAMPLE = 1000
 """Pictures or crops whose mean sets the visible biases."""
 FIT_SAMPLE = 5000
-"""Pictures that a transform with parameters is fitted to."""
+"""Pictures that fit a transform with parameters."""
 
 Callback = Callable[[Stack, int, Metrics], bool | None]
 """Takes the stack so far, the number of the layer in training, and a row of metrics; True stops the run."""
@@ -61,16 +61,16 @@ def train_greedily(
     phase: NegativePhase | None = None,
     verbose: bool = True,
 ) -> Stack:
-    """Train the layers of `recipe` on `images` one after the other; the trained stack.
+    """Train the layers of `recipe` on `images` one after the other; returns the trained stack.
 
-    The run is saved into `folder`, with `data` in the metadata; with `resume` the run in there goes on, and ends with
-    the same parameters as one that was never stopped. After each update `stop` is asked, and once it says so the run
-    saves itself and raises `Interrupted`. Where one of the `callbacks` returns True the run saves itself too, and the
-    stack so far is returned. `held_out` images are only watched, for the free-energy gap.
+    The run is saved into `folder`, with `data` in the metadata; with `resume` the run in the folder continues, and
+    ends with the same parameters as a run without interruption. `stop` is called after each update; when it returns
+    True, the run is saved and raises `Interrupted`. When one of the `callbacks` returns True, the run is saved too,
+    and the stack so far is returned. `held_out` images serve only for the free-energy gap.
 
-    An `optimizer` of one's own is a callable that makes one of torch from groups of parameters, such as
+    A custom `optimizer` is a callable that makes a torch optimizer from groups of parameters, such as
     `torch.optim.RMSprop`; the recipe sets its rate. A `penalty` is added to the loss, and a `phase` replaces the
-    recipe's negative phase. A resumed run wants the same ones, which the metadata name.
+    recipe's negative phase. A resumed run must get the same ones; the metadata contain their names.
     """
     own = {"optimizer": optimizer, "penalty": penalty, "phase": phase}
     run = _Run(recipe, images, held_out=held_out, folder=folder, data=data or {}, device=device, own=own)
@@ -94,7 +94,7 @@ def train_greedily(
 def _train_layer(
     run: "_Run", depth: int, stop: Callable[[], bool], callbacks: Sequence[Callback], verbose: bool
 ) -> bool:
-    """Fit machine `depth`, from its start or from where the saved run stood; False where a callback stopped it."""
+    """Train machine `depth`, from its start or from the step of the saved run; False if a callback stopped it."""
     layer, settings = depth + 1, run.recipe.machines[depth]
     inputs = input_for(run.stack, run.images, run.recipe, depth)
     trainer = run.trainer(depth, inputs)
@@ -108,19 +108,19 @@ def _train_layer(
         Progress(layer, updates=settings.updates, done=trainer.step, verbose=verbose) as progress,
     ):
         for row in steps:
-            satisfied = False
+            callback_stops = False
             if row is not None:
                 run.history.append({"layer": layer, **row})
                 file.write(run.history[-1])
                 progress.show(row)
                 answers = [callback(run.stack, layer, row) for callback in callbacks]
-                satisfied = any(answers)
+                callback_stops = any(answers)
             interrupted = checkpoint.stop()
-            if interrupted or satisfied or checkpoint.due():
+            if interrupted or callback_stops or checkpoint.due():
                 checkpoint.save(trainer.state())
             if interrupted:
                 raise checkpoint.interrupted(f"layer {layer}, step {trainer.step}")
-            if satisfied:
+            if callback_stops:
                 log.info("layer %d, step %d: stopped by a callback", layer, trainer.step)
                 run.tell_stack(depth, trainer.step)
                 return False
@@ -130,7 +130,7 @@ def _train_layer(
 
 
 class _Run:
-    """What the layers of a training share: the stack so far, the images, and the folder that it is saved into."""
+    """The common state of all layers of a run: the stack so far, the images, and the folder of the run."""
 
     def __init__(
         self,
@@ -149,14 +149,14 @@ class _Run:
         self.held_out, self.data = held_out, data
         self.stack = Stack(build_transform(recipe.transform), [], ())
         self.trained = 0
-        """Layers that are trained."""
+        """Number of trained layers."""
         self.saved: Mapping[str, Tensor] = {}
-        """The trainer's tensors of the run that is resumed."""
+        """The trainer's tensors of a resumed run."""
         self.history: list[Metrics] = []
         self.metrics_file = None if folder is None else folder / METRICS_FILE
 
     def begin(self) -> None:
-        """Fit the transform and refuse, before any work, sizes that a later layer could not take."""
+        """Fit the transform and refuse, before any training, sizes that a later layer cannot take."""
         check(self.recipe)
         indices = torch.randperm(len(self.images), generator=torch.Generator().manual_seed(self.recipe.seed))
         self.stack.transform.fit(_Pictures(self.images, indices[:FIT_SAMPLE]))
@@ -173,26 +173,26 @@ class _Run:
         self.stack.to(self.device)
 
     def resume(self) -> None:
-        """Take up the run saved in the folder; UsageError where it was trained with other parts of one's own."""
+        """Continue the run in the folder; UsageError if it has another custom optimizer, penalty or phase."""
         if self.folder is None or self.metrics_file is None:
-            raise UsageError("resume=True: needs the folder of the run to resume")
-        found = open_model(self.folder, "model")
-        self.stack, metadata, self.saved = found.model, found.metadata, found.trainer
+            raise UsageError("resume=True: needs the folder of the run to resume; set folder")
+        run = open_model(self.folder, "model")
+        self.stack, metadata, self.saved = run.model, run.metadata, run.trainer
         if (before := metadata.get("own", {})) != (now := _names(self.own)):
-            raise UsageError(f"resume=True: the run was trained with {before}, not with {now}; hand in the same")
+            raise UsageError(f"resume=True: the run was trained with {before}, not with {now}; pass the same")
         self.trained, step = metadata["progress"]["layer"], metadata["progress"]["step"]
         metrics.cut(self.metrics_file, self.trained + 1, step)
         self.history = metrics.read(self.metrics_file) if self.metrics_file.exists() else []
         self.stack.to(self.device)
 
     def finish(self, depth: int) -> None:
-        """Save the stack once machine `depth` is trained; doubled machines become one after the last."""
+        """Save the stack after the training of machine `depth`; after the last, doubled machines become one."""
         if self.recipe.doubled and depth + 1 == len(self.recipe.machines):
             self.stack = Stack(self.stack.transform, [dbm_from_doubled(self.stack)], self.stack.picture)
         self.save(depth + 1, {})
 
     def save(self, layer: int, trainer: Mapping[str, Tensor]) -> None:
-        """Write the stack, of which `layer` layers are trained, and the trainer's tensors for the next one."""
+        """Write the stack with `layer` trained layers, and the trainer's tensors for the next layer."""
         self.tell_stack(layer, int(trainer.get("step", 0)))
         if self.folder is not None:
             save(self.folder / FILES["model"], self.stack, self.stack.metadata, trainer)
@@ -209,7 +209,7 @@ class _Run:
             self.stack.metadata["own"] = own
 
     def trainer(self, depth: int, inputs: LayerInput) -> Trainer:
-        """The trainer of machine `depth`, new with the machine itself, or as the saved run left it."""
+        """The trainer of machine `depth`: a new one, with a new machine, or that of the saved run."""
         settings = self.recipe.machines[depth]
         generator = torch.Generator(self.device).manual_seed(self.recipe.seed + depth)
         if len(self.stack.machines) > depth:
@@ -233,12 +233,12 @@ class _Run:
         """As many training as held-out inputs, for the free-energy gap."""
         if self.held_out is None:
             return None
-        unseen = input_for(self.stack, self.held_out, self.recipe, inputs.depth, cache_bytes=0)
+        held_out = input_for(self.stack, self.held_out, self.recipe, inputs.depth, cache_bytes=0)
         count = min(len(self.held_out), len(self.images))
-        return inputs.sample(count).to(self.device), unseen.sample(count).to(self.device)
+        return inputs.sample(count).to(self.device), held_out.sample(count).to(self.device)
 
     def _clear_folder(self) -> None:
-        """Drop an earlier run in the folder: only now, once the images were looked at."""
+        """Delete an earlier run in the folder; called only after a first look at the images, which may fail."""
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             curves = (self.folder / TENSORBOARD_FOLDER).glob("layer-*/events.out.tfevents.*")
@@ -247,7 +247,7 @@ class _Run:
 
 
 class _Pictures:
-    """Pictures for the fit of a transform, which may go through them more than once: batches of one size each."""
+    """Batches of pictures, each batch of one size, for the fit of a transform, which may iterate more than once."""
 
     def __init__(self, images: Images, indices: Tensor) -> None:
         self.images, self.indices = images, indices
@@ -258,7 +258,7 @@ class _Pictures:
 
 
 def _names(own: Mapping[str, Any]) -> dict[str, str]:
-    """The parts of one's own by name: of a function, or of an object's class."""
+    """The names of the custom parts: that of a function, or of an object's class."""
     return {kind: _name(part) for kind, part in own.items() if part is not None}
 
 
@@ -271,8 +271,8 @@ def _name(part: Any) -> str:
 
 
 def checked_size(recipe: Recipe, size: Sequence[int]) -> Sequence[int]:
-    """The (height, width) that pictures of this size, after the transform, are brought to for the layers that see
-    whole ones; DataError where that, or a layer's crop, is not possible."""
+    """The (height, width) to which pictures of this size, after the transform, are trimmed or padded for the layers
+    that see whole pictures; DataError if that, or a layer's crop, is not possible."""
     layers, geometry = recipe.layers, [layer.geometry for layer in recipe.layers]
     cropped = any(layer.crop for layer in layers)
     deepest = max((number for number, layer in enumerate(layers, start=1) if not layer.crop), default=0)
@@ -288,7 +288,7 @@ def checked_size(recipe: Recipe, size: Sequence[int]) -> Sequence[int]:
         sides = [output_side(side, below, axis) for axis, side in enumerate(trimmed_size(size, below))]
         if layer.crop > min(sides):
             raise DataError(
-                f"layer {number}: crop={layer.crop} is larger than its input of {sides[0]}x{sides[1]}: use larger "
+                f"crop={layer.crop}: is larger than the input of layer {number}, {sides[0]}x{sides[1]}; use larger "
                 "pictures or a smaller crop"
             )
     return size

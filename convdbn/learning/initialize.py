@@ -1,4 +1,4 @@
-"""Weights and biases before the first update."""
+"""Initial weights and biases."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from convdbn.learning.labels import given
 from convdbn.recipes import LayerSettings
 
 PATCHES = 50_000
-"""At most so many patches are clustered."""
+"""Maximal number of patches to cluster."""
 
 
 @torch.no_grad()
@@ -22,10 +22,10 @@ def initialize(
     below: BoltzmannMachine | None = None,
     generator: torch.Generator,
 ) -> None:
-    """Weights by `settings.init`, hidden biases `settings.hidden_bias`, and visible biases from the data: those for
-    which the mean of every unit in no field is its mean in `data`, `(B, ...)`.
+    """Set the weights by `settings.init`, hidden biases to `settings.hidden_bias`, and visible biases from the data:
+    without input from other layers, the mean of every visible unit is its mean in `data`, `(B, ...)`.
 
-    `below` is the machine whose hidden layer is visible here, where there is one.
+    `below` is the machine whose hidden layer is visible here, if there is one.
     """
     if settings.init == "transposed":
         return transposed_below(machine, settings, below, generator=generator)
@@ -39,8 +39,8 @@ def initialize(
 def initialize_weights(
     machine: BoltzmannMachine, settings: LayerSettings, data: Tensor, *, generator: torch.Generator
 ) -> None:
-    """Weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise; those that see `data` may
-    be centroids of its patches."""
+    """Set weights of standard deviation `weight_std`, and `hidden_bias`. The weights are noise, or, for those of the
+    visible layer, centroids of the patches of `data`."""
     for below, _, link in machine.unique_links:
         if settings.init in ("kmeans", "spherical") and below == 0:
             means = centroids(link, data, spherical=settings.init == "spherical", generator=generator)
@@ -48,7 +48,7 @@ def initialize_weights(
             link.weight.copy_((scale * means).view_as(link.weight))
         else:
             link.weight.normal_(0, settings.weight_std, generator=generator)
-    for unit in machine.units[1:]:  # those of labels come from the data
+    for unit in machine.units[1:]:  # label biases will come from the data
         unit.bias.fill_(settings.hidden_bias)
 
 
@@ -56,21 +56,22 @@ def initialize_weights(
 def transposed_below(
     machine: BoltzmannMachine, settings: LayerSettings, below: BoltzmannMachine | None, *, generator: torch.Generator
 ) -> None:
-    """Begin as `below` turned upside down (Hinton, Osindero and Teh 2006, section 4).
+    """Set the parameters to those of `below`, transposed (Hinton, Osindero and Teh 2006, section 4).
 
-    The two layers together then model the data as `below` alone did, but for surplus hidden units, which begin as
-    noise. UsageError unless both are fully connected and the layers fit.
+    The two machines together then model the data exactly as `below` alone, except for additional hidden units, which
+    begin as noise. UsageError unless both machines are fully connected and their layers fit.
     """
     old = below.links[0].weight if below is not None else None
     new, (_, hidden, *_) = machine.links[0].weight, machine.units
     if below is None or old is None or old.ndim > 2 or new.ndim > 2 or hidden.n < old.shape[1]:
         raise UsageError(
-            "init='transposed': for a fully connected layer on another, with at least as many hidden units as the "
-            "one below has visible ones"
+            "init='transposed': needs a fully connected layer on another, with at least as many hidden units as the "
+            "layer below has visible ones; take another init"
         )
     if hidden.kind != below.units[0].kind:
         raise UsageError(
-            f"init='transposed': hidden={hidden.kind!r}, the layer below has {below.units[0].kind} units"
+            f"init='transposed': hidden={hidden.kind!r} differs from the {below.units[0].kind} visible units of the "
+            "layer below; make them equal"
         )
     initialize_weights(machine, settings, new, generator=generator)
     new[: old.shape[1]] = old.T
@@ -79,14 +80,14 @@ def transposed_below(
 
 
 def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: torch.Generator) -> Tensor:
-    """K-means centroids of what the link's units see of `data`, less their mean, `(above, inputs)`.
+    """K-means centroids of the patches of `data` that the link's units see, less their mean, `(above, inputs)`.
 
-    Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Only patches of more
-    than the mean norm are used: most pictures are empty in most places. With `spherical` that mean is each picture's
-    own, and patches have one length, so that pictures rich in contrast do not take all centroids. UsageError where
+    Coates, Lee and Ng 2011; Sohn et al. 2011 begin the training of convolutional RBMs with them. Only patches with at
+    least the mean norm are used: most pictures are empty in most places. With `spherical` that mean is taken for each
+    picture, and patches are normalized, so that pictures of high contrast do not take all centroids. UsageError if
     there are fewer patches than filters.
     """
-    from sklearn.cluster import MiniBatchKMeans  # the option alone needs it
+    from sklearn.cluster import MiniBatchKMeans  # only this option needs it
 
     count = link.weight.shape[0]
     mean = torch.stack([link.patches(x[None])[0].mean(0) for x in data]).mean(0)
@@ -97,10 +98,10 @@ def centroids(link: Link, data: Tensor, *, spherical: bool = False, generator: t
         name = "spherical" if spherical else "kmeans"
         raise UsageError(f"init={name!r}: {len(strong)} patches for {count} filters; take more pictures or fewer")
     order = torch.randperm(len(strong), generator=generator, device=generator.device)[:PATCHES]
-    chosen = strong[order.to(strong.device)]
-    picture, position = chosen // norms.shape[1], chosen % norms.shape[1]
-    patches = data.new_empty(len(chosen), len(mean))
-    for index, x in enumerate(data):  # all patches at once would need tens of gigabytes above many maps
+    places = strong[order.to(strong.device)]
+    picture, position = places // norms.shape[1], places % norms.shape[1]
+    patches = data.new_empty(len(places), len(mean))
+    for index, x in enumerate(data):  # with many maps, all patches at once would need tens of gigabytes
         here = picture == index
         patches[here] = link.patches(x[None])[0][position[here]] - mean
     patches = F.normalize(patches) if spherical else patches

@@ -1,4 +1,4 @@
-"""Label units beside the pixels: learning from pictures whose class is known, or not known."""
+"""Label units beside the pixels: learning from pictures with and without labels."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ __all__ = ["classification_loss", "given", "with_inferred_labels"]
 
 
 def given(machine: BoltzmannMachine, visible: Tensor) -> Given:
-    """The state of which the visible layer is known, and the labels, which stand behind its units where there are
-    any."""
+    """The state in which only the visible layer has values, and the label layer if there is one; `visible` has the
+    labels behind the pixels."""
     if machine.label_layer is None:
         return machine.clamped_visible(visible)
     pixels, labels = visible.split([machine.units[0].n, machine.units[-1].n], 1)
@@ -24,23 +24,23 @@ def given(machine: BoltzmannMachine, visible: Tensor) -> Given:
 def with_inferred_labels(
     machine: BoltzmannMachine, data: Given, *, generator: torch.Generator
 ) -> tuple[Given, Tensor]:
-    """The state with a label for every picture, and which labels were known, `(B,)`.
+    """The state with a label for every picture, and a mask of the pictures that had one in the data, `(B,)`.
 
-    Labels that are not known are rows of zeros. They are drawn from p(label | pixels), so that the positive phase is
-    a draw of labels and hidden units given the pixels alone, as the gradient of log p(pixels) wants it (Larochelle
-    and Bengio 2008, section 5.3).
+    A missing label is a row of zeros. It is drawn from p(label | pixels), so the positive phase is a draw of labels
+    and hidden units given the pixels alone, as the gradient of log p(pixels) requires (Larochelle and Bengio 2008,
+    section 5.3).
     """
     pixels, *_, labels = data
     assert pixels is not None and labels is not None
-    known = labels.sum(1) > 0
+    labeled = labels.sum(1) > 0
     index = torch.multinomial(label_logits(machine, pixels).softmax(1), 1, generator=generator)
-    drawn = torch.zeros_like(labels).scatter_(1, index, 1)
-    return (*data[:-1], torch.where(known[:, None], labels, drawn)), known
+    samples = torch.zeros_like(labels).scatter_(1, index, 1)
+    return (*data[:-1], torch.where(labeled[:, None], labels, samples)), labeled
 
 
-def classification_loss(machine: BoltzmannMachine, data: Given, known: Tensor | None = None) -> Tensor:
-    """Mean of -log p(label | pixels) over the pictures whose label is known, a scalar; differentiable."""
+def classification_loss(machine: BoltzmannMachine, data: Given, labeled: Tensor | None = None) -> Tensor:
+    """Mean of -log p(label | pixels) over the `labeled` pictures (all by default), a scalar; differentiable."""
     pixels, *_, labels = data
     assert pixels is not None and labels is not None
-    missed = F.cross_entropy(label_logits(machine, pixels), labels, reduction="none")
-    return missed.mean() if known is None else missed[known].sum() / known.sum().clamp(min=1)
+    losses = F.cross_entropy(label_logits(machine, pixels), labels, reduction="none")
+    return losses.mean() if labeled is None else losses[labeled].sum() / labeled.sum().clamp(min=1)

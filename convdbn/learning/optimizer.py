@@ -1,4 +1,4 @@
-"""What takes the gradients: SGD with momentum, Adam, or any optimizer of torch."""
+"""Optimizers: SGD with momentum, Adam, or any optimizer of torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from convdbn.recipes import LayerSettings
 __all__ = ["Gradients", "Groups", "MakeOptimizer", "Momentum", "Optimizer", "TorchOptimizer", "optimizer_for"]
 
 VARIANCE_RATE = 0.1
-"""Learning rate of what units have beside their bias (log variances), as a multiple of the weights': every field
-of the layer changes with it."""
+"""Learning rate of the other parameters of units than biases (log variances), as a multiple of the weights' rate:
+small, because every field of the layer changes with them."""
 
 Groups = list[dict[str, Any]]
 """Groups of parameters, as torch's optimizers take them; `factor` is the group's factor on the rate."""
@@ -30,8 +30,8 @@ Gradients = Mapping[nn.Parameter, Tensor]
 class Optimizer(ABC):
     """Moves parameters by their gradients.
 
-    `gradients` has a buffer for each parameter that learns. An update adds its gradient to `share_kept` times what
-    lies there, then calls `step`. Nothing is left in `parameter.grad`.
+    `gradients` has a buffer for each parameter that learns. An update multiplies the buffer by `share_kept`, adds its
+    gradient, and calls `step`. Afterwards `parameter.grad` is None.
     """
 
     param_groups: Groups
@@ -41,7 +41,7 @@ class Optimizer(ABC):
 
     @property
     def share_kept(self) -> float:
-        """Share of the last gradients that goes on in the next."""
+        """Factor of the last gradients in the next."""
         return 0.0
 
     def schedule(self, rate: float, momentum: float) -> None:
@@ -54,11 +54,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def step(self, gradients: Gradients) -> None:
-        """Move the parameters by these gradients: those in the buffers, or the same in other coordinates."""
+        """Move the parameters by these gradients: those in the buffers, or their transforms to other coordinates."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """What the optimizer remembers of each parameter."""
+        """The optimizer's state for each parameter."""
 
     @abstractmethod
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
@@ -68,9 +68,9 @@ class Optimizer(ABC):
 class Momentum(Optimizer):
     """Gradient descent with momentum, where the gradient's buffer is the velocity.
 
-    An update adds its gradient to `momentum` times the last velocity. The product that makes the gradient does so on
-    its way, and a step is one pass over the parameters and their velocities; `torch.optim.SGD` makes three, and takes
-    as long again for what surrounds them.
+    An update adds its gradient to `momentum` times the last velocity. The matrix product for the gradient includes
+    this sum, and a step is one pass over the parameters and their velocities; `torch.optim.SGD` needs three passes,
+    and its overhead takes as long again.
     """
 
     def __init__(self, groups: Groups, momentum: float) -> None:
@@ -100,13 +100,13 @@ class Momentum(Optimizer):
         return {f"{index}.velocity": x for index, x in enumerate(self.gradients.values())}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state`; a velocity that was not saved starts from nothing, as at the first update."""
+        """The inverse of `state`; a velocity that is not in the file starts at 0, as at the first update."""
         for name, velocity in self.state().items():
             velocity.copy_(tensors[name]) if name in tensors else velocity.zero_()
 
 
 class TorchOptimizer(Optimizer):
-    """An optimizer of torch, which reads `parameter.grad` during its step alone."""
+    """An optimizer of torch; `parameter.grad` is set only during its step."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         super().__init__(optimizer.param_groups)
@@ -144,15 +144,15 @@ class Adam(TorchOptimizer):
 
 
 def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings, make: MakeOptimizer | None = None) -> Optimizer:
-    """The optimizer that `settings` or `make` asks for, with a group of parameters for each factor on the rate.
+    """The optimizer of `settings`, or one from `make`, with a group of parameters for each factor on the rate.
 
-    What `make` makes follows the rate of the settings; all else, such as momentum, is its own.
+    An optimizer from `make` follows the rate of the settings; all else, such as momentum, is its own.
     """
     groups = _groups(machine, settings)
     if make is not None:
-        return TorchOptimizer(_made(make, [{**group, "lr": settings.rate} for group in groups]))
+        return TorchOptimizer(_call(make, [{**group, "lr": settings.rate} for group in groups]))
     weight = machine.links[0].weight
-    recorded = weight.is_cuda  # a CUDA graph reads what changes from tensors
+    recorded = weight.is_cuda  # a CUDA graph can read changing numbers only from tensors
     for group in groups:
         group["lr"] = torch.tensor(settings.rate, device=weight.device) if recorded else settings.rate
     if settings.optimizer == "adam":
@@ -160,21 +160,21 @@ def optimizer_for(machine: BoltzmannMachine, settings: LayerSettings, make: Make
     return Momentum(groups, settings.momentum)
 
 
-def _made(make: MakeOptimizer, groups: Groups) -> torch.optim.Optimizer:
-    """What `make` makes; UsageError unless it is an optimizer of torch."""
+def _call(make: MakeOptimizer, groups: Groups) -> torch.optim.Optimizer:
+    """The result of `make`; UsageError unless it is an optimizer of torch."""
     remedy = "give a callable that makes an optimizer of torch from groups of parameters, as torch.optim.RMSprop does"
     try:
         optimizer = make(groups)
     except (TypeError, ValueError) as error:
         raise UsageError(f"optimizer={make!r}: {error}; {remedy}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise UsageError(f"optimizer={make!r}: makes {type(optimizer).__name__}; {remedy}")
+        raise UsageError(f"optimizer={make!r}: returned a {type(optimizer).__name__}; {remedy}")
     return optimizer
 
 
 def still(machine: BoltzmannMachine) -> list[nn.Parameter]:
-    """Parameters that stay as they are: real-valued input is centered by its transform, and its bias stays at the
-    data's mean (Lee et al. 2009)."""
+    """Parameters that do not learn: the bias of real-valued input stays at the data's mean, because the transform
+    centers the data (Lee et al. 2009)."""
     visible = machine.units[0]
     return [visible.bias] if visible.real else []
 
@@ -191,7 +191,7 @@ def _groups(machine: BoltzmannMachine, settings: LayerSettings) -> Groups:
 
 
 def torch_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer of torch remembers of each parameter, as tensors."""
+    """The state of a torch optimizer for each parameter, as tensors."""
     return {
         f"{index}.{name}": torch.as_tensor(x)
         for index, slots in optimizer.state_dict()["state"].items()

@@ -1,9 +1,10 @@
-"""Where the two states come from that the gradient compares: the data's and the model's.
+"""The positive and the negative phase: states of the data and of the model, whose statistics the gradient compares.
 
-The gradient of the log-likelihood is a contrast of statistics (Hinton 2002). The positive phase takes the hidden
+The gradient of the log-likelihood is a contrast of statistics (Hinton 2002). The positive phase infers the hidden
 layers given the data. The methods differ only in the negative phase: contrastive divergence starts its chains at the
-data, persistent contrastive divergence (Tieleman 2008) keeps them between updates, fast weights (Tieleman and Hinton
-2009) drive them away from where they were, and parallel tempering swaps them with chains at other temperatures.
+data, persistent contrastive divergence (Tieleman 2008) continues them from update to update, fast weights (Tieleman
+and Hinton 2009) drive them away from their states, and parallel tempering swaps them with chains at other
+temperatures.
 """
 
 import copy
@@ -26,10 +27,10 @@ from convdbn.sampling.tempering import ladder, replicas, tempered
 def expect(
     machine: BoltzmannMachine, state: Given, *, given: Container[int] = (), generator: torch.Generator
 ) -> tuple[State, State]:
-    """Hidden color given the visible one: the state with means there, and the state with samples of those means.
-    Layers that are `given`, such as labels, stay as they are.
+    """The layers of the hidden color given those of the visible color: the state with their means, and the state with
+    samples from these means. Layers in `given`, such as labels, do not change.
 
-    Means enter the statistics (they are exact, with less noise); samples go on along the chain.
+    The statistics use the means (they are exact and have less noise); the samples continue the chain.
     """
     means: list[Any] = list(state)
     samples: list[Any] = list(state)
@@ -46,7 +47,7 @@ def positive(
 ) -> tuple[State, State]:
     """Means and samples of the hidden layers given the data; layers that are None in `data` are hidden.
 
-    Exact where the hidden layers are all of one color, else `sweeps` of mean field (Salakhutdinov and Hinton 2009).
+    Exact if all hidden layers have one color, otherwise `sweeps` of mean field (Salakhutdinov and Hinton 2009).
     """
     given = {layer: True for layer, x in enumerate(data) if x is not None}
     if any(c == 0 and layer not in given for layer, c in enumerate(machine.colors)):
@@ -57,8 +58,8 @@ def positive(
 class NegativePhase(ABC):
     """The model's state, with means in its hidden color, after `k` sweeps of its chains.
 
-    Derive from this class to write one. What it remembers from update to update goes into `state` and `load_state`,
-    so that a resumed run goes on as if it had not stopped, and is changed in place.
+    Derive from this class to write your own. Anything that changes from update to update must change in place, and go
+    through `state` and `load_state`, so that a resumed run continues exactly.
     """
 
     def __init__(self, k: int = 1) -> None:
@@ -68,13 +69,13 @@ class NegativePhase(ABC):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         """The state of the model; `samples` is that of the data."""
 
-    def follow(  # noqa: B027 - nothing unless a phase says otherwise
+    def follow(  # noqa: B027 - does nothing by default
         self, machine: BoltzmannMachine, positive: State, negative: State, *, scale: float
     ) -> None:
-        """Learn from the two states of an update, where the phase has something to learn."""
+        """Learn from the two states of an update, if the phase has parameters of its own."""
 
     def state(self) -> dict[str, Tensor]:
-        """What the phase carries from update to update."""
+        """The state of the phase between updates."""
         return {}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:  # noqa: B027
@@ -84,9 +85,9 @@ class NegativePhase(ABC):
 class ContrastiveDivergence(NegativePhase):
     """CD-k (Hinton 2002): k sweeps from the data; with `noise_free` the visible layer takes its mean.
 
-    Gaussian visibles are reconstructed noise-free in the recipe of Lee et al. (2009). The outermost `border` pixels,
-    which fewer hidden units see than the others, stay at the data (Norouzi, Ranjbar and Mori 2009): reconstructed,
-    they would pull the weights into the corners of the filters.
+    Lee et al. (2009) reconstruct Gaussian visibles noise-free. The outermost `border` pixels, which fewer hidden
+    units see than the others, stay at the data (Norouzi, Ranjbar and Mori 2009): their reconstructions would pull the
+    weights into the corners of the filters.
     """
 
     def __init__(self, k: int = 1, *, noise_free: bool = False, border: int = 0) -> None:
@@ -110,13 +111,13 @@ def _border(maps: Tensor, width: int) -> Tensor:
     if 2 * width >= min(maps.shape[-2:]):
         height, across = maps.shape[-2:]
         raise UsageError(f"border={width}: leaves nothing of {height}x{across} pixels; take less, or larger crops")
-    kept = torch.ones(maps.shape[-2:], dtype=torch.bool, device=maps.device)
-    kept[width:-width, width:-width] = False
-    return kept
+    mask = torch.ones(maps.shape[-2:], dtype=torch.bool, device=maps.device)
+    mask[width:-width, width:-width] = False
+    return mask
 
 
 class PersistentContrastiveDivergence(NegativePhase):
-    """PCD-k (Tieleman 2008): chains that go on from update to update, k sweeps each; they begin at the data.
+    """PCD-k (Tieleman 2008): chains that begin at the data and continue from update to update, k sweeps each.
 
     `chains` is the state of the fantasy particles, one for each element of the first batch.
     """
@@ -133,8 +134,8 @@ class PersistentContrastiveDivergence(NegativePhase):
         for _ in range(self.k):
             chains = update(machine, chains, 0, draw(generator))
             means, chains = expect(machine, chains, generator=generator)
-        for kept, new in zip(self.chains, chains, strict=True):
-            kept.copy_(new)
+        for old, new in zip(self.chains, chains, strict=True):
+            old.copy_(new)
         return means
 
     def state(self) -> dict[str, Tensor]:
@@ -146,10 +147,10 @@ class PersistentContrastiveDivergence(NegativePhase):
 
 
 class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
-    """Fast PCD (Tieleman and Hinton 2009): the chains see fast parameters on top of the machine's own.
+    """Fast PCD (Tieleman and Hinton 2009): the chains run in a copy of the machine with fast parameters added.
 
-    These learn by the same contrast at `rate`, and 1 - `decay` of them is forgotten at every update: where the chains
-    stay, energy rises at once, and they move on.
+    Fast parameters learn by the same contrast at `rate`, and decay by the factor `decay` at every update. They raise
+    the energy of the present states of the chains at once, so the chains move on.
     """
 
     def __init__(self, k: int = 1, *, rate: float, decay: float = 0.95) -> None:
@@ -161,10 +162,10 @@ class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
     def __call__(self, machine: BoltzmannMachine, samples: State, *, generator: torch.Generator) -> State:
         if self.fast is None:
             self.fast = [torch.zeros_like(parameter) for parameter in machine.parameters()]
-        seen = copy.deepcopy(machine)
-        for parameter, fast in zip(seen.parameters(), self.fast, strict=True):
+        fast_machine = copy.deepcopy(machine)
+        for parameter, fast in zip(fast_machine.parameters(), self.fast, strict=True):
             parameter.add_(fast)
-        return super().__call__(seen, samples, generator=generator)
+        return super().__call__(fast_machine, samples, generator=generator)
 
     def follow(self, machine: BoltzmannMachine, positive: State, negative: State, *, scale: float) -> None:
         assert self.fast is not None
@@ -181,7 +182,7 @@ class FastPersistentContrastiveDivergence(PersistentContrastiveDivergence):
 
 
 class ParallelTempering(PersistentContrastiveDivergence):
-    """Persistent chains with replicas at `temperatures` values of beta from 1 to 0, which swap places (Desjardins et
+    """Persistent chains with replicas at `temperatures` values of beta from 1 to 0, which swap states (Desjardins et
     al. 2010); the replicas at beta 1 are the model's state."""
 
     def __init__(self, k: int = 1, *, temperatures: int = 10) -> None:
@@ -194,14 +195,14 @@ class ParallelTempering(PersistentContrastiveDivergence):
             self.chains = replicas(samples, self.temperatures)
         betas = ladder(self.temperatures, like=self.chains[0])
         chains = tempered(machine, self.chains, betas, 2 * self.k, generator=generator)
-        for kept, new in zip(self.chains, chains, strict=True):
-            kept.copy_(new)
+        for old, new in zip(self.chains, chains, strict=True):
+            old.copy_(new)
         count = len(chains[0]) // self.temperatures
         return expect(machine, tuple(x[:count] for x in chains), generator=generator)[0]
 
 
 def phase_for(settings: LayerSettings) -> NegativePhase:
-    """The negative phase that the settings ask for."""
+    """The negative phase of the settings."""
     if settings.border and (settings.phase != "cd" or settings.kernel == 0):
         raise UsageError(f"border={settings.border}: needs phase: cd and a convolutional layer; take border: 0")
     if settings.phase == "pcd":

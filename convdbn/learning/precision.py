@@ -1,4 +1,4 @@
-"""The precision of the products while a machine learns."""
+"""The numerical precision of matrix products and convolutions in training."""
 
 from types import TracebackType
 from typing import Any
@@ -13,13 +13,13 @@ __all__ = ["Precision"]
 class Precision:
     """Inside `with`, the products of a machine run in this precision: `float32`, `tf32` or `bfloat16`.
 
-    Left alone, a GPU would take float32 for matrix products and TF32 for convolutions.
+    By default a GPU uses float32 for matrix products and TF32 for convolutions.
     """
 
     def __init__(self, machine: BoltzmannMachine, name: str, *, gpu: bool) -> None:
         self.rounded = list(machine.links) if name == "bfloat16" else []
         self.of_gpu = "tf32" if name == "tf32" else "ieee"
-        # Setting these takes 20 us, a fiftieth of an update on a CPU, which has no use for them.
+        # Setting these takes 20 us, a fiftieth of an update on a CPU, where they have no effect.
         self.places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv) if gpu else ()  # type: ignore[attr-defined]
 
     def __enter__(self) -> None:

@@ -1,4 +1,4 @@
-"""How far a layer has come: a bar on a terminal and in a notebook, elsewhere a line of the log now and then."""
+"""The progress of a layer: a bar on a terminal and in a notebook, elsewhere a line of the log now and then."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Shows the rows of metrics of one layer, from step `done` on; nothing where `verbose` is False."""
+    """Shows the rows of metrics of one layer, from step `done` on; shows nothing if `verbose` is False."""
 
     def __init__(self, layer: int, *, updates: int, done: int, verbose: bool = True) -> None:
         self.layer, self.updates, self.done = layer, updates, done

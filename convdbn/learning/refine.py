@@ -1,4 +1,4 @@
-"""Fully connected stacks trained further as a whole, without a classifier: up-down learning, and autoencoders."""
+"""Joint training of fully connected stacks without a classifier: up-down learning and autoencoders."""
 
 import copy
 import logging
@@ -33,9 +33,9 @@ def refine(
 ) -> Stack:
     """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
 
-    Weights upwards and downwards begin the same and part. An autoencoder has a decoder for every layer; up-down
-    learning leaves the top machine as it is, an undirected one. A run that `checkpoint` saved is resumed, from the
-    stack that was saved with it.
+    Upward and downward weights begin equal and then learn separately. An autoencoder has a decoder for every layer;
+    in up-down learning the top machine stays undirected. A run in `checkpoint` is resumed; `stack` is then the stack
+    of that run.
     """
     checkpoint = checkpoint or Checkpointing()
     encoder = settings.method == "autoencoder"
@@ -53,9 +53,9 @@ def refine(
 
     def loss(index: Tensor) -> Tensor:
         if encoder:
-            return reconstruction_loss(stack, _presented(x[index], stack, settings, generator))
-        known = None if labels is None else labels[index]
-        return up_down_loss(stack, x[index], known, k=sweeps(), generator=generator)
+            return reconstruction_loss(stack, _presentation(x[index], stack, settings, generator))
+        batch_labels = None if labels is None else labels[index]
+        return up_down_loss(stack, x[index], batch_labels, k=sweeps(), generator=generator)
 
     groups = [{"params": list(stack.parameters()), "lr": settings.rate}]
     backprop = Backprop(groups, loss, updates=updates, generator=generator, recorded=True, key=sweeps)
@@ -73,33 +73,37 @@ def refine(
     return stack.eval()
 
 
-def _presented(x: Tensor, stack: Stack, settings: Refinement, generator: torch.Generator) -> Tensor:
-    """Vectors of pictures, distorted anew every time where the settings say so."""
+def _presentation(x: Tensor, stack: Stack, settings: Refinement, generator: torch.Generator) -> Tensor:
+    """Vectors of pictures, with a new distortion every time if the settings have one."""
     if not settings.distort:
         return x
     return distorted(x.view(-1, *stack.picture), settings.distort, generator=generator).flatten(1)
 
 
 def refine_on(stack: Stack, images: Images, settings: Refinement, checkpoint: Checkpointing | None = None) -> Stack:
-    """`refine` on all pictures of a set, with their labels where the top machine has label units."""
+    """`refine` on all pictures of a set, with their labels if the top machine has label units."""
     x, labels = prepared(stack, images), None
     if stack.machines[-1].units[-1].kind == "categorical":
         if images.labels is None:
-            raise DataError(f"data: {images.name} has no classes; put the pictures of each into a folder")
+            raise DataError(
+                f"data={images.name!r}: has no classes; put the pictures of each class into its own sub-folder"
+            )
         labels = F.one_hot(images.labels, len(images.classes)).to(x)
     return refine(stack, x, settings, labels=labels, checkpoint=checkpoint)
 
 
 def check(stack: Stack, *, labels: bool = False) -> None:
-    """Refuse stacks that have no single pass upwards and downwards, or label units where there may be none."""
+    """Refuse stacks without a single pass upwards and downwards, and, unless `labels`, those with label units."""
     if not labels and stack.machines[-1].units[-1].kind == "categorical":
-        raise UsageError("model: has label units, which nothing gives back; train its top layer without labels")
+        raise UsageError("model: has label units, which have no reconstruction; train its top layer without labels")
     if stack.deep or not all(layer.dense for layer in stack.geometry):
-        raise UsageError("model: needs fully connected layers that were trained one after the other")
+        raise UsageError(
+            "model: does not consist of separate fully connected layers; train it with kernel: 0 and joint: false"
+        )
 
 
 def reconstruction_loss(stack: Stack, x: Tensor) -> Tensor:
-    """Mean of -log p(x | layer 1 as decoded from the code): cross-entropy for Bernoulli pixels."""
+    """Mean of -log p(x | layer 1), where layer 1 is decoded from the code: cross-entropy for Bernoulli pixels."""
     bottom = stack.downward(0)
     return -log_density(bottom.units[0], bottom.field((None, decoded(stack, encoded(stack, x), 1)), 0), x).mean()
 
@@ -122,39 +126,40 @@ def decoded(stack: Stack, code: Tensor, layer: int = 0) -> Tensor:
 def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, generator: torch.Generator) -> Tensor:
     """A scalar whose gradient is the up-down rule (Hinton, Osindero and Teh 2006, appendix B).
 
-    Awake, the generative weights learn each state that recognition drew from the one above it; the top machine takes
-    a step of CD-k; asleep, the recognition weights learn each state that it then dreams from the one below.
+    In the wake phase, recognition draws the states upward, and the generative weights learn to predict each state
+    from the one above it. The top machine takes a step of CD-k. In the sleep phase, generation draws the states
+    downward from the result, and the recognition weights learn to predict each state from the one below it.
     """
     x, top = draw_bits(x, generator=generator), stack.machines[-1]
     loss = x.new_zeros(())
     for index in range(len(stack.machines) - 1):
-        above = _drawn(stack.machines[index], x, up=True, generator=generator)
-        loss = loss - _explained(stack.downward(index), x, above, up=False)
+        above = _draw(stack.machines[index], x, up=True, generator=generator)
+        loss = loss - _log_probability(stack.downward(index), x, above, up=False)
         x = above
     given: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
     means, samples = positive(top, given, generator=generator)
-    dreamt = ContrastiveDivergence(k)(top, samples, generator=generator)
-    for parameter, gradient in top.contrast(means, dreamt).items():
-        loss = loss + (parameter * gradient).sum()  # which has this gradient
-    x = dreamt[0]
+    dream = ContrastiveDivergence(k)(top, samples, generator=generator)
+    for parameter, gradient in top.contrast(means, dream).items():
+        loss = loss + (parameter * gradient).sum()  # its derivative in the parameter is `gradient`
+    x = dream[0]
     for index in range(len(stack.machines) - 2, -1, -1):
-        below = _drawn(stack.downward(index), x, up=False, generator=generator)
-        loss = loss - _explained(stack.machines[index], x, below, up=True)
+        below = _draw(stack.downward(index), x, up=False, generator=generator)
+        loss = loss - _log_probability(stack.machines[index], x, below, up=True)
         x = below
     return loss
 
 
 @torch.no_grad()
-def _drawn(machine: BoltzmannMachine, x: Tensor, *, up: bool, generator: torch.Generator) -> Tensor:
+def _draw(machine: BoltzmannMachine, x: Tensor, *, up: bool, generator: torch.Generator) -> Tensor:
     layer = 1 if up else 0
-    return machine.units[layer].sample(machine.field(_other(x, up), layer), generator=generator)
+    return machine.units[layer].sample(machine.field(_input(x, up), layer), generator=generator)
 
 
-def _explained(machine: BoltzmannMachine, x: Tensor, cause: Tensor, *, up: bool) -> Tensor:
+def _log_probability(machine: BoltzmannMachine, x: Tensor, cause: Tensor, *, up: bool) -> Tensor:
     """Mean log probability of x in one layer given the other."""
     layer = 1 if up else 0
-    return log_density(machine.units[layer], machine.field(_other(cause, up), layer), x).mean()
+    return log_density(machine.units[layer], machine.field(_input(cause, up), layer), x).mean()
 
 
-def _other(x: Tensor, up: bool) -> Given:
+def _input(x: Tensor, up: bool) -> Given:
     return (x, None) if up else (None, x)

@@ -1,4 +1,4 @@
-"""What changes from update to update: learning rate, momentum, sigma, and the sweeps of the negative phase."""
+"""Schedules of the learning rate, the momentum, sigma, and the sweeps of the negative phase."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ MOMENTUM_SWITCH = 0.1
 
 @dataclass(frozen=True)
 class Schedule:
-    """Values as functions of `progress`, the share of the updates that are done, from 0 to 1."""
+    """Values as functions of `progress`, which goes from 0 to 1 in proportion to the updates."""
 
     settings: LayerSettings
 
@@ -26,7 +26,7 @@ class Schedule:
         return self.settings.rate + (self.settings.rate_end - self.settings.rate) * progress
 
     def momentum(self, progress: float) -> float:
-        """Share of the last velocity in the next: two values, one after the other (Hinton 2010, section 9)."""
+        """Factor of the last velocity in the next: an initial and a final value (Hinton 2010, section 9)."""
         return float(self.settings.momentum if progress < MOMENTUM_SWITCH else self.settings.momentum_end)
 
     def sigma(self, progress: float) -> float:
@@ -35,13 +35,13 @@ class Schedule:
         return float(s.sigma * (s.sigma_end / s.sigma) ** min(1.0, progress / ANNEAL))
 
     def sweeps(self, progress: float) -> int:
-        """Gibbs sweeps of the negative phase, where their number changes: moves linearly."""
+        """Gibbs sweeps of the negative phase, if their number changes: linear."""
         return round(self.settings.k + (self.settings.k_end - self.settings.k) * progress)
 
     def apply(
         self, step: int, machine: BoltzmannMachine, optimizer: Optimizer, negative: NegativePhase
     ) -> tuple[float, int]:
-        """Set all of them for update `step`; those that are no tensors: momentum and sweeps."""
+        """Set all values for update `step`; returns those that are not tensors: momentum and sweeps."""
         progress = step / max(1, self.settings.updates)
         momentum = self.momentum(progress)
         optimizer.schedule(self.rate(progress), momentum)

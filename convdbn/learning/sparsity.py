@@ -49,7 +49,7 @@ class DecayedSparsity(Penalty):
 
 
 def sparsity_for(settings: LayerSettings) -> Penalty | None:
-    """The pull towards the target that the settings ask for."""
+    """The sparsity penalty of the settings."""
     if settings.sparsity == "none":
         return None
     kind = BiasSparsity if settings.sparsity == "bias" else DecayedSparsity

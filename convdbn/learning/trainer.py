@@ -33,10 +33,10 @@ __all__ = ["Trainer"]
 
 
 class Part(Protocol):
-    """A part of the trainer that remembers something from update to update."""
+    """A part of the trainer with a state that changes from update to update."""
 
     def state(self) -> dict[str, Tensor]:
-        """What the part carries from update to update."""
+        """The state of the part between updates."""
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `state`."""
@@ -45,10 +45,10 @@ class Part(Protocol):
 class Trainer:
     """Fits one machine, whose layer 0 is visible and the others hidden, to batches of visible states.
 
-    The settings decide everything, but for an `optimizer`, a further `penalty` and a negative `phase` of one's own.
-    Everything that decides the next update is in here and in the machine; `state` and `load_state` carry it through a
-    checkpoint, after which the run goes on exactly as if it had not stopped. The machine's parameters keep
-    `requires_grad` as it is, and `grad` as None.
+    The settings determine everything except a custom `optimizer`, `penalty` (in addition to sparsity) and negative
+    `phase`. The trainer and the machine determine the next update; `state` and `load_state` carry the trainer through
+    a checkpoint, and a resumed run continues exactly. The machine's parameters keep their `requires_grad`, and `grad`
+    is None.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Trainer:
         self.optimizer = optimizer_for(machine, settings, optimizer)
         self.gradients = self.optimizer.gradients
         self.still = [parameter for parameter in still(machine) if parameter.requires_grad]
-        # Copies, because what a penalty or a phase remembers belongs to one machine.
+        # Copies, because the state of a penalty or a phase belongs to one machine.
         self.negative = phase_for(settings) if phase is None else copy.deepcopy(phase)
         self.sparsity, self.penalty = sparsity_for(settings), copy.deepcopy(penalty)
         self.centering = None if settings.centering == "none" else Centering(settings.centering)
         self.precision = Precision(machine, settings.precision, gpu=machine.links[0].weight.is_cuda)
         self.captured = Captured(self._take, generator=generator)
-        # A recording replays what it saw, which one's own parts need not be made for.
+        # A recording replays the same operations every time, but custom parts may vary theirs.
         self.captured.refused = any(part is not None for part in (optimizer, penalty, phase))
         self.parts: dict[str, Part | None] = {
             "": self.diagnostics,
@@ -90,7 +90,7 @@ class Trainer:
     def initialize(self, data: Tensor, *, below: BoltzmannMachine | None = None) -> None:
         """Set weights and biases before the first update, from visible states `data`, `(B, ...)`.
 
-        `below` is the machine whose hidden layer is visible here, where there is one.
+        `below` is the machine whose hidden layer is visible here, if there is one.
         """
         self.diagnostics.data_spread = float(data.var())
         initialize(self.machine, self.settings, data, below=below, generator=self.generator)
@@ -98,24 +98,24 @@ class Trainer:
     def steps(
         self, batches: Iterable[Tensor], *, watched: tuple[Tensor, Tensor] | None = None, log_every: int = 20
     ) -> Iterator[Metrics | None]:
-        """Take updates up to `settings.updates`, one for each batch; a row of metrics at the first, every `log_every`
-        and the last, None at the others.
+        """Take updates up to `settings.updates`, one for each batch; yields a row of metrics at the first, every
+        `log_every` and the last, and None at the others.
 
-        `watched` are equally many training and held-out inputs, whose free energies are compared for the metrics.
-        Raises `Diverged`, naming step and statistic, as soon as a row of metrics shows it.
+        `watched` are equally many training and held-out inputs; a metric compares their free energies. Raises
+        `Diverged` with step and statistic as soon as a row of metrics shows it.
         """
         pair = None if watched is None else (given(self.machine, watched[0]), given(self.machine, watched[1]))
         for data in itertools.islice(batches, self.settings.updates - self.step):
             logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
             before = self.diagnostics.weights() if logged else []
-            set_by_schedule = self.schedule.apply(self.step, self.machine, self.optimizer, self.negative)
-            states = self.captured(data, set_by_schedule)
+            key = self.schedule.apply(self.step, self.machine, self.optimizer, self.negative)
+            states = self.captured(data, key)
             self.step += 1
             yield self._row(states, before, pair) if logged else None
 
     @without_gradients
     def _take(self, visible: Tensor) -> State:
-        """An update on a batch as it comes from the input."""
+        """An update on a batch of the layer's input."""
         if self.settings.sample_input:
             visible = draw_bits(visible, generator=self.generator)
         with self.precision:
@@ -123,7 +123,7 @@ class Trainer:
 
     @without_gradients
     def update(self, data: Given) -> State:
-        """One update of the parameters; the positive state, for the metrics. Layers that are None are hidden."""
+        """Update the parameters once; returns the positive state, for the metrics. Layers of None are hidden."""
         with _frozen(self.still):
             learn = self._denoise if self.settings.objective == "denoising" else self._contrast
             means, model, loss = learn(data)
@@ -137,11 +137,11 @@ class Trainer:
         return means
 
     def _contrast(self, data: Given) -> tuple[State, State, Tensor | None]:
-        """States of the data and of the model, whose contrast is added to the gradients; and the loss of missing the
-        labels, where that counts."""
-        known = None
+        """Add the contrast of the data's and the model's states to the gradients; returns both states, and the
+        classification loss if the settings have one."""
+        labeled = None
         if self.settings.labeled:
-            data, known = with_inferred_labels(self.machine, data, generator=self.generator)
+            data, labeled = with_inferred_labels(self.machine, data, generator=self.generator)
         means, samples = positive(self.machine, data, generator=self.generator, sweeps=self.settings.mean_field)
         model = means
         if self.settings.generative:
@@ -149,28 +149,28 @@ class Trainer:
             self._check_state(model, means)
             # Per position of the hidden layer, so that rates do not depend on the size of the pictures.
             scale = self.settings.generative / means[1][0, 0].numel()
-            kept = self.optimizer.share_kept
-            self.machine.contrast(means, model, scale=scale, onto=self.gradients, keep=kept)
+            keep = self.optimizer.share_kept
+            self.machine.contrast(means, model, scale=scale, onto=self.gradients, keep=keep)
             self.negative.follow(self.machine, means, model, scale=scale)
         else:
             self._fade()
         if not self.settings.discriminative:
             return means, model, None
         with torch.enable_grad():
-            missed = classification_loss(self.machine, data, known)
-            return means, model, self.settings.discriminative * missed
+            loss = classification_loss(self.machine, data, labeled)
+            return means, model, self.settings.discriminative * loss
 
     def _check_state(self, model: State, means: State) -> None:
-        """Refuse a phase whose state is none of this machine."""
+        """Refuse a phase whose state does not have the shapes of this machine."""
         if [x.shape[1:] for x in model] != [x.shape[1:] for x in means]:
             shapes = [tuple(x.shape) for x in model]
             raise UsageError(
-                f"phase={type(self.negative).__name__}: returned a state of shapes {shapes}, the data have "
+                f"phase={type(self.negative).__name__}: returned a state of shapes {shapes}, but the data have "
                 f"{[tuple(x.shape) for x in means]}; return one tensor for each layer"
             )
 
     def _denoise(self, data: Given) -> tuple[State, State, Tensor]:
-        """The data with the hidden means, twice, and the loss of undoing damage."""
+        """The data with the hidden means, twice, and the denoising loss."""
         assert data[0] is not None
         self._fade()
         corruption = self.settings.corruption
@@ -179,12 +179,12 @@ class Trainer:
             return means, means, loss / means[1][0, 0].numel()
 
     def _fade(self) -> None:
-        """Bring the last gradients to the share of them that goes on."""
+        """Multiply the last gradients by their factor in the next."""
         for gradient in self.gradients.values():
             gradient.mul_(self.optimizer.share_kept)
 
     def _add_gradients(self, loss: Tensor | None, means: State) -> None:
-        """Those of the loss and of the penalties, where there are any, and of half the squared weights."""
+        """Add the gradients of the loss, of the penalties, and of L2: `l2` times half the squared weights."""
         for penalty in (self.sparsity, self.penalty):
             if penalty is not None:
                 with torch.enable_grad():
@@ -211,7 +211,7 @@ class Trainer:
             return self.diagnostics.row(states, before, watched, step=self.step, rate=rate)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything but the machine that the next updates depend on; Diverged where a parameter is not finite."""
+        """All that the next updates depend on except the machine; Diverged if a parameter is not finite."""
         self.diagnostics.refuse_parameters(self.step)
         tensors = {"step": torch.tensor(self.step), "generator": self.generator.get_state()}
         for prefix, part in self.parts.items():
@@ -231,7 +231,7 @@ class Trainer:
 
 
 def _check_own_parts(settings: LayerSettings, penalty: Penalty | None, phase: NegativePhase | None) -> None:
-    """Refuse penalties and phases that cannot do what is asked of them."""
+    """Refuse penalties and phases of a wrong class, and a phase that would have no effect."""
     if penalty is not None and (isinstance(penalty, type) or not isinstance(penalty, Penalty)):
         raise UsageError(f"penalty={penalty!r}: give an object of a class that derives from Penalty")
     if phase is not None and not isinstance(phase, NegativePhase):

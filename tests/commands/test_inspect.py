@@ -45,7 +45,7 @@ class TestInspect:
 
         bare = tmp_path / "bare.safetensors"
         save(bare, convdbn.load(finished), {"data": {"data": str(pictures)}})
-        message = r"bare.*: a model without its training \(no recipe, progress in it\); give a run of `convdbn train`"
+        message = r"bare.*: has no record of its training \(recipe, progress\); give a run of `convdbn train`"
         tells = {
             "inspect": lambda: convdbn.inspect(bare),
             "report": lambda: convdbn.report(bare, output=tmp_path / "a.html", data=pictures, device="cpu"),

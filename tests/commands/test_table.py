@@ -157,7 +157,7 @@ def test_what_a_run_remembers_of_pictures_in_memory(tmp_path, pixels):
     with pytest.raises(UsageError, match="resume=True: pictures differ from the run"):
         convdbn.train(pixels[:32], output_dir=tmp_path, resume=True, **TRAINING)
     result = convdbn.report(tmp_path, device="cpu")
-    assert result["pictures"] == 0 and "hand them in" in result["no_pictures"]
+    assert result["pictures"] == 0 and "pass them as data" in result["no_pictures"]
 
 
 @pytest.mark.parametrize(
@@ -165,19 +165,19 @@ def test_what_a_run_remembers_of_pictures_in_memory(tmp_path, pixels):
     [
         (
             lambda: convdbn.features("cdbn_mnist", dta="digits"),
-            "dta='digits': no option of features; did you mean data?",
+            "dta='digits': is not an option of features; did you mean data?",
         ),
         (lambda: convdbn.features("cdbn_mnist"), "data: is missing; features needs"),
         (lambda: convdbn.features(3, "digits"), "model=int: give the name"),
         (lambda: convdbn.train("digits", filers=3), "filers=3: no such setting; did you mean filters?"),
         (lambda: convdbn.finetune("cdbn_mnist", "digits", epoch=3), "epoch=3: no such setting; did you mean epochs?"),
-        (lambda: convdbn.evaluate("cdbn_mnist", "digits", 1000), "evaluate: takes model and data without a name"),
+        (lambda: convdbn.evaluate("cdbn_mnist", "digits", 1000), "evaluate: takes model and data by position"),
         (lambda: convdbn.report(convdbn.create_model("rbm500_mnist")), "output=None: a model in memory"),
         (
             lambda: convdbn.features("cdbn_mnist", np.zeros((2, 28, 28)), data_root="x"),
             "data_root='x': has no effect",
         ),
-        (lambda: convdbn.evaluate("cdbn_mnist", "digits", layers="one"), "layers='one': is no whole number"),
+        (lambda: convdbn.evaluate("cdbn_mnist", "digits", layers="one"), "layers='one': is neither a whole number"),
     ],
 )
 def test_wrong_calls_are_told_what_to_do(call, message):

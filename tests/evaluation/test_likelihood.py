@@ -93,10 +93,10 @@ def test_pictures_of_a_folder_need_no_classes(tmp_path):
     assert found["pictures"] == 2 and found["exact"] and -144 < found["test_ll"] < 0
     (tmp_path / "one").mkdir()
     Image.new("L", (12, 12)).save(tmp_path / "one" / "a.png")
-    with pytest.raises(UsageError, match="1 pictures, of which a tenth is tested"):
+    with pytest.raises(UsageError, match="1 pictures, too few to test on a tenth"):
         convdbn.likelihood(tmp_path / "run", tmp_path / "one")
 
 
 def test_a_stack_of_convolutions_is_refused():
-    with pytest.raises(UsageError, match="take its first layer alone"):
+    with pytest.raises(UsageError, match="give a model of the first layer alone"):
         nats.likelihood(model(conv_rbm(1, 2, 2, pool=2), conv_rbm(2, 2, 1, pool=1)), pictures(), bits())

@@ -112,9 +112,9 @@ class TestClassifiers:
         rows, labels = blobs(30)
         with pytest.raises(UsageError, match="classifier='tree'"):
             predict("tree", rows, labels, rows)
-        with pytest.raises(UsageError, match="at least two classes"):
+        with pytest.raises(UsageError, match="labels: are too few; label at least two classes"):
             predict("svm", rows, np.zeros(30, np.int64), rows)
-        with pytest.raises(UsageError, match="two labeled pictures each"):
+        with pytest.raises(UsageError, match="two pictures each"):
             predict("svm", rows[:4], np.array([0, 0, 1, 2]), rows)
 
 

@@ -64,7 +64,7 @@ def test_groups_have_rates_of_their_own():
 
 def test_a_loss_that_is_not_finite_stops_the_descent():
     point = nn.Parameter(torch.ones(1))
-    with pytest.raises(Diverged, match="step 0: loss is nan"):
+    with pytest.raises(Diverged, match="step 0: the loss is nan"):
         list(descend([{"params": [point], "lr": 0.1}], lambda batch: (point * torch.nan).sum(), 5))
     assert point.isfinite().all()
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform, open_images
-from convdbn.learning.finetune import FineTuning, _split, confusion, error, finetune, logits, shaped, worse
+from convdbn.learning.finetune import FineTuning, _split, adversarial, confusion, error, finetune, logits, shaped
 from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_rbm, dbm
 from convdbn.models.pyramid import SpatialPyramid
@@ -139,7 +139,7 @@ def test_the_worst_neighbor_of_a_linear_loss():
     """It lies in the corner of the box that the weights point to, cut at the range of the batch."""
     weights = torch.tensor([2.0, -3.0, 0.5])
     x = torch.tensor([[0.5, 0.5, 0.5], [0.0, 1.0, 0.95]], requires_grad=True)
-    moved = worse(x, (x @ weights).sum(), 0.1)
+    moved = adversarial(x, (x @ weights).sum(), 0.1)
     torch.testing.assert_close(moved, torch.tensor([[0.6, 0.4, 0.6], [0.1, 0.9, 1.0]]))
     assert not moved.requires_grad
 
@@ -151,7 +151,7 @@ def test_a_network_that_saw_the_worst_neighbors_bears_them(digits):
         tuned = network(train.classes)
         finetune(tuned, train, FineTuning(epochs=15, batch=20, rate=0.003, distort=0, adversarial=strength))
         x = pictures.clone().requires_grad_()
-        moved = worse(x, F.cross_entropy(tuned(x), test.labels), 0.1)
+        moved = adversarial(x, F.cross_entropy(tuned(x), test.labels), 0.1)
         losses.append(float(F.cross_entropy(tuned(moved), test.labels).detach()))
     assert losses[1] < 0.8 * losses[0]
 

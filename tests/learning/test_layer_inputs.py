@@ -212,7 +212,7 @@ def test_streaming_holds_no_more_than_a_batch(caplog):
             bottom(), images, LayerSettings(kernel=3, batch=10, updates=90), 0, seed=0, cache_bytes=20_000
         )
     assert inputs.cache is None
-    assert "layer 1: input streamed" in caplog.text and "MiB" in caplog.text
+    assert "layer 1: input is not cached" in caplog.text and "MiB" in caplog.text
     looked = images.total
     assert looked < 230  # one look was enough to see that all of it does not fit
     images.largest = 0
@@ -229,7 +229,7 @@ def test_the_cache_is_filled_once_and_its_size_printed(caplog):
         inputs = LayerInput(bottom(), images, LayerSettings(kernel=3, batch=10, updates=90), 0, seed=0)
     assert inputs.cache.shape == (230, 1, 8, 8)
     assert images.total == 230 and images.largest <= 100
-    assert "layer 1: input of 230 pictures cached" in caplog.text and "MiB" in caplog.text
+    assert "layer 1: input of 230 pictures is cached" in caplog.text and "MiB" in caplog.text
     for _ in inputs.batches(0):
         pass
     assert images.total == 230

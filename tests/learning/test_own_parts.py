@@ -190,7 +190,7 @@ def test_a_run_is_resumed_with_the_parts_that_it_was_begun_with(tmp_path, own):
     assert open_model(tmp_path, "model").metadata["own"] == {
         "optimizer": "torch.optim.rmsprop.RMSprop", "penalty": f"{__name__}.Drift"
     }  # fmt: skip
-    with pytest.raises(UsageError, match=r"resume=True: .*RMSprop.*hand in the same"):
+    with pytest.raises(UsageError, match=r"resume=True: .*RMSprop.*pass the same"):
         train_greedily(recipe(), images(), folder=tmp_path, resume=True, **own)
 
 

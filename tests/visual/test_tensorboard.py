@@ -154,7 +154,7 @@ class TestVerb:
         assert read(tmp_path / "run", 1).Tags()["images"] == ["filters of layer 1"]
 
     def test_needs_a_folder(self, arguments):
-        with pytest.raises(UsageError, match="tensorboard=True: needs output_dir"):
+        with pytest.raises(UsageError, match="tensorboard=True: has no folder to write into; set output_dir"):
             convdbn.train(**arguments, tensorboard=True)
 
     def test_needs_tensorboard(self, tmp_path, arguments, monkeypatch):

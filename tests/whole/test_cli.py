@@ -436,7 +436,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_any_work(place, convdbn
     suffix = suffixes.split()[0]
     code, out, err = convdbn_(*words, f"file/deep/a{suffix}")
     assert (code, out) == (2, "")
-    assert f"output='file/deep/a{suffix}': 'file' is no folder to write into; name another" in err
+    assert f"output='file/deep/a{suffix}': 'file' is not a writable folder; name another" in err
     assert convdbn_(*words, f"new/deep/a{suffix.upper()}")[0] == 4 and not (place / "new").exists()
 
 
@@ -573,7 +573,7 @@ class TestFinetune:
             (["--held-out", "0.9"], "held_out=0.9: must be at least 0 and at most 0.5"),
             (
                 ["--labels", "4", "--held-out", "0.1"],
-                "held_out=0.1: 1 of 4 labeled pictures cannot judge every class",
+                "held_out=0.1: 1 of 4 labeled pictures cannot represent every class",
             ),
             (["--distort", "-1"], "distort=-1.0: must be at least 0"),
         ],
