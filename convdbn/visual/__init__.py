@@ -1,7 +1,7 @@
-"""What a model looks like: numbers first (projections, patches, statistics, report_data), then what draws them.
+"""Visualization. `projections`, `patches`, `statistics` and `report_data` compute numbers; the other modules draw.
 
-`unit_figures` and `model_figures` have a function for each figure of a model; `figures` and `plots` draw what was
-computed elsewhere, and `report` lays out a page.
+`unit_figures` and `model_figures` have a function for each figure of a model; `figures` and `plots` draw pictures and
+charts from numbers, and `report` lays out a page.
 """
 
 __all__ = [

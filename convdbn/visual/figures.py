@@ -1,4 +1,4 @@
-"""Drawing of pictures only: what is drawn was computed elsewhere. No window is ever opened."""
+"""Drawing of pictures, from tensors computed elsewhere. Never opens a window."""
 
 import io
 import math
@@ -12,24 +12,24 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 TILE = 0.6
-"""Inches a filter takes on paper."""
+"""Width of a filter in inches."""
 WIDTH = 16 * TILE
-"""Inches of a figure that fills a page."""
+"""Width in inches of a figure that fills a page."""
 DPI = 150
-"""Pixels of a written picture to the inch."""
+"""Pixels per inch of a saved picture."""
 MARGIN, GUTTER = 1.35, 0.06
-"""Inches beside rows of pictures, for what they are, and between them."""
+"""Inches for the labels beside rows of pictures, and between rows."""
 NAME = 0.2
-"""Inches above columns of pictures, for what they are."""
+"""Inches for the labels above columns of pictures."""
 LAID_OVER = "viridis"
-"""Colors of what is laid over a gray picture; they can be told apart with any kind of sight, and in print."""
+"""Color map for maps over a gray picture; suitable for color-blind readers and for print."""
 
 
 def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed: bool = True) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W, c)` with values in [0, 1], NaN in the gaps.
 
-    Each is scaled by its own largest magnitude, gray meaning 0, so weak filters show as clearly as strong ones; where
-    they are not `signed`, pixels in [0, 1] are shown as they are.
+    Each is scaled by its own largest magnitude, so that 0 is gray and weak filters are as clear as strong ones. If
+    not `signed`, pixels are in [0, 1] and stay as they are.
     """
     n, channels, height, width = pictures.shape
     columns = columns or math.ceil(math.sqrt(n * height / width * 1.5))
@@ -45,10 +45,10 @@ def tiles(pictures: Tensor, *, columns: int | None = None, gap: int = 1, signed:
 
 def blocks(pictures: Tensor) -> Tensor:
     """The pictures of each unit, `(U, n, c, h, w)`, as one square block `(U, c, H, W)`, row by row with white lines
-    between them: nine are three rows of three."""
+    between them: nine pictures are three rows of three."""
     columns = math.ceil(math.sqrt(pictures.shape[1]))
-    drawn = [tiles(x, columns=columns, signed=False).nan_to_num(nan=1.0) for x in pictures]
-    return torch.stack(drawn).permute(0, 3, 1, 2)
+    sheets = [tiles(x, columns=columns, signed=False).nan_to_num(nan=1.0) for x in pictures]
+    return torch.stack(sheets).permute(0, 3, 1, 2)
 
 
 def filter_grids(
@@ -60,8 +60,8 @@ def filter_grids(
     gap: int = 1,
     signed: bool = True,
 ) -> Figure:
-    """One grid of filters for each layer, below one another; `layers` hold `(n, c, h, w)` pictures each, which are
-    shown as those of `tiles`. `title` stands above all."""
+    """One grid of filters for each layer, one below the other; each of `layers` has pictures `(n, c, h, w)`, drawn by
+    `tiles`. `title` is above all grids."""
     sheets = [tiles(x, columns=min(len(x), columns), gap=gap, signed=signed) for x in layers]
     widest = min(max(map(len, layers)), columns)
     width = min(WIDTH, max(6.0, WIDTH / 8 * widest))
@@ -91,11 +91,11 @@ def panels(
 def labeled_rows(
     rows: Sequence[Tensor], labels: Sequence[str], title: str = "", columns: Sequence[str] = ()
 ) -> Figure:
-    """Rows of pictures `(n, c, h, w)`, as many in each, with what they are at their left: a picture, what was seen of
-    it, and how it was completed; or a chain, with `columns` above that say after how many sweeps.
+    """Rows of pictures `(n, c, h, w)`, equally many in each, with a label at the left of each row and, in `columns`,
+    labels above each column.
 
-    Values of a row that are all in [0, 1] are shown as they are, others scaled by the largest magnitude in the row,
-    gray meaning 0.
+    A row with all values in [0, 1] is drawn as it is; other rows are scaled by their largest magnitude, so that 0 is
+    gray.
     """
     figure, axes = _rows(rows, labels, title, room=NAME if columns else 0)
     for axis, row in zip(axes, rows, strict=True):
@@ -107,18 +107,18 @@ def labeled_rows(
 
 
 def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str = "") -> Figure:
-    """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`, one row for each unit, below the
-    pictures alone; `labels` name the units.
+    """Maps `(B, U, H, W)` of values from 0 to 1 over the pictures `(B, c, H, W)`: a row of the pictures alone, then a
+    row for each unit; `labels` name the units.
 
-    The picture shows through where a map is low; colors reach up to the highest value of all maps.
+    The picture is visible where a map is low; the color scale ends at the highest value of all maps.
     """
     (count, units), top = maps.shape[:2], float(maps.max().clamp(min=1e-3))
     gray = pictures.mean(1, keepdim=True)
     figure = labeled_rows([gray] * (1 + units), ["picture", *labels], title)
     for axis, row in zip(figure.axes[1:], maps.transpose(0, 1), strict=True):
-        laid = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
-        alpha = (laid / top).clamp(max=0.85)
-        image = axis.imshow(laid.numpy(), cmap=LAID_OVER, vmin=0, vmax=top, alpha=alpha.numpy())
+        values = tiles(row[:, None], columns=count, signed=False)[..., 0].nan_to_num(nan=0.0)
+        alpha = (values / top).clamp(max=0.85)
+        image = axis.imshow(values.numpy(), cmap=LAID_OVER, vmin=0, vmax=top, alpha=alpha.numpy())
     place = figure.axes[1].get_position()
     bar = figure.add_axes((place.x1 + 0.01, place.y0, 0.012, place.height))
     figure.colorbar(image, cax=bar, ticks=[0, top / 2, top], format="%.2g")
@@ -128,8 +128,8 @@ def overlays(pictures: Tensor, maps: Tensor, labels: Sequence[str], title: str =
 
 
 def for_display(sheet: Tensor) -> Tensor:
-    """From `(H, W, c)`, NaN in the gaps, what is drawn of it: white gaps, three channels `(H, W, 3)` as they are, any
-    other number of them as their mean `(H, W)`."""
+    """A sheet `(H, W, c)` with NaN in the gaps as it is drawn: with white gaps, three channels `(H, W, 3)` as they
+    are, and any other number of channels as their mean `(H, W)`."""
     sheet = sheet.nan_to_num(nan=1.0)
     return sheet if sheet.shape[-1] == 3 else sheet.mean(-1)
 
@@ -137,7 +137,7 @@ def for_display(sheet: Tensor) -> Tensor:
 def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
     """Pictures `(n, c, h, w)` side by side in one `(H, W)` or `(H, W, 3)` of bytes.
 
-    Values in [0, 1] are shown as they are, others scaled by the largest magnitude of all, gray meaning 0.
+    Values in [0, 1] stay as they are; others are scaled by the largest magnitude of all, so that 0 is gray.
     """
     low, high = (float(extreme) for extreme in pictures.aminmax())
     if low < 0 or high > 1:
@@ -147,23 +147,23 @@ def sheet(pictures: Tensor, *, columns: int | None = None) -> Tensor:
 
 
 def save_frames(frames: Sequence[Tensor], path: str | Path, *, scale: int = 2, milliseconds: int = 80) -> Path:
-    """Write pictures of bytes, each pixel `scale` wide: a .gif shows all in turn, any other format the last alone."""
+    """Write pictures of bytes, each pixel `scale` wide: a .gif has all of them, any other format only the last."""
     from PIL import Image
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    drawn = [
+    images = [
         Image.fromarray(frame.numpy()).resize((frame.shape[1] * scale, frame.shape[0] * scale), 0) for frame in frames
     ]
     if path.suffix.lower() == ".gif":
-        drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=milliseconds, loop=0)
+        images[0].save(path, save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     else:
-        drawn[-1].save(path)
+        images[-1].save(path)
     return path
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure in the format of the file's name; its folder is made where needed."""
+    """Write the figure in the format of the file's name; makes its folder if needed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
@@ -171,7 +171,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 class Page(Figure):
-    """A figure without a window, which notebooks show by themselves."""
+    """A figure without a window; notebooks display it."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -180,7 +180,7 @@ class Page(Figure):
 
 
 def blank(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure of a width and height in inches, below its title."""
+    """An empty figure with this width and height in inches, and its title above."""
     figure = Page(figsize=(width, height + 0.3 * bool(title)), layout="constrained")
     FigureCanvasAgg(figure)
     if title:
@@ -195,10 +195,10 @@ def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
 
 
 def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str, room: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure with one empty axis for each row, its label at the left, and a margin as wide at the right; inches of
-    `room` above the rows."""
+    """A figure with one empty axis for each row, its label at the left, and an equal margin at the right; `room`
+    inches above the rows."""
     line = WIDTH - 2 * MARGIN
-    # A sixth of the line for each picture, or more where it would have fewer than a pixel of the file for its own.
+    # A sixth of the line for each picture, or more, so that each of its pixels has at least one pixel of the file.
     widths = [min(line, max(line / 6, row.shape[3] / DPI) * len(row)) for row in rows]
     heights = [
         width * row.shape[2] / (len(row) * row.shape[3]) + GUTTER for row, width in zip(rows, widths, strict=True)

@@ -1,6 +1,6 @@
-"""Figures of how a model learned, responds and errs: a function for each figure of `plot`.
+"""Figures of learning, weights, responses and errors: a function for each figure of `plot`.
 
-`layer` is one layer alone, 1 being the lowest, and otherwise all of them. Pictures are the first `count`.
+`layer` is a single layer, 1 being the lowest; by default all layers. Pictures are the first `count`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,67 +22,66 @@ from convdbn.visual.projections import Units, unit_indices
 from convdbn.visual.unit_figures import FEW, first_batch, layers_of, space
 
 CASES = 100
-"""Pictures that statistics are taken over where no other number is asked for."""
+"""Default number of pictures for statistics."""
 
 
 def curves(history: Sequence[Mapping[str, float]], *, layer: int | None = None) -> Figure:
     """Learning curves from the rows of metrics of a run."""
     rows = [row for row in history if layer in (None, row["layer"])]
     if not rows:
-        raise UsageError(f"layer={layer}: the run has no metrics of it; take a layer that was trained")
+        raise UsageError(f"layer={layer}: the run has no metrics of it; take a layer that the run trained")
     return plots.curves(rows)
 
 
 def weights(model: Stack, *, layer: int | None = None) -> Figure:
-    """How the weights of each layer are spread."""
+    """Histograms of the weights of each layer."""
     return _histograms(model, layer, lambda number: statistics.weights(model)[number - 1], "weight")
 
 
 def updates(model: Stack, images: Images, recipe: Recipe, *, layer: int | None = None, count: int = CASES) -> Figure:
-    """How an update that goes on with the pictures, by the recipe at its first rate, would change the weights."""
+    """Histograms of the changes of the weights in one further update on the pictures, at the recipe's first rate."""
     layers_of(model, layer)
     changes = statistics.updates(model, recipe, first(images, count))
     return _histograms(model, layer, lambda number: changes[number - 1], "update of a weight")
 
 
 def activities(model: Stack, images: Images, *, layer: int | None = None, count: int = CASES) -> Figure:
-    """How the probabilities of the pooling units are spread over the pictures."""
+    """Histograms of the probabilities of the pooling units over the pictures."""
     pictures = first(images, count)
     label = "activity of a pooling unit"
     return _histograms(model, layer, lambda number: statistics.probabilities(model, number, images=pictures), label)
 
 
 def cases(model: Stack, images: Images, *, layer: int | None = None, count: int = CASES) -> Figure:
-    """Activities case by case: a row for each picture, a column for each unit, of maps the strongest response."""
+    """Activities case by case: a row for each picture, a column for each unit; maps give their strongest response."""
     pictures, numbers = first(images, count), layers_of(model, layer)
     values = [statistics.activities(model, number, images=pictures) for number in numbers]
     return plots.activity(values, _titles(model, numbers))
 
 
 def maps(model: Stack, images: Images, *, layer: int | None = None, units: Units = None, count: int = FEW) -> Figure:
-    """Where on the pictures units respond, of the highest layer that has maps; the 8 most active units where none are
-    named."""
+    """Where on the pictures units respond; by default the 8 most active units of the highest convolutional layer."""
     if layer is None:
         layer = max((n for n, shape in enumerate(model.geometry, 1) if not shape.dense), default=1)
     unit_indices(model, layer, units)
     batch = first_batch(model, images, count)
-    drawn = statistics.most_active(model, layer, FEW, images=batch) if units is None else units
-    pictures, responses = statistics.maps_over(model, layer, drawn, images=batch)
-    return figures.overlays(pictures, responses, [f"unit {unit}" for unit in drawn], f"maps of layer {layer}")
+    numbers = statistics.most_active(model, layer, FEW, images=batch) if units is None else units
+    pictures, responses = statistics.maps_over(model, layer, numbers, images=batch)
+    return figures.overlays(pictures, responses, [f"unit {unit}" for unit in numbers], f"maps of layer {layer}")
 
 
 def chains(
     model: Stack, images: Images | None = None, *, count: int = FEW, sweeps: int = 1000, seed: int = 0
 ) -> Figure:
-    """What Gibbs chains of the top layers draw after 0, 1, 10, 100, ... and `sweeps` sweeps: a row for each chain.
+    """Samples of Gibbs chains of the top layers after 0, 1, 10, 100, ... and `sweeps` sweeps: a row for each chain.
 
-    They begin at the pictures, or else at noise, and are not cooled.
+    Chains begin at the pictures, or without pictures at noise, and are not cooled.
     """
     begin = None if images is None else visible(model, first_batch(model, images, count), len(model.layers))
     at = [0, *(10**power for power in range(len(str(sweeps))) if 10**power < sweeps), sweeps]
     number = count if begin is None else len(begin)
-    drawn = generate(model, number, burn_in=0, at=at, generator=seeded(model, seed), begin=begin)
-    rows = torch.stack([pictures.cpu() for pictures in drawn], 1)
+    samples = generate(model, number, burn_in=0, at=at, generator=seeded(model, seed), begin=begin)
+    rows = torch.stack([pictures.cpu() for pictures in samples], 1)
     labels = [f"chain {chain}" for chain in range(1, number + 1)]
     start = "noise" if images is None else images.name
     title = f"chains from {start}, after each number of sweeps, {space(model)}"
@@ -90,11 +89,11 @@ def chains(
 
 
 def confusion(network: Classifier, test: Images) -> Figure:
-    """How often the classifier takes pictures of each class for each other one."""
+    """The confusion matrix of the classifier on the test pictures."""
     if test.classes != network.classes:
         raise UsageError(
-            f"data={test.name!r}: has the classes {test.classes}, the classifier {network.classes}; take the data "
-            "that it was trained on"
+            f"data={test.name!r}: has the classes {test.classes}, but the classifier has {network.classes}; take the "
+            "data of its training"
         )
     counts = finetune.confusion(network, test)
     wrong = int(counts.sum() - counts.trace())

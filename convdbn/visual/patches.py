@@ -17,9 +17,9 @@ from convdbn.visual.projections import Units, unit_indices
 
 
 class Best(NamedTuple):
-    """For each unit, the strongest first: the `patches` `(U, n, c, h, w)`, pixels in [0, 1], the `inputs` `(U, n)`,
-    and where they come from: the picture's index, and `corners` `(U, n, 2)`, the pixel of the whole picture at the
-    patch's top left."""
+    """For each unit, the strongest first: the `patches` `(U, n, c, h, w)`, pixels in [0, 1], the unit's `inputs`
+    `(U, n)`, the indices of the `pictures` `(U, n)`, and `corners` `(U, n, 2)`, the pixel of the whole picture at the
+    top left of the patch."""
 
     patches: Tensor
     inputs: Tensor
@@ -29,11 +29,11 @@ class Best(NamedTuple):
 
 @torch.no_grad()
 def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Images, count: int = 9) -> Best:
-    """What each unit sees where its input is largest, in the `count` pictures where that is most.
+    """The patches of the `count` pictures with the largest input of each unit, one patch of each picture.
 
-    One patch of a picture, cut at the exact receptive field of the unit from the picture as it is, resized or padded
-    where the transform does that, but neither whitened nor normalized. Memory does not grow with the number of
-    pictures. Fully connected layers see whole pictures. Inputs are those from below alone.
+    A patch is the exact receptive field of the unit. It is cut from the picture after any resizing and padding of the
+    transform, but before whitening and normalization. Memory does not grow with the number of pictures. Fully
+    connected layers see whole pictures. Inputs are those from below alone.
     """
     index, below = unit_indices(stack, layer, units), stack.geometry[:layer]
     best = torch.empty(len(index), 0, 4, dtype=torch.float64)
@@ -44,24 +44,25 @@ def best_patches(stack: Stack, layer: int, units: Units = None, *, images: Image
 
 
 def strongest(best: Tensor, inputs: Tensor, first: int, count: int) -> Tensor:
-    """The `count` places where each unit's input is largest, one of a picture: `(U, n, 4)` with input, number of the
+    """The `count` places where each unit's input is largest, one in a picture: `(U, n, 4)` with input, number of the
     picture, row and column, exact in float64.
 
-    Chosen from `best`, what was found so far, and the `inputs` `(B, U)` or `(B, U, h, w)` in pictures `first` and on.
+    The candidates are `best`, the result so far, and the `inputs` `(B, U)` or `(B, U, h, w)` in the pictures from
+    number `first` on.
     """
     columns = inputs.shape[3] if inputs.ndim == 4 else 1
     highest, position = (inputs.flatten(2) if inputs.ndim == 4 else inputs[..., None]).max(2)
     numbers = torch.arange(first, first + len(inputs)).to(position)[:, None].expand_as(position)
-    found = torch.stack([x.double() for x in (highest, numbers, position // columns, position % columns)], 2)
-    best = torch.cat([best, found.transpose(0, 1).cpu()], 1)
+    places = torch.stack([x.double() for x in (highest, numbers, position // columns, position % columns)], 2)
+    best = torch.cat([best, places.transpose(0, 1).cpu()], 1)
     order = best[..., 0].argsort(dim=1, descending=True, stable=True)[:, :count]
     return best.gather(1, order[..., None].expand(-1, -1, 4))
 
 
 def cut(stack: Stack, layer: int, images: Images, best: Tensor, trim: Sequence[Geometry]) -> Best:
-    """The patches at the places of `strongest`, found in pictures that were trimmed for the layers `trim`.
+    """The patches at the places that `strongest` returned, in pictures trimmed for the layers `trim`.
 
-    Each picture is opened once, and all its patches are cut.
+    Opens each picture only once.
     """
     below, pictures = stack.geometry[:layer], best[..., 1].long()
     strides = [0, 0] if below[-1].dense else [receptive_field(below, axis)[1] for axis in (0, 1)]

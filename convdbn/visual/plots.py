@@ -1,4 +1,4 @@
-"""Drawing of curves, histograms and tables only: what is drawn was computed elsewhere. No window is ever opened."""
+"""Drawing of curves, histograms and tables, from numbers computed elsewhere. Never opens a window."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from torch import Tensor
 from convdbn.visual.figures import LAID_OVER, WIDTH, blank
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Told apart with any kind of sight (Okabe and Ito 2008)."""
+"""Suitable for color-blind readers (Okabe and Ito 2008)."""
 STYLES = ("-", "--", "-.", ":")
 BINS = 100
 PANEL = (3.2, 2.2)
 """Inches of a small panel."""
 MANY = 20
-"""Classes above which a confusion matrix has no room for numbers."""
+"""Largest number of classes for which a confusion matrix has room for numbers."""
 
 
 def curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Figure:
-    """Learning curves from rows of metrics: a panel for each quantity that was measured, a line for each layer.
+    """Learning curves from rows of metrics: a panel for each metric, a line for each layer.
 
-    Rows hold `layer`, `step`, and what was measured then; a quantity that a row has not is no point of its line.
+    A row has `layer`, `step`, and the metrics at this step; it may lack some metrics of other rows.
     """
     layers = sorted({int(row["layer"]) for row in rows})
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("layer", "step")))
@@ -43,9 +43,9 @@ def curves(rows: Sequence[Mapping[str, float]], title: str = "") -> Figure:
 
 
 def histograms(layers: Sequence[Tensor], titles: Sequence[str], label: str) -> Figure:
-    """How values are spread, one panel for each layer; counts on a logarithmic scale, so that the rare ones show.
+    """Histograms of values, one panel for each layer; the logarithmic scale of the counts makes rare values visible.
 
-    `label` says what the values are. A line stands at 0.
+    `label` names the values. A line marks 0.
     """
     figure, axes = _panels(len(layers))
     for axis, values, title in zip(axes, layers, titles, strict=True):
@@ -62,8 +62,8 @@ def histograms(layers: Sequence[Tensor], titles: Sequence[str], label: str) -> F
 def activity(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
     """Hidden activities `(cases, units)` as images, one below the other, one row for each case.
 
-    A dark column is a unit that is never on, a bright one a unit that always is; rows that are alike are pictures
-    that the layer does not tell apart (Hinton 2010, section 15).
+    A dark column is a unit that is never on, a bright column a unit that is always on; similar rows are pictures that
+    the layer does not distinguish (Hinton 2010, section 15).
     """
     figure = blank(WIDTH, 3.0 * len(layers))
     axes = figure.subplots(len(layers), 1, squeeze=False)[:, 0]
@@ -81,9 +81,9 @@ def activity(layers: Sequence[Tensor], titles: Sequence[str]) -> Figure:
 
 
 def confusion(counts: Tensor, classes: Sequence[str], title: str = "") -> Figure:
-    """How often pictures of each class (rows) were taken for each (columns), and beside it the error of each class.
+    """The confusion matrix of true classes (rows) and predicted classes (columns), and beside it each class's error.
 
-    Colors are shares of a row; `counts` `(K, K)` are written into the cells where there is room for them.
+    Colors are shares of a row; the cells have the `counts` `(K, K)` if there is room for numbers.
     """
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     few = len(classes) <= MANY
@@ -100,9 +100,9 @@ def confusion(counts: Tensor, classes: Sequence[str], title: str = "") -> Figure
     table.set(xlabel="taken for", ylabel="class")
     table.set_title(title, loc="left", fontsize=10)
     errors = 100 * (1 - shares.diagonal())
-    drawn = bars.barh(range(len(classes)), errors.numpy(), color=COLORS[1])
+    rectangles = bars.barh(range(len(classes)), errors.numpy(), color=COLORS[1])
     if few:
-        bars.bar_label(drawn, fmt="%.1f", padding=2, fontsize=7)
+        bars.bar_label(rectangles, fmt="%.1f", padding=2, fontsize=7)
     bars.margins(x=0.35)
     bars.spines[["top", "right"]].set_visible(False)
     bars.tick_params(labelleft=False, left=False, labelsize=8)

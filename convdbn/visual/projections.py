@@ -1,9 +1,9 @@
-"""What a unit means in the space of pictures: computing only, drawing is in `figures`.
+"""Projections of units into the space of pictures; `figures` draws them.
 
 Every method takes a stack, a layer (1 is the lowest) and some of its units, all of them by default, and gives a
-picture of each, `(U, c, h, w)`: of the unit's receptive field, or of a whole picture for fully connected layers. They
-are pictures as layer 1 sees them, after the transform: whitened where it whitens, and 0 is gray where it takes the
-mean away.
+picture of each, `(U, c, h, w)`: of the unit's receptive field, or of a whole picture for fully connected layers. The
+pictures are inputs of layer 1, after the transform: if it whitens, they are whitened, and if it removes the mean, 0
+is gray.
 """
 
 import math
@@ -24,33 +24,33 @@ from convdbn.sampling.gibbs import Clamp, gibbs, start
 Units = Sequence[int] | None
 
 CHUNK = 1000
-"""Chains that are run at once."""
+"""Number of chains to run at once."""
 SHARE = 0.1
-"""Pixels in [0, 1] are bounded to a norm that this share of white ones has."""
+"""The bound on the norm of pixels in [0, 1] is that of a picture with this share of white pixels."""
 NOISE = 0.01
-"""Gradient ascent begins at pixels of up to this."""
+"""Gradient ascent begins at random pixels from 0 to this."""
 STEP = 0.2
-"""First step of the gradient ascent, as a share of the norm; it falls linearly to nothing."""
+"""First step of the gradient ascent, as a share of the norm; it falls linearly to 0."""
 
 
 @torch.no_grad()
 def linear_combination(stack: Stack, layer: int, units: Units = None) -> Tensor:
     """Filters, painted with the filters below them (Lee et al. 2009, section 4.2).
 
-    Each weight of an upper layer scales the picture of the unit below that it leads to, at the place it leads to:
-    negative weights are cut, maps enlarged by the pooling ratio.
+    Each weight of an upper layer scales the picture of its unit in the layer below, at the position of that unit.
+    Negative weights count as 0, and maps are enlarged by the pooling ratio.
     """
     index = unit_indices(stack, layer, units)
     x = stack.layers[layer - 1].link.weight[index]
     for depth in range(layer - 1, 0, -1):
-        x = _painted(stack, depth, spread_over_blocks(stack, depth, x.clamp(min=0)))
+        x = _paint(stack, depth, spread_over_blocks(stack, depth, x.clamp(min=0)))
     return as_maps(stack, 0, x)
 
 
 @torch.no_grad()
 def top_down(stack: Stack, layer: int, units: Units = None) -> Tensor:
-    """What one unit that is on adds to the mean picture: all others of its layer are off, and the layers below take
-    their means given the one above."""
+    """The mean picture with one unit on, less that with all units off: the other units of the layer are off, and the
+    layers below take their means given the layer above."""
     index = unit_indices(stack, layer, units)
     on = index.new_zeros(len(index), stack.layers[layer - 1].unit.n).scatter(1, index[:, None], 1)
     state = on.to(next(stack.parameters()))
@@ -65,7 +65,7 @@ def clamped_samples(
     """E[picture | unit on] - E[picture | unit off], by Gibbs sampling with that unit alone clamped (Erhan, Courville
     and Bengio 2010, section 3.2).
 
-    The layer's machine is sampled, what is below it takes its means; averages over the second half of the sweeps.
+    The layer's machine is sampled, and layers below it take their means; averages over the second half of the sweeps.
     """
     index = unit_indices(stack, layer, units)
     differences = []
@@ -81,10 +81,10 @@ def clamped_samples(
 def maximize(
     stack: Stack, layer: int, units: Units = None, *, generator: torch.Generator, steps: int = 60, jitter: int = 1
 ) -> Tensor:
-    """The picture of bounded norm that a unit's input is largest for, by gradient ascent (Erhan et al. 2010, 3.1).
+    """The picture of bounded norm with the largest input to a unit, by gradient ascent (Erhan et al. 2010, 3.1).
 
-    Before every step the picture moves by up to `jitter` pixels, so that no detail counts that a shift would undo.
-    In a deep Boltzmann machine input from below alone is climbed.
+    Before every step the picture moves by up to `jitter` pixels, which suppresses details that depend on the exact
+    position. In a deep Boltzmann machine the ascent is on the input from below alone.
     """
     index = unit_indices(stack, layer, units)
     low, high = stack.machines[0].units[0].limits
@@ -97,8 +97,8 @@ def maximize(
         top, left = torch.randint(2 * jitter + 1, (2,), generator=generator, device=like.device).tolist()
         x.requires_grad_()
         with torch.enable_grad():
-            reached = upward(stack, x[..., top : top + height, left : left + width], layer)[-1]
-            (gradient,) = torch.autograd.grad(reached.flatten(1).gather(1, index[:, None]).sum(), x)
+            field = upward(stack, x[..., top : top + height, left : left + width], layer)[-1]
+            (gradient,) = torch.autograd.grad(field.flatten(1).gather(1, index[:, None]).sum(), x)
         gradient = gradient / gradient.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, 1, 1)
         x = (x.detach() + STEP * norm * (1 - step / steps) * gradient).clamp(low, high)
         x = x * (norm / x.flatten(1).norm(dim=1)).clamp(max=1).view(-1, 1, 1, 1)
@@ -107,11 +107,11 @@ def maximize(
 
 @torch.no_grad()
 def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Tensor:
-    """Which pixels of each picture switch the units on: the way down from where a unit responds most, through the
-    choices that the blocks made, `(B, U, c, H, W)` for pictures `(B, c, H, W)`.
+    """The pixels of each picture that switch the units on, `(B, U, c, H, W)` for pictures `(B, c, H, W)`: a signal
+    from the strongest response of each unit down to the pixels.
 
-    At every layer the signal goes on through the units that are on, those of a block being the most probable one of
-    it alone, in proportion to their probability; negative weights are cut above layer 1.
+    In every layer the signal passes through the most probable unit of each block, in proportion to its probability.
+    Above layer 1 negative weights count as 0.
     """
     index = unit_indices(stack, layer, units)
     x = visible(stack, images, layer)
@@ -123,11 +123,11 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
     signal[torch.arange(len(x), device=index.device)[:, None], unit, index.expand_as(peak), peak] = 1
     signal = signal.flatten(0, 1).view(-1, *fields[-1].shape[1:])
     for depth in range(layer, 1, -1):
-        signal = _painted(stack, depth, signal).clamp(min=0)
+        signal = _paint(stack, depth, signal).clamp(min=0)
         block = stack.geometry[depth - 2].pool
         gate = _switches(stack.layers[depth - 2].unit.mean(fields[depth - 2]), block)
         signal = spread(as_maps(stack, depth - 1, signal), block) * gate.repeat_interleave(len(index), 0)
-    pictures = as_maps(stack, 0, _painted(stack, 1, signal))
+    pictures = as_maps(stack, 0, _paint(stack, 1, signal))
     return pictures.view(len(x), len(index), *pictures.shape[1:])
 
 
@@ -135,27 +135,27 @@ def path(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> Te
 def reconstruction(
     stack: Stack, layer: int, *, images: Tensor, generator: torch.Generator, chains: int = 10, sweeps: int = 200
 ) -> Tensor:
-    """Pictures `(B, c, h, w)` as they come back from the features of one layer alone.
+    """Reconstructions of pictures `(B, c, h, w)` from the features of one layer alone.
 
-    What is below takes its means, one layer after the other. Between a higher layer of a deep Boltzmann machine and
-    what the machine sees there are layers that want input from both sides: there the expectation is an average over
-    Gibbs chains in which the layer is held at its features, and over the second half of the sweeps.
+    The layers below take their means, one after the other. A higher layer of a deep Boltzmann machine and its visible
+    layer have layers between them with input from both sides: there the result is the average over Gibbs chains with
+    this layer clamped to its features, and over the second half of the sweeps.
     """
     x = spread_over_blocks(stack, layer, stack.features(images, depth=layer, sizes="trim")[-1])
     place = stack.layers[layer - 1]
     if place.position == 1:
         return downward(stack, layer, x)
-    machine, found = stack.machines[place.machine], []
+    machine, means = stack.machines[place.machine], []
     for part in x.split(max(1, CHUNK // chains)):
         state = start(machine, machine.only(place.position, part.repeat_interleave(chains, 0)))
         clamp: Clamp = {place.position: True}
         pictures = _mean_pictures(stack, place.machine, state, clamp, sweeps=sweeps, generator=generator)
-        found.append(pictures.unflatten(0, (len(part), chains)).mean(1))
-    return torch.cat(found)
+        means.append(pictures.unflatten(0, (len(part), chains)).mean(1))
+    return torch.cat(means)
 
 
 def unit_indices(stack: Stack, layer: int, units: Units) -> Tensor:
-    """Indices of units of a layer, all of them where `units` is None; UsageError for what the model has not."""
+    """Indices of units of a layer, all of them if `units` is None; UsageError for an unknown layer or unit."""
     if not 1 <= layer <= len(stack.layers):
         raise UsageError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}; choose one of them")
     n, device = stack.layers[layer - 1].unit.n, next(stack.parameters()).device
@@ -166,15 +166,15 @@ def unit_indices(stack: Stack, layer: int, units: Units) -> Tensor:
 
 
 def _size(stack: Stack, layer: int) -> tuple[int, int]:
-    """Height and width of what a unit sees."""
+    """Height and width of the pixels that a unit sees."""
     below = stack.geometry[:layer]
     if below[-1].dense:
         return trimmed_size(stack.picture[1:], below)
     return receptive_field(below, 0)[0], receptive_field(below, 1)[0]
 
 
-def _painted(stack: Stack, layer: int, x: Tensor) -> Tensor:
-    """Units of a layer, painted with their weights onto what they see: pooling units, or pixels."""
+def _paint(stack: Stack, layer: int, x: Tensor) -> Tensor:
+    """Values of the units of a layer, painted with their weights onto the layer below: pooling units, or pixels."""
     return stack.layers[layer - 1].link.down_to_blocks(x)
 
 
@@ -189,15 +189,15 @@ def _switches(means: Tensor, block: int) -> Tensor:
 def _clamped_mean(
     stack: Stack, layer: int, rows: Tensor, value: float, *, sweeps: int, generator: torch.Generator
 ) -> Tensor:
-    """Mean picture of each chain, in which unit `rows[chain]` of the layer is held at `value` (1 or 0)."""
+    """Mean picture of each chain, in which unit `rows[chain]` of the layer is clamped to `value` (1 or 0)."""
     index, place = stack.layers[layer - 1].machine, stack.layers[layer - 1].position
     machine = stack.machines[index]
     state = list(independent(machine, _smallest(stack, index), len(rows), generator))
-    held, corner = _held(state[place], rows, stack.geometry[layer - 1].pool)
-    state[place] = state[place].masked_fill(held, 0)
+    mask, corner = _clamp_mask(state[place], rows, stack.geometry[layer - 1].pool)
+    state[place] = state[place].masked_fill(mask, 0)
     chain = torch.arange(len(rows))
     state[place][(chain, rows, *corner) if corner else (chain, rows)] = value
-    pictures = _mean_pictures(stack, index, tuple(state), {place: held}, sweeps=sweeps, generator=generator)
+    pictures = _mean_pictures(stack, index, tuple(state), {place: mask}, sweeps=sweeps, generator=generator)
     if corner is None:
         return pictures
     (height, down), (width, right) = (receptive_field(stack.geometry[:layer], axis) for axis in (0, 1))
@@ -234,9 +234,9 @@ def _smallest(stack: Stack, index: int) -> tuple[int, ...]:
     return shape
 
 
-def _held(layer: Tensor, rows: Tensor, block: int) -> tuple[Tensor, tuple[int, int] | None]:
-    """True at unit `rows[chain]` of each chain of a layer, and at the others of its block, which it decides; and the
-    unit's place in the map, in the middle of it, None where there are no maps."""
+def _clamp_mask(layer: Tensor, rows: Tensor, block: int) -> tuple[Tensor, tuple[int, int] | None]:
+    """A mask that is True at unit `rows[chain]` of each chain of a layer and at the others of its block; and the
+    unit's place in the middle of its map, None for a fully connected layer."""
     mask, chain = torch.zeros_like(layer, dtype=torch.bool), torch.arange(len(rows))
     if layer.ndim == 2:
         mask[chain, rows] = True

@@ -1,4 +1,4 @@
-"""The page of a report: laying out only, what it shows was computed elsewhere."""
+"""The page of a report: layout only; `report_data` computes its contents."""
 
 import base64
 import io
@@ -19,20 +19,20 @@ from convdbn.visual.report_data import Projections, Responses
 TILE = 56
 """Pixels of the longer side of a unit in the overview, or a little less."""
 SHARP = 3
-"""From so many times on pictures are enlarged by a whole number, and their pixels stay squares."""
+"""From this factor on, pictures are enlarged by a whole number, so that their pixels stay squares."""
 BLOCK = 8
-"""Pixels on which JPEG works at a time: no patch shares them with another."""
+"""Side of the blocks of JPEG in pixels: no block has pixels of two patches."""
 QUALITY = 95
 CHART = (216, 96)
-"""Width and height of a curve's plane."""
+"""Width and height of a chart in pixels."""
 LABEL = 10
-"""Pixels from the number of one line to the next."""
+"""Least distance in pixels between the labels of two lines."""
 PREFERRED = 3
-"""Classes that are named of each unit."""
+"""Number of preferred classes for each unit."""
 
 
 class Contents(NamedTuple):
-    """What a report shows; `why` says why there are no pictures, and so no responses, where there are none."""
+    """The contents of a report; `why` is the reason if there are no pictures, and so no responses."""
 
     name: str
     about: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Contents(NamedTuple):
 
 
 class Sprite(NamedTuple):
-    """Pictures of one size side by side in one, as a data URI; where they stand in it, in its pixels."""
+    """Pictures of one size side by side in a single picture, as a data URI, and their layout in its pixels."""
 
     uri: str
     width: int
@@ -55,7 +55,7 @@ class Sprite(NamedTuple):
 
 
 def render(stack: Stack, contents: Contents) -> str:
-    """The page as HTML; what comes from the data and the run is escaped."""
+    """The page as HTML; text from the data and the run is escaped."""
     environment = Environment(
         loader=PackageLoader("convdbn.visual", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -79,14 +79,14 @@ def render(stack: Stack, contents: Contents) -> str:
 
 
 def projected(pictures: Tensor) -> Sprite:
-    """Each scaled by its own largest magnitude, gray meaning 0; lossless."""
+    """A lossless sprite of pictures, each scaled by its own largest magnitude, so that 0 is gray."""
     count, _, height, width = pictures.shape
     columns = math.ceil(math.sqrt(count))
     return _sprite(figures.tiles(pictures, columns=columns), width, height, (width + 1, height + 1), columns, "PNG")
 
 
 def patched(patches: Tensor) -> Sprite:
-    """Patches with pixels in [0, 1] as they are."""
+    """A JPEG sprite of patches with pixels in [0, 1]."""
     count, _, height, width = patches.shape
     columns = math.ceil(math.sqrt(count))
     down, right = (-side % BLOCK for side in (height, width))
@@ -98,7 +98,7 @@ def patched(patches: Tensor) -> Sprite:
 
 
 def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], columns: int, kind: str) -> Sprite:
-    """From `(H, W, c)` with values in [0, 1], or NaN."""
+    """A sprite from a sheet `(H, W, c)` with values in [0, 1], or NaN in the gaps."""
     from PIL import Image
 
     picture = Image.fromarray((255 * figures.for_display(sheet).clamp(0, 1)).round().byte().numpy())
@@ -110,7 +110,7 @@ def _sprite(sheet: Tensor, width: int, height: int, pitch: tuple[int, int], colu
 
 
 def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int]) -> dict[str, Any]:
-    """One layer of the overview, and `data`, what its units show when they are chosen."""
+    """One layer of the overview, and in `data` the details of its units."""
     unit, geometry = stack.layers[index].unit, stack.geometry[index]
     sprites = {name: projected(pictures) for name, pictures in contents.projections[index].items()}
     first = next(iter(sprites.values()))
@@ -142,21 +142,23 @@ def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int])
 
 
 def _units(responses: Responses, titles: dict[int, int]) -> tuple[Sprite, list[dict[str, Any]]]:
-    """All patches, those that several units share once, and what is known of each unit; `titles` numbers the
-    pictures that patches come from."""
+    """A sprite of all patches, in which units share equal ones, and the details of each unit; `titles` numbers the
+    pictures with patches."""
     best = responses.best
     places = torch.cat([best.pictures[..., None], best.corners], 2).flatten(0, 1)
-    distinct, tile = places.unique(dim=0, return_inverse=True)
-    chosen = torch.zeros(len(distinct), dtype=torch.long).scatter_(0, tile, torch.arange(len(tile)))
-    sprite, tile = patched(best.patches.flatten(0, 1)[chosen]), tile.view(best.pictures.shape)
+    unique_places, tile = places.unique(dim=0, return_inverse=True)
+    index_of = torch.zeros(len(unique_places), dtype=torch.long).scatter_(0, tile, torch.arange(len(tile)))
+    sprite, tile = patched(best.patches.flatten(0, 1)[index_of]), tile.view(best.pictures.shape)
     units = []
     for index in range(len(best.pictures)):
-        shown = zip(tile[index].tolist(), best.pictures[index].tolist(), best.corners[index].tolist(), strict=True)
+        patches = zip(tile[index].tolist(), best.pictures[index].tolist(), best.corners[index].tolist(), strict=True)
         one: dict[str, Any] = {
             "mean": _short(float(responses.mean[index])),
             "sparseness": _short(float(responses.sparseness[index])),
             "histogram": responses.histogram[index].tolist(),
-            "best": [[number, titles.setdefault(picture, len(titles)), *corner] for number, picture, corner in shown],
+            "best": [
+                [number, titles.setdefault(picture, len(titles)), *corner] for number, picture, corner in patches
+            ],
         }
         if responses.information is not None and responses.class_means is not None:
             means = responses.class_means[index].nan_to_num(nan=-math.inf)
@@ -174,20 +176,20 @@ def by(height: int, width: int) -> str:
 
 
 def zoom(sprite: Sprite) -> float:
-    """How much a unit is enlarged in the overview."""
+    """The factor by which the overview enlarges a unit."""
     factor = TILE / max(sprite.width, sprite.height)
     return math.floor(factor) if factor >= SHARP else round(factor, 3)
 
 
 def _charts(rows: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A plane for each quantity that was measured, a line for each layer, in the plane's pixels."""
+    """A chart for each metric, with a line for each layer, in the chart's pixels."""
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("layer", "step")))
-    measured = {name: [row for row in rows if math.isfinite(row.get(name, math.nan))] for name in names}
-    return [_chart(name, found) for name, found in measured.items() if found]
+    rows_of = {name: [row for row in rows if math.isfinite(row.get(name, math.nan))] for name in names}
+    return [_chart(name, own) for name, own in rows_of.items() if own]
 
 
 def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """The plane of a quantity that all these rows have."""
+    """The chart of a metric that all these rows have."""
     values = [row[name] for row in rows]
     low, high, last = min(values), max(values), max(row["step"] for row in rows)
     across, up = CHART[0] / (last or 1), CHART[1] / ((high - low) or 1)
@@ -199,19 +201,20 @@ def _chart(name: str, rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         ]
         for layer in sorted({int(row["layer"]) for row in rows})
     }
-    below, drawn = -math.inf, []
+    below, labeled_lines = -math.inf, []
     for layer, points in sorted(lines.items(), key=lambda line: line[1][-1][1]):
-        # From above, so that no line's number hides another.
+        # Labels go from top to bottom, so that none hides another.
         x, y = points[-1]
         below = max(y, below + LABEL)
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
-        drawn.append({"layer": layer, "points": path, "label": (x, below)})
+        labeled_lines.append({"layer": layer, "points": path, "label": (x, below)})
     text = f"{low:.3g} to {high:.3g} in {last:g} updates"
-    return {"name": name.replace("_", " "), "low": low, "high": high, "last": last, "lines": drawn, "text": text}
+    title = name.replace("_", " ")
+    return {"name": title, "low": low, "high": high, "last": last, "lines": labeled_lines, "text": text}
 
 
 def _recipe(recipe: Mapping[str, Any] | None) -> list[tuple[str, list[str]]]:
-    """Its fields, those of layers with a value for each of them; none of a model that no recipe trained."""
+    """The fields of the recipe, with one value or a value for each layer; empty for a model without a recipe."""
     if recipe is None:
         return []
     layers = recipe["layers"]
@@ -220,7 +223,7 @@ def _recipe(recipe: Mapping[str, Any] | None) -> list[tuple[str, list[str]]]:
 
 
 def _short(value: Any) -> Any:
-    """Numbers with four digits, None for those that JSON has not."""
+    """Numbers rounded to four digits; None for NaN and infinities, which JSON cannot represent."""
     if isinstance(value, list):
-        return [_short(one) for one in value]
+        return [_short(each) for each in value]
     return float(f"{value:.4g}") if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a report shows of every unit: computing only, `report` lays it out."""
+"""The projections and responses of every unit for a report; `report` lays them out."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,37 +18,37 @@ from convdbn.visual.patches import Best, cut, strongest
 from convdbn.visual.projections import linear_combination, maximize, top_down
 
 PATCHES = 9
-"""Best patches of each unit."""
+"""Number of best patches for each unit."""
 BINS = 20
-"""Bins of a unit's histogram."""
+"""Number of bins in a unit's histogram."""
 CHUNK = 16
-"""Units projected at once."""
+"""Number of units to project at once."""
 
 Projections = dict[str, Tensor]
 """Pictures `(U, c, h, w)` of all units of a layer, by the name of the method."""
 
 
 class Responses(NamedTuple):
-    """What the U units of a layer did on N pictures; a unit's activity on one is its highest there, that of its
-    pooling units in a convolutional layer."""
+    """The responses of the U units of a layer to N pictures; a unit's activity on a picture is its highest one, in a
+    convolutional layer that of its pooling units."""
 
     best: Best
     mean: Tensor  # (U,)
     edges: Tensor  # (BINS + 1,), of the bins of activity, the same for all units of the layer
-    histogram: Tensor  # (U, BINS), pictures in each
-    sparseness: Tensor  # (U,), how selective a unit is: lifetime sparseness
+    histogram: Tensor  # (U, BINS), pictures in each bin
+    sparseness: Tensor  # (U,), lifetime sparseness, a measure of selectivity
     information: Tensor | None  # (U,), bits about the class
-    class_means: Tensor | None  # (U, C), mean activity by class, NaN for classes of which there is no picture
+    class_means: Tensor | None  # (U, C), mean activity by class, NaN for classes without a picture
 
 
 def projections(stack: Stack, *, generator: torch.Generator) -> list[Projections]:
-    """Every unit of every layer, the lowest first, by each method."""
+    """The projections of every unit of every layer, the lowest first, by each method."""
     methods: dict[str, Callable[[Stack, int, range], Tensor]] = {
         "linear combination": linear_combination,
         "top-down": top_down,
         "maximized input": partial(maximize, generator=generator),
     }
-    found: list[Projections] = []
+    results: list[Projections] = []
     with tqdm(
         total=sum(layer.unit.n for layer in stack.layers), desc="projections", unit="unit", disable=None
     ) as bar:
@@ -59,33 +59,33 @@ def projections(stack: Stack, *, generator: torch.Generator) -> list[Projections
                 for name, method in methods.items():
                     parts[name].append(method(stack, number, units).cpu())
                 bar.update(len(units))
-            found.append({name: torch.cat(pictures) for name, pictures in parts.items()})
-    return found
+            results.append({name: torch.cat(pictures) for name, pictures in parts.items()})
+    return results
 
 
 @torch.no_grad()
 def responses(stack: Stack, images: Images) -> list[Responses]:
-    """What every layer, the lowest first, did on the pictures, which are gone through once."""
+    """The responses of every layer, the lowest first, in a single pass over the pictures."""
     depth, joint = len(stack.layers), any(len(machine.units) > 2 for machine in stack.machines)
     places = [torch.empty(layer.unit.n, 0, 4, dtype=torch.float64) for layer in stack.layers]
     rows: list[list[Tensor]] = [[] for _ in stack.layers]
     for first, batch in pieces(images):
         fields = upward(stack, visible(stack, batch, depth), depth)
-        # The features again: where a layer is sampled with the one above it, they are more than the field from below.
+        # In a machine of several hidden layers, features also depend on the layers above.
         maps = stack.features(batch, sizes="trim") if joint else None
         for index, (layer, field) in enumerate(zip(stack.layers, fields, strict=True)):
             places[index] = strongest(places[index], layer.unit.biased(field), first, PATCHES)
             pooled = maps[index] if maps else layer.unit.pooling_mean(field)
             rows[index].append((pooled.amax((2, 3)) if pooled.ndim == 4 else pooled).cpu())
-    found = []
+    results = []
     for number, (layer, place, row) in enumerate(zip(stack.layers, places, rows, strict=True), start=1):
         best = cut(stack, number, images, place, stack.geometry)
-        found.append(_measured(best, torch.cat(row), layer.unit.limits, images))
-    return found
+        results.append(_measure(best, torch.cat(row), layer.unit.limits, images))
+    return results
 
 
-def _measured(best: Best, activity: Tensor, limits: tuple[float, float], images: Images) -> Responses:
-    """Measures of `(N, U)` activities, which are in `limits`."""
+def _measure(best: Best, activity: Tensor, limits: tuple[float, float], images: Images) -> Responses:
+    """The responses of `(N, U)` activities, whose values are in `limits`."""
     low, high = (
         limit if np.isfinite(limit) else float(extreme)
         for limit, extreme in zip(limits, activity.aminmax(), strict=True)

@@ -1,4 +1,4 @@
-"""What plots of a model show: computing only, drawing is in `figures` and `plots`."""
+"""Statistics of a model for plots; `figures` and `plots` draw them."""
 
 import copy
 import dataclasses
@@ -19,7 +19,7 @@ from convdbn.recipes import Recipe
 from convdbn.visual.projections import Units, unit_indices
 
 SETTLED = 20
-"""Updates after which one is like those of a long training."""
+"""Number of updates after which momentum and Adam's scales have settled."""
 
 
 def weights(stack: Stack) -> list[Tensor]:
@@ -28,15 +28,15 @@ def weights(stack: Stack) -> list[Tensor]:
 
 
 def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
-    """What an update adds to the weights of every layer, in the shape of its weights, where training by `recipe` goes
-    on with these pictures at its first rate: the last of 20, by when momentum and Adam's scales have settled.
+    """The change of every layer's weights, in their shape, in one update when training by `recipe` continues on these
+    pictures at its first rate: the last of 20 updates, so that momentum and Adam's scales have settled.
 
-    UsageError for models that were put together or changed after their training.
+    UsageError for a model that was combined or changed after its training.
     """
     if len(recipe.machines) != len(stack.machines) or len(stack.generative):
-        raise UsageError("model: the model is not the one that its recipe trained; take that of `convdbn train`")
-    trained, steps = copy.deepcopy(stack), []
-    for depth, (machine, settings) in enumerate(zip(trained.machines, recipe.machines, strict=True)):
+        raise UsageError("model: differs from the result of its recipe; give a run of `convdbn train`")
+    copied, steps = copy.deepcopy(stack), []
+    for depth, (machine, settings) in enumerate(zip(copied.machines, recipe.machines, strict=True)):
         on = dataclasses.replace(settings, updates=SETTLED, rate_end=settings.rate, sigma=settings.sigma_end)
         inputs = input_for(stack, images, recipe, depth, settings=on, cache_bytes=0)
         like = machine.units[0].bias
@@ -44,15 +44,15 @@ def updates(stack: Stack, recipe: Recipe, images: Images) -> list[Tensor]:
         steps.append(trainer.steps(batch.to(like) for batch in inputs.batches(0)))
         for _ in range(SETTLED - 1):
             next(steps[-1])
-    before = [weight.clone() for weight in weights(trained)]
+    before = [weight.clone() for weight in weights(copied)]
     for last in steps:
         next(last)
-    return [new - old for new, old in zip(weights(trained), before, strict=True)]
+    return [new - old for new, old in zip(weights(copied), before, strict=True)]
 
 
 def activities(stack: Stack, layer: int, *, images: Images) -> Tensor:
-    """Highest probability of every unit over each picture, `(cases, units)`: of a map that is its strongest pooling
-    unit."""
+    """Activity of every unit on each picture, `(cases, units)`; the activity of a map is that of its strongest
+    pooling unit."""
     return torch.cat([x.amax((2, 3)) if x.ndim == 4 else x for x in _features(stack, layer, images)])
 
 
@@ -71,24 +71,24 @@ def most_active(stack: Stack, layer: int, count: int, *, images: Tensor) -> list
 
 @torch.no_grad()
 def maps_over(stack: Stack, layer: int, units: Units = None, *, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The pictures `(B, c, H, W)` without their trimmed border, and the maps `(B, U, H, W)` of their pooling units.
+    """The pictures `(B, c, H, W)` after trimming, and the maps `(B, U, H, W)` of their pooling units.
 
-    A pooling unit covers the pixels that it moves by, in the middle of what it sees; pixels at the edge that no unit
-    is above have 0.
+    A pooling unit covers one stride of pixels in the middle of its receptive field; pixels at the edge without a unit
+    have 0.
     """
     index = unit_indices(stack, layer, units)
     below = stack.geometry[:layer]
     if below[-1].dense:
         raise UsageError(f"layer={layer}: a fully connected layer has no maps; take a convolutional one, or cases")
     maps = stack.features(images, depth=layer, sizes="trim")[-1][:, index]
-    shown = trimmed(stack.transform.shaping(images), below)
+    pictures = trimmed(stack.transform.shaping(images), below)
     stride = stack.feature_info[layer - 1].reduction
     maps = spread(maps, stride)
-    down, right = (shown.shape[axis] - maps.shape[axis] for axis in (2, 3))
-    return shown.cpu(), F.pad(maps, [right // 2, right - right // 2, down // 2, down - down // 2]).cpu()
+    down, right = (pictures.shape[axis] - maps.shape[axis] for axis in (2, 3))
+    return pictures.cpu(), F.pad(maps, [right // 2, right - right // 2, down // 2, down - down // 2]).cpu()
 
 
 def _features(stack: Stack, layer: int, images: Images) -> list[Tensor]:
-    """Of each batch, or of each picture where sizes differ."""
+    """The features of each batch, or of each picture if sizes differ."""
     unit_indices(stack, layer, None)
     return [stack.features(batch, depth=layer, sizes="trim")[-1].cpu() for _, batch in pieces(images)]

@@ -1,4 +1,4 @@
-"""Curves and pictures of a training for TensorBoard, written while it runs, where tensorboard is installed."""
+"""Curves and pictures for TensorBoard, written during training if tensorboard is installed."""
 
 from pathlib import Path
 from types import TracebackType
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 PICTURES = 10
-"""Pictures of the filters over a layer's updates, after the one at its start."""
+"""Number of pictures of the filters in a layer's training, after the picture at the start."""
 
 
 class TensorBoard:
-    """Takes the rows of metrics of a run as they come: a scalar for each, and now and then the layer's filters.
+    """A callback that writes each row of metrics of a run as scalars, and now and then the layer's filters.
 
-    Every layer is a TensorBoard run of its own, `folder/layer-1` and so on, so that a chart compares them. What an
-    interrupted run had written after the row at which a resumed one goes on is dropped, as TensorBoard reads it.
+    Every layer is a TensorBoard run of its own, `folder/layer-1` and so on, so that a chart compares them. A resumed
+    run makes TensorBoard drop the rows that the interrupted run had written after their common step.
     """
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
         try:
-            import torch.utils.tensorboard  # noqa: F401 - asked for before any work
+            import torch.utils.tensorboard  # noqa: F401 - so that a missing package is noticed before any work
         except ImportError as error:
             raise UsageError(
-                "tensorboard=True: not installed here; pip install tensorboard, or leave it out"
+                "tensorboard=True: tensorboard is not installed; pip install tensorboard, or leave it out"
             ) from error
         self.folder, self.recipe = folder, recipe
         self.writers: dict[int, SummaryWriter] = {}
@@ -38,7 +38,7 @@ class TensorBoard:
         return self
 
     def __call__(self, stack: Stack, layer: int, metrics: Metrics) -> None:
-        """One row of the layer that is being trained, the highest of `stack` (or all of them, trained together)."""
+        """Write a row of the layer in training, the highest of `stack` (or all layers, if trained together)."""
         step = int(metrics["step"])
         writer = self._writer(layer, step)
         for name, value in metrics.items():
@@ -57,7 +57,7 @@ class TensorBoard:
             writer.close()
 
     def _writer(self, layer: int, step: int) -> "SummaryWriter":
-        """The layer's writer; a new one drops what is there of this step and later ones."""
+        """The layer's writer; a new one drops earlier data from this step on."""
         from torch.utils.tensorboard import SummaryWriter
 
         if layer not in self.writers:

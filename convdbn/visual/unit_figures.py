@@ -1,8 +1,7 @@
-"""Figures of what units mean in the space of pictures: a function for each method of `visualize`.
+"""Figures of units in the space of pictures: a function for each method of `visualize`.
 
-`layer` is one layer alone, 1 being the lowest, and otherwise all of them; `units` are some of its units, such as
-[0, 5], and otherwise all. Pictures are those that layer 1 sees, after the transform; patches are cut from the
-pictures themselves.
+`layer` is a single layer, 1 being the lowest, by default all layers; `units` are some of its units, such as [0, 5],
+by default all. The pictures are inputs of layer 1, after the transform; patches are cut from the pictures themselves.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +17,9 @@ from convdbn.visual.patches import best_patches
 from convdbn.visual.projections import Units
 
 FEW = 8
-"""Units of a layer that are drawn where no other number is asked for and there is no room for all."""
+"""Default number of units, in figures without room for all units of a layer."""
 NAMED = 20
-"""Units that a title has room for."""
+"""Largest number of units in a title."""
 PIXELS = "in the pixels of pictures"
 
 
@@ -37,7 +36,7 @@ def linear(model: Stack, *, layer: int | None = None, units: Units = None, side_
 
 
 def top_down(model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False) -> Figure:
-    """What each unit alone adds to the mean picture (`projections.top_down`)."""
+    """The mean picture with each unit on, less that with all units off (`projections.top_down`)."""
     return _grids(
         model,
         lambda number: projections.top_down(model, number, units),
@@ -51,7 +50,7 @@ def top_down(model: Stack, *, layer: int | None = None, units: Units = None, sid
 def samples(
     model: Stack, *, layer: int | None = None, units: Units = None, side_by_side: bool = False, seed: int = 0
 ) -> Figure:
-    """Mean sample with a unit on, less that with it off (`projections.clamped_samples`)."""
+    """The mean sample with a unit on, less that with the unit off (`projections.clamped_samples`)."""
     return _grids(
         model,
         lambda number: projections.clamped_samples(model, number, units, generator=seeded(model, seed)),
@@ -85,7 +84,7 @@ def patches(
     count: int = 9,
     side_by_side: bool = False,
 ) -> Figure:
-    """The `count` parts of pictures that excite each unit most (`patches.best_patches`)."""
+    """The `count` patches that excite each unit most (`patches.best_patches`)."""
     return _grids(
         model,
         lambda number: figures.blocks(best_patches(model, number, units, images=images, count=count).patches),
@@ -99,21 +98,21 @@ def patches(
 
 
 def path(model: Stack, images: Images, *, layer: int | None = None, units: Units = None, count: int = 9) -> Figure:
-    """Which pixels of the first `count` pictures switch units on (`projections.path`): a row for each unit, for the 8
-    most active ones of a layer where none are named."""
+    """The pixels of the first `count` pictures that switch units on (`projections.path`): a row for each unit, by
+    default for the 8 most active units of a layer."""
     batch = first_batch(model, images, count)
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for number in layers_of(model, layer):
-        drawn = statistics.most_active(model, number, FEW, images=batch) if units is None else units
-        rows += projections.path(model, number, drawn, images=batch).transpose(0, 1).cpu()
-        labels += [f"layer {number}, unit {unit}" for unit in drawn]
+        indices = statistics.most_active(model, number, FEW, images=batch) if units is None else units
+        rows += projections.path(model, number, indices, images=batch).transpose(0, 1).cpu()
+        labels += [f"layer {number}, unit {unit}" for unit in indices]
     return figures.labeled_rows(rows, labels, f"pixels that switch the unit on, {space(model)}")
 
 
 def reconstruction(
     model: Stack, images: Images, *, layer: int | None = None, count: int = 9, seed: int = 0
 ) -> Figure:
-    """The first `count` pictures as they come back from each layer (`projections.reconstruction`)."""
+    """Reconstructions of the first `count` pictures from each layer (`projections.reconstruction`)."""
     batch = first_batch(model, images, count)
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for number in layers_of(model, layer):
@@ -124,7 +123,7 @@ def reconstruction(
 
 
 def layers_of(model: Stack, layer: int | None) -> list[int]:
-    """Numbers of all layers, or of one."""
+    """The numbers of all layers, or only this one."""
     return list(range(1, len(model.layers) + 1)) if layer is None else [layer]
 
 
@@ -134,7 +133,7 @@ def first_batch(model: Stack, images: Images, count: int) -> Tensor:
 
 
 def space(model: Stack) -> str:
-    """What was done to the pictures that layer 1 sees."""
+    """A description of the transform of the pictures, for titles."""
     steps = [step["kind"] for step in model.transform.spec()]
     return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
 
@@ -150,7 +149,7 @@ def _grids(
     gap: int = 1,
     columns: int = 16,
 ) -> Figure:
-    """A grid for each layer with one picture of each unit, below one another or side by side."""
+    """A grid for each layer with one picture of each unit, one below the other or side by side."""
     numbers = layers_of(model, layer)
     grids = [pictures_of(number).cpu() for number in numbers]
     which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None

@@ -129,7 +129,7 @@ def other(function, change):
 
 
 BUGS = {
-    "linear_combination": ("_painted", lambda x: x.flip(-1)),
+    "linear_combination": ("_paint", lambda x: x.flip(-1)),
     "top_down": ("downward", lambda x: x.roll(1, 0)),
     "clamped_samples": ("gibbs", lambda state: tuple(x.roll(1, 0) for x in state)),
     "maximize": ("upward", lambda fields: [-x for x in fields]),

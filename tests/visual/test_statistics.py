@@ -98,7 +98,7 @@ def test_an_update_follows_the_rate():
 
 def test_updates_of_a_model_that_its_recipe_did_not_train():
     recipe = Recipe(layers=(LayerSettings(filters=3, kernel=3),))
-    with pytest.raises(UsageError, match="model: the model is not the one that its recipe trained"):
+    with pytest.raises(UsageError, match="model: differs from the result of its recipe"):
         statistics.updates(two_layers(), recipe, ArrayImages(pictures()))
 
 

@@ -162,6 +162,8 @@ class TestVerb:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, "tensorboard", None)
         monkeypatch.delitem(sys.modules, "torch.utils.tensorboard")
-        with pytest.raises(UsageError, match=r"tensorboard=True: not installed here; pip install tensorboard"):
+        with pytest.raises(
+            UsageError, match=r"tensorboard=True: tensorboard is not installed; pip install tensorboard"
+        ):
             convdbn.train(**arguments, output_dir=tmp_path / "run", tensorboard=True)
         assert not (tmp_path / "run").exists()
