@@ -1,10 +1,10 @@
-"""Squared error of MNIST pictures that come back from a code of 30 numbers (Hinton and Salakhutdinov 2006).
+"""Squared error of MNIST pictures decoded from a code of 30 numbers (Hinton and Salakhutdinov 2006).
 
     python scripts/autoencoder.py --data-root DIR [--quick] [--device cuda]
 
-The four layers of recipe autoencoder_mnist, trained one after the other, as they are and after they were unrolled and
-trained together, beside 30 principal components. --quick: a tenth of the updates. Writes results/autoencoder.json
-(--quick: autoencoder_quick.json); run again after an interruption, it goes on where it stopped.
+The four layers of recipe autoencoder_mnist, first after greedy training and then after joint training as an
+autoencoder, compared with 30 principal components. --quick: a tenth of the updates. Writes results/autoencoder.json
+(--quick: autoencoder_quick.json); a second run continues an interrupted one.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""The same RBM and convolutional RBM in convdbn and in other packages, timed in turn in one run.
+"""The same RBM and convolutional RBM in convdbn and in other packages, timed alternately in one run.
 
     python scripts/bench_peers.py [--data-root DIR] [--rounds N]
 
-RBM 784-500 on 60,000 pictures, one epoch of batches of 100; convolutional RBM with 40 filters 9x9 on 10,000. Of
-scikit-learn, learnergy and rbms those take part that are installed; nothing is installed here. What differs is said
-in `notes`. Medians over the rounds; writes results/bench_peers.json and prints the table.
+RBM 784-500 on 60,000 pictures, one epoch of batches of 100; convolutional RBM with 40 filters 9x9 on 10,000. Times
+scikit-learn, learnergy and rbms if they are installed; the script installs nothing. `notes` describe the differences.
+Medians over the rounds; writes results/bench_peers.json and prints the table.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def rbms_package(data: Tensor) -> Run:
 
 
 def quiet(run: Run) -> Run:
-    """Without the progress bars and log lines of others, which are no work of theirs."""
+    """Silences the progress bars and log lines of other packages, so that they cost no time."""
     logging.getLogger("learnergy").setLevel(logging.ERROR)
 
     def silent() -> None:

@@ -1,9 +1,9 @@
-"""How long a report of three layers takes to make and to open, and how large it is.
+"""Time to make and to open a report of three layers, and its size.
 
     python scripts/bench_report.py --data-root DIR
 
-The layers are those of the `parts` recipe, trained for a few updates on Caltech-101 (what they learn costs nothing
-here); the report looks at 1,000 of its pictures, of 101 classes. Two threads. Opening is from the address to two
+The layers are those of the `parts` recipe, after a few updates on Caltech-101 (the time does not depend on what they
+learn); the report uses 1,000 of its pictures, of 101 classes. Two threads. Opening lasts from the request to two
 frames after the page has loaded, in Debian's chromium without a window, the median of five. Writes
 results/bench_report.json.
 """
@@ -23,7 +23,7 @@ import convdbn
 UPDATES = 10
 PICTURES = 1000
 OPENED = 5
-"""Times that the page is opened."""
+"""Number of times to open the page."""
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -36,7 +36,7 @@ TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnima
 
 
 def opening(path: Path) -> tuple[float, str]:
-    """Median seconds until the page stands, each time in a new browser context, and the browser's version."""
+    """Median seconds until the page is complete, each time in a new browser context, and the browser's version."""
     taken = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)

@@ -1,8 +1,8 @@
-"""How time and memory grow with the work: more pictures, larger pictures, and features beside bare convolutions.
+"""Growth of time and memory with the number and the size of pictures, and features beside bare convolutions.
 
     python scripts/bench_scaling.py [--most N] [--rounds N]
 
-Pictures are generated as they are asked for, so memory holds none of them. Trains one convolutional layer on 10,000
+Each batch of pictures is generated on demand, so memory holds no others. Trains one convolutional layer on 10,000
 to `--most` pictures and gives time per picture and peak memory; updates on pictures of 28x28 to 512x512 and gives
 time per pixel of the hidden layer; extracts features and compares with the bare convolutions of the same network.
 Writes results/bench_scaling.json.
@@ -36,7 +36,7 @@ PIXELS_IN_BATCH = 512 * 512
 
 
 class Generated(Images):
-    """`count` pictures of noise, each batch drawn when it is asked for."""
+    """`count` pictures of noise; each batch is drawn on demand."""
 
     name, labels, classes = "noise", None, []
 
@@ -47,15 +47,16 @@ class Generated(Images):
         return self.count
 
     def __getitem__(self, indices: Any) -> Tensor:
-        chosen = self._index_tensor(indices)
-        generator = torch.Generator().manual_seed(int(chosen[0]))
-        return torch.rand(len(chosen), 1, 28, 28, generator=generator)
+        index = self._index_tensor(indices)
+        generator = torch.Generator().manual_seed(int(index[0]))
+        return torch.rand(len(index), 1, 28, 28, generator=generator)
 
 
 def by_count(most: int) -> dict[str, Any]:
-    """One pass over ever more pictures, memory after each; ascending, as the peak never falls.
+    """One pass over each number of pictures, and the peak memory after it; in ascending order, because the peak never
+    falls.
 
-    Before and after each the fewest are trained on five times, which says how fast the machine was then.
+    Before and after each pass, five passes over the smallest number measure the speed of the machine at that time.
     """
 
     def microseconds(count: int) -> float:
@@ -80,7 +81,7 @@ def by_count(most: int) -> dict[str, Any]:
 
 
 def by_size(rounds: int) -> dict[str, Any]:
-    """One update on about as many pixels in pictures of each size, in turn."""
+    """One update on about equally many pixels in pictures of each size, timed alternately."""
     generator = torch.Generator().manual_seed(0)
     trainers, batches = {}, {}
     for size in SIZES:
@@ -99,7 +100,7 @@ def by_size(rounds: int) -> dict[str, Any]:
 
 
 def features(rounds: int) -> dict[str, Any]:
-    """All layers of a network over the same pictures, and its convolutions alone, in turn."""
+    """All layers of a network on the same pictures, and its convolutions alone, timed alternately."""
     machines = [conv_rbm(1, 40, 9), conv_rbm(40, 40, 5)]
     for machine in machines:
         torch.nn.init.normal_(machine.links[0].weight, std=0.05)
@@ -110,10 +111,10 @@ def features(rounds: int) -> dict[str, Any]:
     def bare() -> None:
         for start in range(0, len(images), 100):
             maps = F.conv2d(images[torch.arange(start, start + 100)], first)
-            F.conv2d(maps[..., :10, :10].contiguous(), second)  # of the size that pooling would leave
+            F.conv2d(maps[..., :10, :10].contiguous(), second)  # the size after pooling
 
     pairs = []
-    for number in range(5 * rounds + 1):  # short turns, so that both meet the same moments of a shared machine
+    for number in range(5 * rounds + 1):  # short turns, so that both run under the same load of a shared machine
         pair = seconds(lambda: extract(stack, images, 2)), seconds(bare)
         if number:
             pairs.append(pair)

@@ -1,13 +1,13 @@
-"""Speed of contrastive divergence against the bare products that it cannot do without.
+"""Speed of contrastive divergence compared with the bare products that it needs at least.
 
     python scripts/bench_speed.py [--data-root DIR] [--rounds N] [--device cuda] [--batch N [N ...]]
 
 For each shape the floor is three field passes and two correlations of one update as bare products, each in the
-fastest form found. Updates, the floor, and updates with other products are timed in turn, some batches at a time, so
-that what else the machine does meets all of them; the same training end to end (loading, shuffling, metrics,
-checkpoints) follows each round. Figures are medians, scaled to the stated number of pictures. On a GPU there is a
-second floor, which no library need reach: the products' float32 operations at the measured rate of a large matrix
-product, or their operands and results at that of a large copy, whichever takes longer. Writes
+fastest form that we know. Updates, the floor, and updates with other products are timed alternately, some batches at
+a time, so that other load on the machine affects all of them; the same training end to end (loading, shuffling,
+metrics, checkpoints) follows each round. Figures are medians, scaled to the stated number of pictures. On a GPU there
+is a second floor, which no library must reach: the products' float32 operations at the measured rate of a large
+matrix product, or their operands and results at that of a large copy, whichever takes longer. Writes
 results/bench_speed.json, or results/bench_speed_cuda.json.
 """
 
@@ -37,12 +37,12 @@ from convdbn.recipes import LayerSettings, Recipe
 UPDATES = {"cpu": 30_000, "cuda": 300_000}
 """Updates in one training end to end, times pictures in a batch: about a second, more than its start."""
 TURN = {"cpu": 20, "cuda": 100}
-"""Batches that are timed together."""
+"""Number of batches to time together."""
 
 
 class Work(NamedTuple):
-    """One shape: pictures in batches, the machine's size, the number of pictures that figures are for, and the length
-    of a training end to end."""
+    """One shape: pictures in batches, the size of the machine, the number of pictures to which figures are scaled,
+    and the length of a training end to end."""
 
     batches: list[Tensor]
     filters: int
@@ -83,7 +83,7 @@ def products(work: Work) -> Callable[[], None]:
 
 
 def ceilings(device: str) -> tuple[float, float]:
-    """Float32 operations and bytes a second that this device reaches in one large product and one large copy."""
+    """Float32 operations and bytes per second of this device in one large product and one large copy."""
     matrix, memory = torch.rand(8192, 8192, device=device), torch.rand(2**28, device=device)
     copy = torch.empty_like(memory)
     return (
@@ -101,7 +101,7 @@ def floors(work: Work, rates: tuple[float, float]) -> list[float]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time of one call, and of all it started on a GPU."""
+    """Time of one call, including all its work on a GPU."""
     start = time.perf_counter()
     work()
     if torch.cuda.is_available():
@@ -145,7 +145,7 @@ def work_shape(work: Work) -> tuple[int, ...]:
 def measure(
     work: Work, generator: torch.Generator, rounds: int, rates: tuple[float, float] | None
 ) -> dict[str, object]:
-    """Medians, everything in turn; one round first to warm up. `rates` are a GPU's ceilings."""
+    """Medians of alternate timings, after one round of warm-up. `rates` are the maximal rates of a GPU."""
     device = generator.device.type
     floor, precisions = products(work), ["bfloat16", "tf32"] if rates else ["bfloat16"]
     runs: dict[str, Callable[[list[Tensor]], object]] = {
@@ -199,7 +199,7 @@ def measure(
 
 
 def pictures(data_root: str | None, count: int) -> tuple[Tensor, str]:
-    """MNIST, or noise where the data set is not at hand (the work is the same)."""
+    """MNIST, or noise if the data set is not available (the work is the same)."""
     try:
         return torch.as_tensor(open_images("mnist", data_root=data_root)[torch.arange(count)]), "mnist"
     except DataError:

@@ -1,4 +1,4 @@
-"""Caltech-101 accuracy from 15 and 30 labeled pictures a class, with features learned on natural scenes alone.
+"""Caltech-101 accuracy with 15 and 30 labeled pictures a class, with features learned on natural scenes alone.
 
     python scripts/caltech101.py --data-root DIR [--quick]
 
@@ -6,8 +6,7 @@ Pictures, gray, are stretched to squares of two sizes; the maps of layers 1 and 
 contrast, are averaged over a spatial pyramid, and a ridge classifier with an RBF kernel learns from 15 or 30
 pictures of each of the 101 classes (the background is left out). Up to 50 others of each class are classified; the
 accuracy is the mean over classes, then over draws. --quick: 20 classes, one draw of 15. Writes
-results/caltech101.json (--quick: caltech101_quick.json); run again after an interruption, it goes on where it
-stopped.
+results/caltech101.json (--quick: caltech101_quick.json); a second run continues an interrupted one.
 """
 
 import statistics
@@ -33,7 +32,7 @@ MODEL = "cdbn_natural"
 SIDES = (102, 154)
 POOLING = SpatialPyramid((1, 2), grid=(1, 2, 3, 4, 6), power=0.5, window=3)
 MOST = 80
-"""Pictures of a class that are used at all: as many as one draw of 30 needs."""
+"""Maximal number of pictures of a class: as many as one draw of 30 needs."""
 PIXELS = 32
 """Side of the pictures whose raw pixels, and their principal components, are classified."""
 
@@ -44,7 +43,7 @@ def stretched(network: Stack, side: int) -> Stack:
 
 
 def columns(network: Stack) -> int:
-    """Numbers that layer 1 says of a picture of one size."""
+    """Number of features of layer 1 for a picture of one size."""
     return network.machines[0].units[1].n * sum(side**2 for side in POOLING.grid)
 
 

@@ -4,7 +4,7 @@
 
 Each is trained on all 60,000 pictures, their bits drawn anew at every presentation; its own label units answer, from
 the pixels as they are. --quick: a tenth of the updates. Writes results/classify_rbm.json (--quick:
-classify_rbm_quick.json); run again after an interruption, it goes on where it stopped.
+classify_rbm_quick.json); a second run continues an interrupted one.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Halves of faces and of MNIST test digits, inferred from the others by deep Boltzmann machines.
+"""Completion of half faces and of half MNIST test digits by deep Boltzmann machines.
 
     python scripts/complete.py --data-root DIR
 
-`cdbm_faces`, convolutional, knows nobody of the faces that it completes; it and `dbm_mnist` come with the package,
-`cdbm_mnist` is trained here, in some 20 minutes. Writes results/complete.json and docs/figures/faces_completed.png,
-dbm_completed.png and cdbm_completed.png; an interrupted training goes on when it is run again.
+The convolutional `cdbm_faces` completes faces of persons who are not in its training pictures; it and `dbm_mnist`
+come with the package. The script trains `cdbm_mnist`, in some 20 minutes. Writes results/complete.json and
+docs/figures/faces_completed.png, dbm_completed.png and cdbm_completed.png; a second run continues an interrupted one.
 """
 
 from pathlib import Path
@@ -25,15 +25,15 @@ from convdbn.visual import figures
 FIGURES = Path("docs", "figures")
 SWEEPS = 150
 SHOWN = slice(0, None, 6)
-"""Faces in the picture."""
+"""Number of faces in the figure."""
 DRAWN: tuple[Cover, ...] = ("left", "bottom")
-"""Halves that it shows."""
+"""Covered halves in the figure."""
 SHRINKAGE = 30.0
-"""Of the linear regression from the seen pixels to the others, in squared units of a pixel."""
+"""Ridge penalty of the linear regression from the visible pixels to the others, in squared units of a pixel."""
 
 
 def faces(data_root: str) -> dict[str, Any]:
-    """Every half of the faces of other persons, in numbers and in a picture."""
+    """Errors and a figure of every half of the faces of other persons."""
     model = convdbn.load("cdbm_faces", device="cpu")
     known, others = persons(data_root)
     found: dict[str, Completed] = {}
@@ -58,14 +58,14 @@ def _errors(found: Completed) -> dict[str, float]:
 
 
 def _regression(known: Tensor, found: Completed) -> float:
-    """Squared error of a covered pixel by linear regression on those that are seen."""
+    """Squared error of a covered pixel by linear regression on the visible pixels."""
     line = Ridge(SHRINKAGE).fit(known[:, found.kept].numpy(), known[:, ~found.kept].numpy())
     guess = torch.from_numpy(line.predict(found.pictures[:, found.kept].numpy()))
     return float((guess - found.pictures[:, ~found.kept]).square().mean())
 
 
 def digits(data_root: str) -> dict[str, Any]:
-    """Left halves of test digits, by a connected and a convolutional machine."""
+    """Left halves of test digits, by a fully connected and a convolutional machine."""
     data: dict[str, Any] = {"data": "mnist", "data_root": data_root, "device": "cpu"}
     run = Path("runs", "cdbm_mnist")
     convdbn.train(recipe="cdbm_mnist", output_dir=run, resume=True, **data)

@@ -6,7 +6,7 @@
 the pixels and the mean-field probabilities of the second layer, and learns from all labels by backpropagation: from
 every batch as it is and, once more, with all its values moved a little the way that raises the loss. Nothing knows
 that the pixels lie in a plane. --quick: a tenth of the updates. Writes results/dbm.json (--quick: dbm_quick.json);
-run again after an interruption, it goes on where it stopped.
+a second run continues an interrupted one.
 """
 
 from pathlib import Path

@@ -4,7 +4,7 @@
 
 Recipe dbn_labels_mnist, whose top machine has label units: as it is, after up-down learning, and as a classifier
 fine-tuned by backpropagation. Nothing knows that the pixels lie in a plane. --quick: a tenth of the updates. Writes
-results/dbn.json (--quick: dbn_quick.json); run again after an interruption, it goes on where it stopped.
+results/dbn.json (--quick: dbn_quick.json); a second run continues an interrupted one.
 """
 
 from pathlib import Path

@@ -4,8 +4,8 @@
 
 The three layers of recipe denoising_mnist are trained on all 60,000 pictures without labels; the network that they
 make then learns from some labels, equally many of each digit, beside the same network from random weights. --quick: a
-tenth of the updates. Writes results/denoising.json (--quick: denoising_quick.json); run again after an interruption,
-it goes on where it stopped.
+tenth of the updates. Writes results/denoising.json (--quick: denoising_quick.json); a second run continues an
+interrupted one.
 """
 
 from pathlib import Path

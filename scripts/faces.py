@@ -1,4 +1,4 @@
-"""Faces of Caltech-101 parted by person, so that the faces that are completed are of nobody who was learned from."""
+"""Faces of Caltech-101 split by person, so that no person is in both the training and the test pictures."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ and three are drawings."""
 
 
 def persons(data_root: str) -> tuple[Images, Images]:
-    """Faces to learn from, and those of other persons."""
+    """Training faces, and test faces of other persons."""
     images = FolderImages(Path(data_root, "caltech101", "101_ObjectCategories", "Faces_easy"))
     return images.select(range(KNOWN)), images.select(range(KNOWN, len(images)))

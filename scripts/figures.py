@@ -1,11 +1,11 @@
-"""What layers learn, as in the figures of Lee et al. (2009), and a generator running.
+"""Pictures of learned layers, as in the figures of Lee et al. (2009), and of samples over time.
 
     python scripts/figures.py --data-root DIR
 
 Layers 1 and 2 of natural scenes (BSDS500), and layers 2 and 3 of faces, motorbikes, cars, and of four objects of
 Caltech-101 together. Writes docs/figures/ natural.png, objects.png and generator.gif, and results/figures.json with
 the share of edges among the filters of layer 1, and what features say about which of four objects a picture shows;
-run again after an interruption, it goes on where it stopped.
+a second run continues an interrupted one.
 """
 
 from pathlib import Path

@@ -5,8 +5,8 @@
 rbm16, rbm16_flipped and rbm500_10_epochs are trained here, a minute or two each; the others come with the package,
 `python scripts/pretrain.py rbm500_mnist` and so on having made them. log Z is exact for 16 hidden units, and
 otherwise by annealed importance sampling forwards and in reverse. --quick: a tenth of the updates and of the
-temperatures. Writes results/likelihood.json (--quick: likelihood_quick.json); run again after an interruption, it
-goes on where it stopped.
+temperatures. Writes results/likelihood.json (--quick: likelihood_quick.json); a second run continues an
+interrupted one.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real input: trains the `mnist` recipe on all 60,000 pictures through the command line and times its features.
+"""Time and memory of training the `mnist` recipe on all 60,000 pictures on the command line, and of its features.
 
     python scripts/mnist.py --data-root DIR
 

@@ -6,7 +6,7 @@ An SVM with an RBF kernel on layer 1, and the network fine-tuned by backpropagat
 same network from random filters. Every draw labels other pictures, equally many of each digit; the error is that of
 all 10,000 test pictures. --quick: 3 draws of 1,000 labels, one of them fine-tuned for 10 epochs. The weights are
 those of `python scripts/pretrain.py cdbn_mnist`. Writes results/mnist_labels.json (--quick: mnist_labels_quick.json);
-run again after an interruption, it goes on where it stopped.
+a second run continues an interrupted one.
 """
 
 import statistics

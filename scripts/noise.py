@@ -6,7 +6,7 @@ The protocol of github.com/lonl/CDBN: the first 2,000 training pictures teach th
 classifier with them; the first 2,000 test pictures are classified with 0, 10 and 20 % of their pixels replaced by
 uniform noise. Also with squares over 10 and 25 % of the picture. Raw pixels, their principal components, the same
 network with random filters and k-means patches see the same pictures. --quick leaves these out. Writes
-results/noise.json (--quick: noise_quick.json); run again after an interruption, it goes on where it stopped.
+results/noise.json (--quick: noise_quick.json); a second run continues an interrupted one.
 """
 
 from pathlib import Path

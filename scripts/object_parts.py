@@ -1,4 +1,4 @@
-"""How well single features tell an object from the background, layer by layer, after learning on the object alone.
+"""Single features as detectors of an object against the background, layer by layer, after training on the object.
 
     python scripts/object_parts.py --data-root DIR [--quick]
 
@@ -8,7 +8,7 @@ response, and the figure is the area under its precision-recall curve for other 
 and against four times as many of the background (Lee et al. 2009, section 4.4, do not say how many they take),
 averaged over the features of the layer. Also the bits that a feature of the faces' network says about which of the
 three objects a picture shows. --quick: cars alone. Writes results/object_parts.json (--quick:
-object_parts_quick.json); run again after an interruption, it goes on where it stopped.
+object_parts_quick.json); a second run continues an interrupted one.
 """
 
 from pathlib import Path

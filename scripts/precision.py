@@ -1,4 +1,4 @@
-"""What bfloat16 products cost in the quality of features: the digits recipe in both precisions, three seeds each.
+"""The effect of bfloat16 products on the quality of features: the digits recipe in both precisions, three seeds each.
 
     python scripts/precision.py
 

@@ -1,5 +1,5 @@
-"""What the scripts share: their options, and where a figure comes from (every file in results/ names its command,
-versions, machine and date)."""
+"""Common parts of the scripts: their options, and the provenance of figures (every file in results/ names its
+command, versions, machine and date)."""
 
 import argparse
 import hashlib
@@ -68,7 +68,7 @@ def machine() -> str:
 
 
 class Ledger:
-    """The figures that a long script has so far, kept in runs/NAME.json: interrupted, it goes on where it stopped.
+    """The figures of a long script so far, in runs/NAME.json, so that a second run continues an interrupted one.
 
     Figures of other weights or options are not taken up: `stamp` says which these are.
     """

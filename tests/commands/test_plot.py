@@ -241,7 +241,7 @@ def test_a_classifier_of_other_classes(tuned, tmp_path):
         (pictures / name).mkdir(parents=True)
         for index in range(5):
             figures.save_frames([torch.zeros(8, 8, dtype=torch.uint8)], pictures / name / f"{index}.png", scale=1)
-    with pytest.raises(UsageError, match=r"has the classes \['cat', 'dog'\], the classifier"):
+    with pytest.raises(UsageError, match=r"has the classes \['cat', 'dog'\], but the classifier"):
         convdbn.plot(model=tuned[0], figure="confusion", output=tmp_path / "a.png", data=pictures)
 
 
