@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--quick": {"action": "store_true", "help": "a small part of the work, to see that it runs"},
     "--device": {"default": "cpu", "help": "cpu or cuda"},
 }
-"""Those that several scripts have."""
+"""Options that several scripts have."""
 
 
 def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
@@ -79,7 +79,7 @@ class Ledger:
         self.entries: dict[str, Any] = stored["entries"] if stored.get("stamp") == stamp else {}
 
     def get(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The figures called `name`, computed unless they are known."""
+        """The figures called `name`, computed unless they are in the file."""
         if name not in self.entries:
             start = perf_counter()
             figures = compute()
@@ -88,7 +88,7 @@ class Ledger:
         return self.entries[name]["figures"]
 
     def array(self, name: str, compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The array called `name`, kept in a file of its own."""
+        """The array called `name`, which has a file of its own."""
         file = self.path.with_name(f"{self.path.stem}_{name}.npy")
         if name not in self.entries or not file.exists():
             start = perf_counter()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from convdbn.commands.inputs import Data, Model
 
 
-SHOWN = 16
+PICTURES = 16
+"""Number of pictures in the figure."""
 
 
 @command
@@ -68,6 +69,6 @@ def complete(
     if output is None:
         return errors
     half = torch.where(result.kept, result.pictures, result.pictures.mean())
-    rows = [x[:SHOWN].cpu() for x in (result.pictures, half, result.completed)]
-    written = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
-    return {"output": str(written), **errors}
+    rows = [x[:PICTURES].cpu() for x in (result.pictures, half, result.completed)]
+    file = figures.save(figures.labeled_rows(rows, ["picture", "seen", "completed"]), output)
+    return {"output": str(file), **errors}

@@ -72,19 +72,19 @@ def _log_z(
         log_z = float(exact.log_z(machine, shapes))
         return {"test_ll": numerator - log_z, "log_z": log_z, "exact": True}
     samples = model_samples(machine, data, runs, generator=generator)
-    found = ais.log_z(machine, ais.base_means(machine, data), samples, generator=generator, betas=betas)
+    estimate = ais.log_z(machine, ais.base_means(machine, data), samples, generator=generator, betas=betas)
     return {
-        "test_ll": numerator - found.forward.log_z,
-        "test_ll_reverse": numerator - found.reverse.log_z,
-        "log_z": found.forward.log_z,
-        "log_z_bounds": [found.forward.low, found.forward.high],
-        "log_z_reverse": found.reverse.log_z,
-        "log_z_reverse_bounds": [found.reverse.low, found.reverse.high],
-        "se": (found.forward.high - found.forward.low) / 6,
-        "ess": found.forward.ess,
-        "ess_reverse": found.reverse.ess,
+        "test_ll": numerator - estimate.forward.log_z,
+        "test_ll_reverse": numerator - estimate.reverse.log_z,
+        "log_z": estimate.forward.log_z,
+        "log_z_bounds": [estimate.forward.low, estimate.forward.high],
+        "log_z_reverse": estimate.reverse.log_z,
+        "log_z_reverse_bounds": [estimate.reverse.low, estimate.reverse.high],
+        "se": (estimate.forward.high - estimate.forward.low) / 6,
+        "ess": estimate.forward.ess,
+        "ess_reverse": estimate.reverse.ess,
         "runs": runs,
-        "trusted": found.trusted,
+        "trusted": estimate.trusted,
         "exact": False,
     }
 

@@ -136,8 +136,8 @@ def up_down_loss(stack: Stack, x: Tensor, labels: Tensor | None, *, k: int, gene
         above = _draw(stack.machines[index], x, up=True, generator=generator)
         loss = loss - _log_probability(stack.downward(index), x, above, up=False)
         x = above
-    given: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
-    means, samples = positive(top, given, generator=generator)
+    data: Given = (x, None) if len(top.units) == 2 else (x, None, labels)
+    means, samples = positive(top, data, generator=generator)
     dream = ContrastiveDivergence(k)(top, samples, generator=generator)
     for parameter, gradient in top.contrast(means, dream).items():
         loss = loss + (parameter * gradient).sum()  # its derivative in the parameter is `gradient`
