@@ -1,6 +1,6 @@
-"""Models on disk: one opening for names, paths and objects, and one function that writes.
+"""Models on disk: `open_model` takes names, paths and objects, and `save` writes.
 
-Models that come with the package are trained; `python scripts/pretrain.py` makes their files.
+`python scripts/pretrain.py` trains the models that come with the package and writes their files.
 """
 
 import difflib
@@ -25,21 +25,20 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 WEIGHT_STD = 0.01
 """Standard deviation of the weights of an untrained model."""
 WRONG_KIND: dict[Kind, str] = {
-    "model": "holds a classifier, not a model; give the model that it was made from, which `convdbn inspect` names",
+    "model": "holds a classifier, not a model; name the model that it was made from, which `convdbn inspect` shows",
     "classifier": "holds a model, not a classifier; make one of it with `convdbn finetune`",
 }
-"""The message about a source of the other kind where this one is wanted."""
-
+"""Messages for a source of the other kind, by the kind that was asked for."""
 
 M = TypeVar("M", bound=Stack | Classifier, covariant=True)
 
 
 class Opened(NamedTuple, Generic[M]):
-    """A model, and all that is known of its training."""
+    """A model, and what its files tell of its training."""
 
     model: M
     metadata: dict[str, Any]
-    """Recipe, data and progress of a stack; options of a classifier. Empty where nothing was written."""
+    """Recipe, data and progress of a stack; options of a classifier. Empty for a model without a record."""
     trainer: dict[str, Tensor]
     """Tensors that resuming needs; none once training has finished."""
     path: Path | None
@@ -49,7 +48,7 @@ class Opened(NamedTuple, Generic[M]):
 
 
 Source = str | Path | Stack | Classifier
-"""What stands for a model: its name, its file or run folder, or the model itself."""
+"""A model by its name, its file or run folder, or the model itself."""
 
 
 @overload
@@ -59,31 +58,31 @@ def open_model(source: Source, kind: Literal["classifier"]) -> Opened[Classifier
 @overload
 def open_model(source: Source, kind: None = None) -> Opened[Stack] | Opened[Classifier]: ...
 def open_model(source: Source, kind: Kind | None = None) -> Opened[Any]:
-    """The model of that name, in that file or run folder, or the model itself.
+    """The model with a name, in a file or run folder, or the model itself.
 
-    With `kind` only a "model" (a stack) or only a "classifier" is taken. `CheckpointError` for a source of the other
-    kind, and for a file that is missing, truncated or not ours.
+    `kind` accepts only a "model" (a stack) or only a "classifier". `CheckpointError` for a source of the other kind,
+    and for a file that is missing, truncated or not written by convdbn.
     """
     if isinstance(source, Stack | Classifier):
-        held: Kind = "model" if isinstance(source, Stack) else "classifier"
-        if kind not in (None, held):
+        actual: Kind = "model" if isinstance(source, Stack) else "classifier"
+        if kind not in (None, actual):
             raise CheckpointError(f"model={type(source).__name__}: {WRONG_KIND[kind]}")
         metadata, history = (source.metadata, source.history) if isinstance(source, Stack) else ({}, [])
         return Opened(source, metadata, {}, None, history)
     if not isinstance(source, str | Path):
-        raise UsageError(f"model={type(source).__name__}: give the name of a model, a path, or a model")
+        raise UsageError(f"model={type(source).__name__}: pass the name of a model, a path, or a model")
     file = _file(Path(source), kind or "model")
     tensors, metadata = checkpoint.read(file)
-    held = "classifier" if "classifier" in metadata else "model"
-    if kind not in (None, held):
+    actual = "classifier" if "classifier" in metadata else "model"
+    if kind not in (None, actual):
         raise CheckpointError(f"model={str(file)!r}: {WRONG_KIND[kind]}")
     parameters, trainer = checkpoint.without_trainer(tensors)
-    model = _built(file, held, metadata.get(held), parameters)
+    model = _built(file, actual, metadata.get(actual), parameters)
     if isinstance(model, Classifier):
         return Opened(model, metadata, trainer, file, [])
-    curves = file.with_name(METRICS_FILE)
-    beside = metrics.read(curves) if file.parent != WEIGHTS and curves.is_file() else []
-    model.history = metadata.pop("history", beside)
+    csv_file = file.with_name(METRICS_FILE)
+    rows = metrics.read(csv_file) if file.parent != WEIGHTS and csv_file.is_file() else []
+    model.history = metadata.pop("history", rows)
     model.metadata = {name: value for name, value in metadata.items() if name not in ("format", "model")}
     return Opened(model, model.metadata, trainer, file, model.history)
 
@@ -91,7 +90,7 @@ def open_model(source: Source, kind: Kind | None = None) -> Opened[Any]:
 def save(
     path: Path, model: Stack | Classifier, metadata: Mapping[str, Any], trainer: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write the model with its transform and `metadata`, and what resuming its training needs."""
+    """Write the model with its transform, its `metadata`, and the `trainer` tensors that resuming needs."""
     kind: Kind = "model" if isinstance(model, Stack) else "classifier"
     tensors = checkpoint.with_trainer(model.state_dict(), trainer or {})
     checkpoint.write(path, tensors, {**metadata, kind: model.spec()})
@@ -104,13 +103,13 @@ def names() -> list[str]:
 
 @torch.no_grad()
 def create_model(name: str, *, pretrained: bool = True, seed: int = 0) -> Stack:
-    """The model called `name` with its transforms: trained, or with small random weights and no biases.
+    """The packaged model `name` with its transform: trained, or with small random weights and zero biases.
 
     >>> create_model("cdbn_mnist").features(torch.rand(1, 1, 28, 28))[0].shape
     torch.Size([1, 256, 13, 13])
     """
     if name not in names():
-        raise UsageError(f"name={name!r}: {_meant(str(name))}choose from {', '.join(names())}")
+        raise UsageError(f"name={name!r}: no such model; {_suggestion(str(name))}choose from {', '.join(names())}")
     model = open_model(name, "model").model
     if not pretrained:
         generator = torch.Generator().manual_seed(seed)
@@ -124,19 +123,19 @@ def create_model(name: str, *, pretrained: bool = True, seed: int = 0) -> Stack:
 
 
 def _file(path: Path, kind: Kind) -> Path:
-    """The checkpoint itself: in a folder that of the kind, or else the other one; of a name that of the package."""
+    """The checkpoint file of a path or a name; of two in one folder, the one of this kind."""
     if path.is_dir():
         return next((file for name in (kind, *FILES) if (file := path / FILES[name]).is_file()), path / FILES[kind])
     if path.exists():
         return path
     if str(path) in names():
         return WEIGHTS / f"{path}.safetensors"
-    if meant := _meant(str(path)):
-        raise CheckpointError(f"model={str(path)!r}: no such file or model; {meant}".strip())
+    if suggestion := _suggestion(str(path)):
+        raise CheckpointError(f"model={str(path)!r}: no such file or model; {suggestion}".strip())
     return path
 
 
-def _meant(name: str) -> str:
+def _suggestion(name: str) -> str:
     near = difflib.get_close_matches(name, names())
     return f"did you mean {' or '.join(near)}? " if near else ""
 
@@ -149,7 +148,7 @@ def _built(file: Path, kind: Kind, spec: Any, parameters: Mapping[str, Tensor]) 
         model.load_state_dict(parameters)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"model={str(file)!r}: parameters do not fit the architecture ({error}); open it with the convdbn "
-            "that wrote it, or train again"
+            f"model={str(file)!r}: parameters do not fit the architecture ({error}); open it with the version "
+            "of convdbn that wrote it, or train again"
         ) from error
     return model.eval()

@@ -1,4 +1,4 @@
-"""What a model would draw: Gibbs sampling in its top machine, then one pass down through the layers below it."""
+"""Samples of a model: Gibbs sampling in its top machine, then one pass down through the layers below it."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -30,14 +30,14 @@ def generate(
     begin: Tensor | None = None,
     labels: Tensor | None = None,
 ) -> Iterator[Tensor]:
-    """A mean picture of each chain, `(count, c, h, w)`, after `burn_in` sweeps and so many more as each of `at` says,
-    which rise.
+    """A mean picture of each chain, `(count, c, h, w)`, after each number of sweeps in `at`, which must rise; sweeps
+    are counted after the `burn_in`.
 
-    The chains are those of the generator of Hinton, Osindero and Teh (2006, section 7): the top machine at thermal
-    equilibrium, everything below from the top down. They begin at `begin`, pictures as layer 1 sees them, or else at
-    infinite temperature, and the burn-in is parallel tempering. Pictures are in the space of the transformed ones, of
-    the size of layer 1's training less the border that the pooling blocks do not divide. `labels` are one-hot states
-    `(count, classes)` at which the label units of the top machine stay.
+    Chains are those of Hinton, Osindero and Teh (2006, section 7): the top machine reaches thermal equilibrium, and
+    one pass downwards draws the layers below. Chains start from `begin`, pictures as layer 1 sees them. Without it
+    they start at infinite temperature, and the burn-in is parallel tempering. The pictures are transformed ones, of
+    the size that layer 1 was trained on, less the border that the pooling blocks do not divide. `labels`, one-hot
+    states `(count, classes)`, clamp the label units of the top machine.
     """
     top = stack.machines[-1]
     clamp = None if labels is None else {len(top.units) - 1: True}
@@ -47,8 +47,8 @@ def generate(
             x = stack.infer(x, index)[-1]
         x = x.flatten(1) if len(top.shapes(_visible(stack))[0]) == 1 else x
         hidden = [None] * (len(top.units) - 1)
-        given = (x, *hidden) if labels is None else (x, *hidden[1:], labels)
-        state = update(top, start(top, given), 1, draw(generator), clamp=clamp)
+        partial = (x, *hidden) if labels is None else (x, *hidden[1:], labels)
+        state = update(top, start(top, partial), 1, draw(generator), clamp=clamp)
         state = gibbs(top, state, burn_in, generator=generator, clamp=clamp)
     else:
         state = independent(top, _visible(stack), count, generator)
@@ -66,24 +66,24 @@ def generate(
 def one_hot(stack: Stack, label: int | Literal["all"], count: int) -> Tensor:
     """States of the label units for `count` chains of one class, or of each class after the other, `(chains, n)`.
 
-    Raises `UsageError` for a label that is not there.
+    Raises `UsageError` for a label that the model does not have.
     """
     top = stack.machines[-1].units[-1]
     if top.kind != "categorical":
         raise UsageError(f"label={label!r}: the model has no label units; train its top layer with labels: true")
     if label != "all" and not (isinstance(label, int) and 0 <= label < top.n):
-        raise UsageError(f"label={label!r}: the model has labels 0 to {top.n - 1}; all draws every one")
+        raise UsageError(f"label={label!r}: the model has labels 0 to {top.n - 1}; choose one of them, or all")
     every = torch.eye(top.n, device=top.bias.device, dtype=top.bias.dtype)
     return (every if label == "all" else every[[label]]).repeat_interleave(count, 0)
 
 
 def seeded(stack: Stack, seed: int) -> torch.Generator:
-    """A generator where the model is."""
+    """A generator with this seed, on the device of the model."""
     return torch.Generator(stack.place.device).manual_seed(seed)
 
 
 def independent(machine: BoltzmannMachine, visible: tuple[int, ...], count: int, generator: torch.Generator) -> State:
-    """States at beta 0."""
+    """Chains at inverse temperature 0: units drawn in no field."""
     like = machine.units[0].bias
     return tuple(
         unit.sample(torch.zeros(count, *shape, device=like.device, dtype=like.dtype), generator=generator)
@@ -101,7 +101,7 @@ def _cooled(
 
 
 def _visible(stack: Stack) -> tuple[int, ...]:
-    """Shape of the visible layer of the top machine, over pictures of the trained size."""
+    """Shape of the visible layer of the top machine, over pictures of the size that the stack was trained on."""
     below = stack.geometry[: len(stack.machines) - 1]
     channels = stack.machines[-1].units[0].n
     if stack.geometry[-1].dense:

@@ -1,4 +1,4 @@
-"""This module is `convdbn.learning.greedy` now; the name stays for one version."""
+"""The former name of `convdbn.learning.greedy`; it works for one more version."""
 
 import importlib
 import warnings

@@ -1,6 +1,6 @@
-"""Named machines are constructors: the same `BoltzmannMachine` in the shapes that the field has names for.
+"""Constructors of the machines that have names in the literature; each returns a `BoltzmannMachine`.
 
-A layer is given as its units, or as their number for Bernoulli units.
+A layer is a `Unit`, or the number of its Bernoulli units.
 """
 
 import itertools
@@ -39,8 +39,9 @@ def conv_rbm(channels: int | Unit, filters: int, kernel: int | tuple[int, int], 
 
 
 def dbm(visible: int | Unit, hidden: Sequence[int | Unit], classes: int = 0) -> BoltzmannMachine:
-    """Deep Boltzmann machine (Salakhutdinov and Hinton 2009): a chain of fully connected layers, trained together;
-    with `classes` one-hot labels are linked to the highest.
+    """Deep Boltzmann machine (Salakhutdinov and Hinton 2009): a chain of fully connected layers, trained together.
+
+    With `classes`, a layer of one-hot labels is linked to the highest layer.
 
     >>> dbm(784, [500, 1000], 10).shapes((784,))
     [(784,), (500,), (1000,), (10,)]
@@ -60,7 +61,7 @@ def conv_dbm(
 ) -> BoltzmannMachine:
     """Convolutional deep Boltzmann machine with probabilistic max-pooling, all layers trained together.
 
-    Every layer sees the pooling units of the one below, and the field from above reaches all units of a block alike
+    Every layer sees the pooling units of the one below, and all units of a block receive the same field from above
     (Lee et al. 2009, section 3.6).
 
     >>> conv_dbm(1, [8, 16], [5, 3], [2, 1]).shapes((1, 28, 28))
@@ -77,17 +78,17 @@ def conv_dbm(
 
 
 def doubled(machine: BoltzmannMachine, *, below: bool) -> BoltzmannMachine:
-    """A restricted machine with its lower layer twice, or else its upper one, on the same weights and biases.
+    """A restricted machine with two copies of its lower layer, or of its upper one, which share weights and biases.
 
-    In a deep machine the layer between has a neighbor on either side; here the two copies stand for both
+    In a deep machine the layer between them has a neighbor on each side; here the copies stand for both neighbors
     (Salakhutdinov and Hinton 2009, section 3.1).
 
     >>> doubled(rbm(784, 500), below=True).shapes((784,))
     [(784,), (500,), (784,)]
     """
     (lower, upper), (link,) = machine.units, machine.links
-    copy, triple = (lower, (2, 1, link)) if below else (upper, (0, 2, link))
-    return BoltzmannMachine([lower, upper, copy], [(0, 1, link), triple])
+    copy, second = (lower, (2, 1, link)) if below else (upper, (0, 2, link))
+    return BoltzmannMachine([lower, upper, copy], [(0, 1, link), second])
 
 
 def _units(layer: int | Unit) -> Unit:

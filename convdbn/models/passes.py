@@ -1,4 +1,4 @@
-"""Through the layers of a stack, one after the other: fields upwards, and pictures from a state downwards."""
+"""Passes through the layers of a stack: fields upwards, and pictures from a state downwards."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from convdbn.sampling.gibbs import Rule, mean
 
 
 def visible(stack: Stack, images: Tensor, layers: int) -> Tensor:
-    """Pictures as layer 1 sees them, without the border that the blocks of the lowest `layers` do not divide.
+    """Pictures as layer 1 sees them, without the border that the blocks of the lowest `layers` layers do not divide.
 
     DataError for pictures that do not fit, as in `Stack.features`.
     """
@@ -24,8 +24,8 @@ def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
     """Fields that reach the lowest `layers` hidden layers from below, over pictures `x` as layer 1 sees them;
     differentiable.
 
-    Each layer passes its means on. In a deep Boltzmann machine what comes from above is left out, so that every field
-    depends on the unit's receptive field alone.
+    Each layer passes its means on. In a deep Boltzmann machine the field from above is left out, so every field
+    depends only on the receptive field of its unit.
     """
     fields: list[Tensor] = []
     lowest = stack.layers[:layers]
@@ -34,15 +34,15 @@ def upward(stack: Stack, x: Tensor, layers: int) -> list[Tensor]:
         x = x.flatten(1) if layer.geometry.dense else x
         fields.append(machine.field(machine.only(layer.position - 1, x), layer.position))
         if depth + 1 < len(lowest):
-            inside = lowest[depth + 1].machine == layer.machine
-            x = layer.unit.mean(fields[-1]) if inside else layer.unit.pooling_mean(fields[-1])
+            same_machine = lowest[depth + 1].machine == layer.machine
+            x = layer.unit.mean(fields[-1]) if same_machine else layer.unit.pooling_mean(fields[-1])
     return fields
 
 
 @torch.no_grad()
 def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
-    """Mean pictures `(B, c, h, w)`, as layer 1 sees them, under states `x` of hidden layer 1, 2, ...; layers between
-    take what `rule` makes of the field from above."""
+    """Mean pictures `(B, c, h, w)`, as layer 1 sees them, for states `x` of hidden layer `layer`; `rule` turns the
+    field from above into the state of each layer in between."""
     for depth in range(layer - 1, -1, -1):
         above = stack.layers[depth]
         machine = stack.downward(above.machine)
@@ -55,15 +55,17 @@ def downward(stack: Stack, layer: int, x: Tensor, rule: Rule = mean) -> Tensor:
 
 
 def spread_over_blocks(stack: Stack, layer: int, x: Tensor) -> Tensor:
-    """States of hidden layer 1, 2, ... from those of its pooling units, or from what a connected layer above sees of
-    these. One unit of a block whose pooling unit is on is on too, nobody knows which: each has its share."""
+    """States of hidden layer `layer` from the states of its pooling units, maps or the vectors of a connected layer.
+
+    Where a pooling unit is on, one unit of its block is on, and it may be any of them: each takes an equal share.
+    """
     x, block = as_maps(stack, layer, x), stack.geometry[layer - 1].pool
     return spread(x, block) / block**2
 
 
 def as_maps(stack: Stack, layer: int, x: Tensor) -> Tensor:
-    """Pooled maps of hidden layer 1, 2, ... (0 is the pictures), vectors given back the height and width that they
-    have over pictures of the trained size."""
+    """Pooled maps of hidden layer `layer` (0 is the pictures); vectors take the height and width of the maps over
+    pictures of the size that the stack was trained on."""
     if x.ndim == 4:
         return x
     if layer == 0:

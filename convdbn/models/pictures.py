@@ -1,6 +1,6 @@
-"""Pictures that a model gives of itself. Each is one call of `convdbn.visual`, which loads matplotlib only then.
+"""Figures of a model. Each method calls one function of `convdbn.visual`, which loads matplotlib only then.
 
-The package's imports go down only; this file alone calls up.
+Imports in the package go down only, but this file calls up.
 """
 
 import importlib
@@ -19,8 +19,8 @@ METHODS = ("linear", "top_down", "samples", "maximize")
 
 
 class Pictures:
-    """Figures of a model. `layer` is one layer, 1 being the lowest, or otherwise all of them; `images` are whatever
-    `as_images` takes. A notebook shows each figure that is the last value of a cell."""
+    """Figures of a model. `layer` is the number of a layer, 1 being the lowest, or None for all; `images` are
+    anything that `as_images` takes. A notebook shows a figure that is the last value of a cell."""
 
     history: list[dict[str, float]]
 
@@ -31,8 +31,8 @@ class Pictures:
         method: Literal["linear", "top_down", "samples", "maximize"] = "linear",
         units: Sequence[int] | None = None,
     ) -> "Figure":
-        """A picture of each unit, by a method of `convdbn.visual.projections`: "linear" paints filters with those
-        below them."""
+        """A picture of each unit, by a method of `convdbn.visual.projections`: "linear" draws each filter as a sum of
+        the filters below, weighted by it."""
         if method not in METHODS:
             raise UsageError(f"method={method!r}: no such method; choose from {', '.join(METHODS)}")
         figure: Figure = getattr(_visual("unit_figures"), method)(self, layer=layer, units=units)
@@ -44,17 +44,18 @@ class Pictures:
         return figure
 
     def plot_weights(self, layer: int | None = None) -> "Figure":
-        """How the weights are spread."""
+        """Histograms of the weights."""
         figure: Figure = _visual("model_figures").weights(self, layer=layer)
         return figure
 
     def plot_maps(self, images: Any, layer: int | None = None, *, units: Sequence[int] | None = None) -> "Figure":
-        """Where on the images units respond, by default the 8 most active ones of the highest layer with maps."""
+        """Responses of units at each place of the images; by default of the 8 most active units of the highest layer
+        with maps."""
         figure: Figure = _visual("model_figures").maps(self, as_images(images), layer=layer, units=units)
         return figure
 
     def plot_reconstructions(self, images: Any, layer: int | None = None) -> "Figure":
-        """The images, and how they come back from each layer."""
+        """The images and their reconstructions from each layer."""
         figure: Figure = _visual("unit_figures").reconstruction(self, as_images(images), layer=layer)
         return figure
 

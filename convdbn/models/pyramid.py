@@ -1,4 +1,4 @@
-"""How the maps of a picture become one row of numbers, of one length for pictures of any size."""
+"""Maps of a picture as one row of numbers, whose length does not depend on the size of the picture."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPSILON = 0.01
-"""Squared length far below which a window's responses stay weak instead of being brought to unit length."""
+"""Added to the squared length of a window's responses before they are scaled, so that weak responses stay weak."""
 
 
 @dataclass(frozen=True)
 class SpatialPyramid:
-    """Mean of every map over the cells of one or more grids (a spatial pyramid, Lazebnik et al. 2006), to a power.
+    """Means of every map over the cells of one or more grids (spatial pyramid, Lazebnik et al. 2006), to a power.
 
-    Neighboring cells overlap by half, so that a stroke on a border counts in both. Fully connected layers have no
-    grid: their values are taken as they are.
+    Neighboring cells overlap by half, so that a stroke on a border counts in both. Values of fully connected
+    layers, which have no grid, are not averaged.
 
     >>> SpatialPyramid(layers=(1,), grid=(5,))([torch.rand(2, 16, 13, 13)]).shape
     torch.Size([2, 400])
@@ -28,10 +28,10 @@ class SpatialPyramid:
     grid: tuple[int, ...] = (5,)
     """Cells along each side; several numbers make a pyramid."""
     power: float = 0.5
-    """Exponent of the means: below 1 the strongest responses do not drown the others."""
+    """Exponent of the means; an exponent below 1 keeps strong responses from drowning the others."""
     window: int = 1
-    """Above 1 the maps are first averaged over windows of so many positions a side, which overlap by half, and what
-    all maps say of a window is brought to unit length, as in SIFT and HOG: contrast then counts no more."""
+    """Side, in positions, of windows that overlap by half. Maps are first averaged over each window, and the means of
+    all maps in one window are scaled to unit length, as in SIFT and HOG, which removes contrast. 1 omits both."""
 
     def __post_init__(self) -> None:
         for name, values in (("layers", self.layers), ("grid", self.grid)):

@@ -1,4 +1,4 @@
-"""A stack of machines, each seeing the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
+"""A stack of machines; each sees the pooled maps of the one below: RBM, DBN, convolutional DBN, and DBM."""
 
 import warnings
 from collections.abc import Mapping, MutableSequence, Sequence
@@ -20,7 +20,7 @@ from convdbn.sampling.gibbs import mean_field, start
 from convdbn.storage.metrics import Metrics
 
 TRAINING = ("recipe", "data", "progress")
-"""What the metadata of a run of `convdbn train` tell of it."""
+"""Entries of the metadata that every `convdbn train` writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class HiddenLayer:
 
 
 class FeatureInfo(NamedTuple):
-    """What the maps of one layer are: number of maps, pixels of the transformed picture from one position to the
-    next, and side of the square of such pixels that one position sees (the longer side, where it is no square).
+    """The maps of one layer: their number, the pixels of the transformed picture from one position to the next
+    (`reduction`), and the side of the receptive field of a position, or its longer side where it is not square.
 
     A position is a pooling unit, which sees what all units of its block see.
     """
@@ -50,17 +50,17 @@ class FeatureInfo(NamedTuple):
 class Stack(Pictures, nn.Module):
     """A transform and the machines above it, from the lowest; `picture` is the shape that layer 1 was trained on.
 
-    `forward` gives the maps of all layers with gradients, `features` without. The machines infer upwards. Downwards
-    the same weights serve, but for the lowest layers that have a machine of their own in `generative`: untied by
-    up-down learning, or the decoder of an autoencoder.
+    `forward` gives the maps of all layers with gradients, `features` without. The machines infer upwards with the
+    weights that they also generate with. Only the lowest layers may generate with machines of their own, those in
+    `generative`: up-down learning unties their weights, and an autoencoder has a decoder.
     """
 
     machines: MutableSequence[BoltzmannMachine]
     generative: MutableSequence[BoltzmannMachine]
     metadata: dict[str, Any]
-    """What its training wrote: recipe, data, progress; empty for a model that was made by hand."""
+    """Record of the training: recipe, data, progress; empty for a model that was built by hand."""
     history: list[Metrics]
-    """The rows of metrics of its training."""
+    """Rows of metrics of the training."""
     place: Tensor
 
     def __init__(
@@ -76,7 +76,7 @@ class Stack(Pictures, nn.Module):
         self.generative = nn.ModuleList(generative)  # type: ignore[assignment]
         self.picture = tuple(picture)
         self.metadata, self.history = {}, []
-        # Before there is any machine: device and dtype of what the first one is made from.
+        # Its device and dtype are those of the model while there is no machine yet.
         self.register_buffer("place", torch.zeros(()), persistent=False)
 
     def spec(self) -> dict[str, Any]:
@@ -128,7 +128,9 @@ class Stack(Pictures, nn.Module):
         """
         if trim is not None:
             sizes = "trim" if trim else "error"
-            warnings.warn(f"trim={trim}: is sizes={sizes!r} now", DeprecationWarning, stacklevel=2)
+            warnings.warn(
+                f"trim={trim}: is the old spelling; write sizes={sizes!r}", DeprecationWarning, stacklevel=2
+            )
         depth = len(self.layers) if depth is None else depth
         self.layer(depth, "depth")
         x = fitted(self.prepare(images), self.geometry[:depth], sizes)
@@ -141,8 +143,9 @@ class Stack(Pictures, nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """The maps of every layer, as `features` gives them, but differentiable in the parameters and the pixels.
 
-        Values are those of `features` to rounding, for kernels that know no gradients are left out; without kernels
-        they are the same bits. In a deep machine gradients go through all sweeps of mean field.
+        Values agree with `features` to rounding, because the kernels of `convdbn.ops` have no gradients and are not
+        used; without kernels the bits are the same. In a deep machine gradients go through all sweeps of
+        mean field.
         """
         x = fitted(self.transform.prepare(images, like=next(self.parameters(), self.place)), self.geometry)
         maps: list[Tensor] = []
@@ -151,16 +154,16 @@ class Stack(Pictures, nn.Module):
         return maps
 
     def activations(self, images: Tensor, layer: int, *, pooled: bool = False) -> Tensor:
-        """Probabilities of the units of one layer, 1 being the lowest, before they are pooled: `(B, channels, H, W)`,
-        or `(B, n)` of a fully connected layer. With `pooled` those of its pooling units, as in `features`."""
-        place = self.layer(layer)
+        """Probabilities of the units of one layer, 1 being the lowest, before pooling: `(B, channels, H, W)`, or
+        `(B, n)` for a fully connected layer. With `pooled`, those of its pooling units, as in `features`."""
+        hidden = self.layer(layer)
         if pooled:
             return self.features(images, depth=layer)[-1]
         x = fitted(self.prepare(images), self.geometry[:layer])
-        for index in range(place.machine):
+        for index in range(hidden.machine):
             x = self.infer(x, index)[-1]
         with torch.no_grad():
-            return place.unit.mean(self._fields(x, place.machine)[place.position])
+            return hidden.unit.mean(self._fields(x, hidden.machine)[hidden.position])
 
     def sample(self, count: int, *, sweeps: int = 2000, seed: int = 0) -> Tensor:
         """`count` mean pictures that the model draws, `(count, c, h, w)`, as layer 1 sees them, after the transform.
@@ -168,7 +171,7 @@ class Stack(Pictures, nn.Module):
         Gibbs sampling in the top machine, cooled from noise over `sweeps` sweeps, then one pass down. The same seed
         draws the same pictures.
         """
-        from convdbn.models.generate import generate  # which itself takes a stack
+        from convdbn.models.generate import generate  # imported late: it imports this module
 
         for name, value in (("count", count), ("sweeps", sweeps)):
             if value < 1:
@@ -177,18 +180,18 @@ class Stack(Pictures, nn.Module):
         return next(generate(self, count, burn_in=sweeps, at=[0], generator=generator))
 
     def save(self, path: str | Path) -> Path:
-        """Write the model into a .safetensors file, with its transform, recipe, data and history; the file.
+        """Write the model into a .safetensors file, with its transform, recipe, data and history; return its path.
 
-        `load` reads it as it reads a run folder.
+        `load` reads the file as it reads a run folder.
         """
-        from convdbn.models.files import save  # which itself takes a stack
+        from convdbn.models.files import save  # imported late: it imports this module
 
         save(Path(path), self, {**self.metadata, "history": self.history})
         return Path(path)
 
     @property
     def recipe(self) -> Recipe | None:
-        """The recipe that the model was trained by; None where it is not known."""
+        """The recipe of the training; None for a model without one."""
         return Recipe.from_dict(self.metadata["recipe"]) if "recipe" in self.metadata else None
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -203,7 +206,7 @@ class Stack(Pictures, nn.Module):
         return self._pooled(x, index)
 
     def _pooled(self, x: Tensor, index: int) -> list[Tensor]:
-        """What `infer` gives, with gradients where they are recorded."""
+        """The result of `infer`, with gradients where they are recorded."""
         units = self.machines[index].units
         return [units[layer].pooling_mean(field) for layer, field in self._fields(x, index).items()]
 
@@ -214,8 +217,8 @@ class Stack(Pictures, nn.Module):
         machine.units[0].check(x.detach(), "images" if index == 0 else f"input of machine {index + 1}")
         state = machine.clamped_visible(x)
         if len(machine.units) > 2:
-            known = {layer: True for layer, given in enumerate(state) if given is not None}
-            state = mean_field(machine, start(machine, state), clamp=known)
+            clamped = {layer: True for layer, values in enumerate(state) if values is not None}
+            state = mean_field(machine, start(machine, state), clamp=clamped)
         hidden = [above for below, above, _ in machine.unique_links if below < above]
         return {layer: machine.field(state, layer) for layer in hidden}
 
@@ -246,7 +249,7 @@ class Stack(Pictures, nn.Module):
         return [layer.geometry for layer in self.layers]
 
     def __repr__(self) -> str:
-        """A line for the pictures and one for each layer; `print(model.machines)` has all parts."""
+        """A line for the pictures and one for each layer; `print(model.machines)` shows all parts."""
         lines = [f"Stack(picture={self.picture}, transform={[step['kind'] for step in self.transform.spec()]}"]
         for number, layer in enumerate(self.layers, start=1):
             lines.append(f"  layer {number}: {layer.unit.n} {layer.unit.kind}, {layer.geometry}")

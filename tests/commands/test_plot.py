@@ -255,7 +255,7 @@ def test_a_classifier_is_no_model_nor_the_reverse(run, tuned, tmp_path):
             lambda path=path: convdbn.report(path),
             lambda path=path: convdbn.finetune(model=path, **data),
         ):
-            with pytest.raises(CheckpointError, match="holds a classifier, not a model; give the model that it was"):
+            with pytest.raises(CheckpointError, match="holds a classifier, not a model; name the model that it was"):
                 wanted()
     for path in (run, run / "model.safetensors"):
         for wanted in (

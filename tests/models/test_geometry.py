@@ -55,7 +55,7 @@ def test_fitted_pictures():
     assert fitted(x[..., :4, :4], layers, "pad").shape == (1, 1, 4, 4)
     with pytest.raises(DataError, match=r"5x5 do not fit.*4 or 6"):
         fitted(x, layers)
-    with pytest.raises(UsageError, match="sizes='crop': no such way; choose from error, trim, pad"):
+    with pytest.raises(UsageError, match="sizes='crop': no such choice; choose from error, trim, pad"):
         fitted(x, layers, "crop")
 
 

@@ -45,9 +45,9 @@ def test_a_classifier_is_opened_as_one(stack, tmp_path):
 def test_what_is_no_model_is_refused():
     with pytest.raises(CheckpointError, match=r"model='crbm_mnits': no such file or model; did you mean crbm_mnist"):
         open_model("crbm_mnits")
-    with pytest.raises(UsageError, match=r"name='crbm_mnits': did you mean crbm_mnist"):
+    with pytest.raises(UsageError, match=r"name='crbm_mnits': no such model; did you mean crbm_mnist"):
         create_model("crbm_mnits")
     with pytest.raises(CheckpointError, match="no such file"):
         open_model("somewhere/else")
-    with pytest.raises(UsageError, match="model=int: give the name of a model, a path, or a model"):
+    with pytest.raises(UsageError, match="model=int: pass the name of a model, a path, or a model"):
         open_model(3)
