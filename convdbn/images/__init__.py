@@ -2,7 +2,7 @@
 
 from convdbn.images.arrays import ArrayImages
 from convdbn.images.augment import Mirrored, random_crops
-from convdbn.images.base import Batch, Images, Indices, Subset, check_images
+from convdbn.images.base import Batch, Images, Indices, Subset, TensorOrArray, check_images
 from convdbn.images.channels import in_channels
 from convdbn.images.datasets import DATA_SETS, open_images, register_dataset
 from convdbn.images.folder import FolderImages
@@ -17,6 +17,7 @@ from convdbn.images.transforms.pipeline import (
     LocalContrast,
     Pad,
     Pipeline,
+    Raw,
     Resize,
     Transform,
     Whiten,
@@ -38,8 +39,10 @@ __all__ = [
     "Mirrored",
     "Pad",
     "Pipeline",
+    "Raw",
     "Resize",
     "Subset",
+    "TensorOrArray",
     "TorchImages",
     "Transform",
     "Whiten",

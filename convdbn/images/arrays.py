@@ -49,7 +49,7 @@ class ArrayImages(Images):
         check_values(pixels, self.value_range)
         self.pixels, self.name = pixels, name
         self.labels, self.classes = class_indices(labels, classes, len(pixels))
-        self.channels = pixels.shape[1]
+        self.channels, self.raw = pixels.shape[1], value_range == "raw"
 
     def __len__(self) -> int:
         return len(self.pixels)

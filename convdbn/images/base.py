@@ -5,15 +5,20 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from convdbn.errors import DataError
 
+TensorOrArray = Tensor | NDArray[Any]
 Batch = Tensor | list[Tensor]
 Indices = Sequence[int] | Tensor
+ROUNDING = 1e-5
+"""Interpolation, as in random distortions, may leave [0, 1] by this much."""
 
 
 class Images(Dataset[Batch], ABC):
@@ -26,7 +31,8 @@ class Images(Dataset[Batch], ABC):
 
     `labels` is `(N,)` int64, indices into `classes`; without labels it is None and `classes` is empty.
     `channels` is None if nothing tells it before a batch is read. `changing` says that a picture differs
-    each time it is read, as under random augmentation, so it must not be cached.
+    each time it is read, as under random augmentation, so it must not be cached. `raw` says that the set was
+    opened with `value_range="raw"`.
     """
 
     name: str
@@ -34,6 +40,7 @@ class Images(Dataset[Batch], ABC):
     classes: list[str]
     channels: int | None = None
     changing: bool = False
+    raw: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -74,7 +81,8 @@ class View(Images):
 
     def __init__(self, images: Images) -> None:
         self.images = images
-        self.name, self.channels, self.changing = images.name, images.channels, images.changing
+        self.name, self.channels = images.name, images.channels
+        self.changing, self.raw = images.changing, images.raw
 
     # The labels of a set may cost a pass over it, so they are read only on demand.
     @cached_property
@@ -133,14 +141,20 @@ class Subset(View):
         return self.indices[indices]
 
 
-def check_images(batch: Tensor, name: str) -> Tensor:
-    """Return `batch`, `(B, ...)`, unchanged; a DataError names the first picture with a NaN or infinite pixel."""
+def check_images(batch: Tensor, name: str, *, bounded: bool = False) -> Tensor:
+    """Return `batch`, `(B, ...)`, unchanged; a DataError names the first picture with a NaN or infinite pixel, or, if
+    pixels are `bounded`, with one outside [0, 1]."""
+    low, high = (-ROUNDING, 1 + ROUNDING) if bounded else (-math.inf, math.inf)
     # One pass is enough: the extremes of a batch with a NaN are NaN.
-    if batch.numel() and not all(math.isfinite(extreme) for extreme in batch.detach().aminmax()):
-        finite = batch.isfinite()
-        i = int((~finite).flatten(1).any(1).nonzero()[0])
-        value = batch[i][~finite[i]][0].item()
-        raise DataError(
-            f"{name}: picture {i} of the batch holds {value}, which is not a finite number; repair it or leave it out"
+    if batch.numel() and not all(math.isfinite(x) and low <= x <= high for x in batch.detach().aminmax()):
+        good = batch.isfinite() & (batch >= low) & (batch <= high)
+        i = int((~good).flatten(1).any(1).nonzero()[0])
+        value = batch[i][~good[i]][0].item()
+        problem = (
+            "but the model takes floats in [0, 1]; divide them by the value of white, or give bytes as uint8; only a "
+            'model that was trained with value_range="raw" takes other values'
+            if math.isfinite(value)
+            else "which is not a finite number; repair it or leave it out"
         )
+        raise DataError(f"{name}: picture {i} of the batch holds {value:.6g}, {problem}")
     return batch

@@ -61,7 +61,7 @@ class TorchImages(Images):
             )
         if not len(self):
             raise DataError(f"data={type(self.dataset).__name__}: holds no pictures; give at least one")
-        self.changing, self.name = changing, name
+        self.changing, self.name, self.raw = changing, name, value_range == "raw"
         own = None if self.loader is None or self.loader.collate_fn is default_collate else self.loader.collate_fn
         own = own if self.loader is None or self.loader.batch_size is not None else None
         self.collate = Collate(checked_range(value_range), own)

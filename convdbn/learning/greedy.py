@@ -147,7 +147,8 @@ class _Run:
         self.folder, self.device, self.own = folder, device, own
         self.images = Mirrored(images) if recipe.mirror else images
         self.held_out, self.data = held_out, data
-        self.stack = Stack(build_transform(recipe.transform), [], ())
+        raw = [{"kind": "raw"}] if images.raw else []
+        self.stack = Stack(build_transform([*raw, *recipe.transform]), [], ())
         self.trained = 0
         """Number of trained layers."""
         self.saved: Mapping[str, Tensor] = {}

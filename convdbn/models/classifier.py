@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from convdbn.energy import LINKS, UNITS, BlockSoftmax, BoltzmannMachine, Conv, Dense, Gaussian, Link, Unit
 from convdbn.energy.kinds import make
 from convdbn.errors import UsageError
-from convdbn.images import Pipeline, build_transform
+from convdbn.images import Pipeline, TensorOrArray, build_transform
 from convdbn.models.geometry import geometry, trimmed
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
@@ -52,8 +52,8 @@ class Part(NamedTuple):
 class Classifier(nn.Module):
     """Pooling probabilities layer by layer, their means over the cells of `pooling`, and a linear map to the classes.
 
-    Pictures `(B, c, H, W)`, bytes or floats in [0, 1], become logits `(B, len(classes))`. They go through the stack's
-    transform first and lose the centered border that the pooling blocks do not divide.
+    Pictures `(B, c, H, W)`, bytes or floats in [0, 1] as for `Stack.features`, become logits `(B, len(classes))`.
+    They go through the stack's transform first and lose the centered border that the pooling blocks do not divide.
     """
 
     layers: Sequence[nn.Sequential]
@@ -118,7 +118,7 @@ class Classifier(nn.Module):
             _copy(layer.link, visible, layer.unit, module)
         return network
 
-    def inputs(self, images: Tensor) -> Tensor:
+    def inputs(self, images: TensorOrArray) -> Tensor:
         """The input of the lowest layer, which no training changes."""
         x = trimmed(self.transform.prepare(images, like=self.linear.bias), self.geometry)
         return x.flatten(1) if self.geometry[0].dense else x
@@ -155,7 +155,7 @@ class Classifier(nn.Module):
         self.center.copy_(rows.mean(0))
         self.scale.copy_((variance + variance.mean()).clamp(min=1e-12).rsqrt())
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: TensorOrArray) -> Tensor:
         logits: Tensor = self.linear(self.values(self.inputs(images)))
         return logits
 
@@ -210,7 +210,7 @@ class DeepClassifier(Classifier):
             for linear, link in zip(self.from_above, machine.links[1:], strict=False):  # labels have no row
                 linear.weight.copy_(link.weight.T)
 
-    def inputs(self, images: Tensor) -> Tensor:
+    def inputs(self, images: TensorOrArray) -> Tensor:
         """Pixels, then q of every layer above the first, in one row, `(B, n)`."""
         return self.with_inference(super().inputs(images))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convdbn.energy import BoltzmannMachine, Link, Unit
 from convdbn.errors import UsageError
-from convdbn.images import Pipeline, build_transform
+from convdbn.images import Pipeline, TensorOrArray, build_transform
 from convdbn.models.geometry import Sizes, fitted, geometry
 from convdbn.models.pictures import Pictures
 from convdbn.recipes import Recipe
@@ -116,12 +116,13 @@ class Stack(Pictures, nn.Module):
         return info
 
     def features(
-        self, images: Tensor, *, depth: int | None = None, sizes: Sizes = "error", trim: bool | None = None
+        self, images: TensorOrArray, *, depth: int | None = None, sizes: Sizes = "error", trim: bool | None = None
     ) -> list[Tensor]:
         """Probabilities of the pooling units, a list with one `(B, channels, h, w)` for each of the lowest `depth`
         layers (all of them by default); fully connected layers give `(B, n)`.
 
-        `images` are `(B, c, H, W)`, bytes or floats in [0, 1]. Each picture's features depend on that picture alone.
+        `images` are `(B, c, H, W)`, bytes or floats in [0, 1], as a tensor or an array; a model of raw data takes any
+        finite floats. DataError for other pictures. Each picture's features depend on that picture alone.
         Sizes that the pooling blocks do not divide raise `DataError`, naming the nearest legal ones; with
         `sizes="trim"` the transformed pictures lose a border, with "pad" they get one. No gradients are recorded:
         `forward` is the same with gradients. `trim` is the old spelling of `sizes`.
@@ -140,7 +141,7 @@ class Stack(Pictures, nn.Module):
                 maps += self.infer(maps[-1] if maps else x, index)
         return maps[:depth]
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: TensorOrArray) -> list[Tensor]:
         """The maps of every layer, as `features` gives them, but differentiable in the parameters and the pixels.
 
         Values agree with `features` to rounding, because the kernels of `convdbn.ops` have no gradients and are not
@@ -153,7 +154,7 @@ class Stack(Pictures, nn.Module):
             maps += self._pooled(maps[-1] if maps else x, index)
         return maps
 
-    def activations(self, images: Tensor, layer: int, *, pooled: bool = False) -> Tensor:
+    def activations(self, images: TensorOrArray, layer: int, *, pooled: bool = False) -> Tensor:
         """Probabilities of the units of one layer, 1 being the lowest, before pooling: `(B, channels, H, W)`, or
         `(B, n)` for a fully connected layer. With `pooled`, those of its pooling units, as in `features`."""
         hidden = self.layer(layer)
@@ -194,7 +195,7 @@ class Stack(Pictures, nn.Module):
         """The recipe of the training; None for a model without one."""
         return Recipe.from_dict(self.metadata["recipe"]) if "recipe" in self.metadata else None
 
-    def prepare(self, images: Tensor) -> Tensor:
+    def prepare(self, images: TensorOrArray) -> Tensor:
         """Checked and transformed pictures, the input of the first layer; no gradients are recorded."""
         with torch.no_grad():
             return self.transform.prepare(images, like=next(self.parameters(), self.place))

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from convdbn.energy import Bernoulli, Binomial, BlockSoftmax, Gaussian, NoisyReLU
-from convdbn.errors import CheckpointError, UsageError
-from convdbn.images import build_transform
+from convdbn.errors import CheckpointError, DataError, UsageError
+from convdbn.images import Raw, build_transform
 from convdbn.models.classifier import Classifier
 from convdbn.models.files import open_model, save
 from convdbn.models.machines import conv_rbm, dbm, rbm
@@ -106,6 +106,16 @@ def test_refusals(tmp_path):
         Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((4,)))
     with pytest.raises(CheckpointError, match="no such file"):
         open_model(tmp_path, "classifier")
+
+
+def test_values_outside_the_unit_interval_are_refused_unless_the_stack_was_trained_on_raw_data():
+    images = 255 * torch.rand(4, 1, 12, 12, generator=seeded())
+    network = Classifier.from_stack(conv_stack(), CLASSES, SpatialPyramid((1,)))
+    with pytest.raises(DataError, match=r"picture 0 of the batch holds .* but the model takes floats in"):
+        network(images)
+    stack = conv_stack()
+    stack.transform.insert(0, Raw())
+    assert Classifier.from_stack(stack, CLASSES, SpatialPyramid((1,)))(images).isfinite().all()
 
 
 @pytest.mark.parametrize("hidden", [[6, 5], [6, 5, 4]])

@@ -288,13 +288,71 @@ def test_trim_comes_after_the_transform():
     assert torch.equal(stack.features(x, sizes="trim")[0], expected)
 
 
+RAW = [{"kind": "raw"}]
+"""The transform of a model of data that is whitened already."""
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.5, 255.0])
-def test_values_outside_the_unit_interval_with_bernoulli_visibles(value):
-    x = pictures(3, 1, 16, 16)
-    x[1, 0, 2, 2] = value
-    with pytest.raises(DataError, match=rf"images has values from .*{value:.4g}.*\[0, 1\]: scale the pictures"):
-        conv_stack().features(x)
-    assert conv_stack(visible=Gaussian(1)).features(x)[1].isfinite().all()
+class TestValuesOutsideTheUnitInterval:
+    def broken(self, value):
+        x = pictures(3, 1, 16, 16)
+        x[1, 0, 2, 2] = value
+        return x
+
+    @pytest.mark.parametrize("transform", [[], CONTRAST])
+    def test_are_refused_before_the_transform(self, value, transform):
+        stack = conv_stack(transform, visible=Gaussian(1))
+        message = rf"images: picture 1 of the batch holds {value:.4g}, but the model takes floats in \[0, 1\]; divide"
+        for method in (stack.features, stack, stack.prepare, lambda x: stack.activations(x, 1)):
+            with pytest.raises(DataError, match=message):
+                method(self.broken(value))
+
+    def test_are_taken_by_a_model_of_raw_data(self, value, tmp_path):
+        conv_stack(RAW, visible=Gaussian(1)).save(tmp_path / "raw.safetensors")
+        loaded = open_model(tmp_path / "raw.safetensors", "model").model
+        assert loaded.features(self.broken(value))[1].isfinite().all()
+
+    def test_do_not_fit_bernoulli_units(self, value):
+        with pytest.raises(DataError, match=rf"images has values from .*{value:.4g}.*\[0, 1\]: scale the pictures"):
+            conv_stack(RAW).features(self.broken(value))
+
+
+def test_a_model_that_was_trained_on_raw_data_describes_raw_data():
+    whitened = torch.randn(8, 1, 12, 12, generator=seeded())
+    images = ArrayImages(whitened, value_range="raw")
+    layers = [LayerSettings(filters=4, kernel=3, pool=2, visible="gaussian", updates=2, batch=4)]
+    stack = train_greedily(recipes.Recipe(layers=layers, mirror=True), images, verbose=False)
+    assert stack.features(whitened)[0].shape == (8, 4, 5, 5)
+    plain = train_greedily(recipes.Recipe(layers=layers), ArrayImages(whitened.sigmoid()), verbose=False)
+    with pytest.raises(DataError, match="but the model takes floats"):
+        plain.features(whitened)
+
+
+def test_rounding_at_the_edge_of_the_interval_is_none_of_the_users():
+    x = torch.full((1, 1, 16, 16), 1.0000005)
+    assert conv_stack(visible=Gaussian(1)).features(x)[0].isfinite().all()
+
+
+def test_integers_are_bytes_or_have_16_bits():
+    stack, whole = conv_stack(), torch.arange(256, dtype=torch.int32).view(1, 1, 16, 16)
+    for dtype in (torch.int32, torch.int64, torch.int8, torch.complex64):
+        with pytest.raises(
+            DataError, match=rf"images={str(dtype)[6:]}\(1, 1, 16, 16\): numbers of this type .*uint8"
+        ):
+            stack.features(whole.to(dtype))
+    expected = stack.features(whole / 255)[0]
+    assert torch.equal(stack.features(whole.to(torch.uint8))[0], expected)
+    assert torch.equal(stack.features((whole * 257).to(torch.uint16))[0], expected)
+
+
+def test_arrays_are_taken_in_every_layout_of_as_images():
+    stack, x = conv_stack(visible=3), pictures(2, 3, 16, 16)
+    gray = conv_stack()
+    assert torch.equal(stack.features(x.numpy())[1], stack.features(x)[1])
+    assert torch.equal(stack.features(x.movedim(1, 3).numpy())[1], stack.features(x)[1])
+    assert torch.equal(gray(x[:, 0].numpy())[1], gray(x[:, :1])[1])
+    with pytest.raises(DataError, match="images=list: is no batch of pictures; give a tensor or an array"):
+        gray.features([x[0]])
 
 
 def test_dense_stacks_take_one_size():

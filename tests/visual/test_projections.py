@@ -12,6 +12,9 @@ from convdbn.models.stack import Stack
 from convdbn.sampling import exact
 from convdbn.visual import patches, projections
 
+SIGNED = [{"kind": "raw"}]
+"""The transform of models whose pictures have strokes below 0."""
+
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -32,7 +35,7 @@ def filters():
     machine = conv_rbm(Gaussian(1), 4, (5, 4), pool=2)
     machine.links[0].weight.data = templates.clone()
     machine.units[1].bias.data.fill_(-4)
-    return Stack(build_transform([]), [machine], (1, 12, 11)), 1, templates
+    return Stack(build_transform(SIGNED), [machine], (1, 12, 11)), 1, templates
 
 
 def strokes():
@@ -71,7 +74,7 @@ def conv_stack():
     lower.units[1].bias.data.fill_(-6)
     upper.units[0].bias.data.fill_(-4)
     upper.units[1].bias.data.fill_(-20)
-    return Stack(build_transform([]), [lower, upper], (1, 16, 14)), 2, drawn(*BLOCK)
+    return Stack(build_transform(SIGNED), [lower, upper], (1, 16, 14)), 2, drawn(*BLOCK)
 
 
 def deep_machine():
@@ -79,7 +82,7 @@ def deep_machine():
     machine.links[0].weight.data, machine.links[1].weight.data = strokes(), arrangements()
     machine.units[1].bias.data.fill_(-6)
     machine.units[2].bias.data.fill_(-20)
-    return Stack(build_transform([]), [machine], (1, 16, 14)), 2, drawn(*BLOCK)
+    return Stack(build_transform(SIGNED), [machine], (1, 16, 14)), 2, drawn(*BLOCK)
 
 
 PLANTED = {"dense": dense, "filters": filters, "conv_stack": conv_stack, "deep_machine": deep_machine}

@@ -4,13 +4,15 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.errors import DataError
-from convdbn.images.base import Images, Indices, check_images
-from convdbn.images.formats import shown
+from convdbn.images.arrays import batch_first
+from convdbn.images.base import Images, Indices, TensorOrArray, check_images
+from convdbn.images.formats import WHITE, shown
 from convdbn.images.transforms.base import Transform, require
 from convdbn.images.transforms.whitening import ZCA, LocalContrast, Whiten
 
@@ -23,6 +25,7 @@ __all__ = [
     "LocalContrast",
     "Pad",
     "Pipeline",
+    "Raw",
     "Resize",
     "Transform",
     "Whiten",
@@ -115,26 +118,50 @@ class Invert(Transform):
         return 1 - x
 
 
+class Raw(Transform):
+    """The picture as it is: says that the values are whitened or z-scored already, so they may leave [0, 1].
+
+    Training puts it first in the transform if its pictures have `value_range="raw"`.
+    """
+
+    kind = "raw"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.kind: transform for transform in (Gray, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize, Invert)
+    transform.kind: transform for transform in (Gray, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize, Invert, Raw)
 }
 
 
 class Pipeline(nn.Sequential):
     """Transforms in sequence; without any, the identity."""
 
-    def prepare(self, images: Tensor, *, like: Tensor) -> Tensor:
+    def prepare(self, images: TensorOrArray, *, like: Tensor) -> Tensor:
         """Check and transform a batch of bytes or of floats in [0, 1]; the result has the device and dtype of `like`.
 
-        Differentiable, except for steps such as `Binarize` that have no derivative.
+        A tensor is `(B, channels, height, width)`; an array may have any layout that `as_images` takes. With `Raw`
+        among the steps, floats may have any finite values. Differentiable, except for steps such as `Binarize` that
+        have no derivative. DataError for other pictures.
         """
+        if isinstance(images, np.ndarray):
+            images = batch_first(images)
+        if not isinstance(images, Tensor):
+            raise DataError(f"images={type(images).__name__}: is no batch of pictures; give a tensor or an array")
         if images.ndim != 4 or not len(images):
             raise DataError(
                 f"images={shown(images)}: is not (B, channels, height, width) with at least one picture; "
                 "images[None] makes a batch of one"
             )
-        images = images / 255 if images.dtype == torch.uint8 else images
-        transformed: Tensor = self(check_images(images.to(like), "images"))
+        if not (images.is_floating_point() or images.dtype in WHITE):
+            raise DataError(
+                f"images={shown(images)}: numbers of this type have no fixed white; give bytes (uint8), or floats in "
+                "[0, 1]"
+            )
+        x = (images.float() / WHITE[images.dtype] if images.dtype in WHITE else images).to(like)
+        bounded = not any(isinstance(step, Raw) for step in self)
+        transformed: Tensor = self(check_images(x, "images", bounded=bounded))
         return transformed
 
     @torch.no_grad()

@@ -39,6 +39,7 @@ EVERY = [
     {"kind": "zca", "epsilon": 0.05},
     {"kind": "binarize", "threshold": 0.3},
     {"kind": "invert"},
+    {"kind": "raw"},
 ]
 
 
