@@ -33,7 +33,7 @@ def plot(
     figure: Plot,
     output: str | Path | None = None,
     layer: int | None = None,
-    units: list[int] | None = None,
+    units: int | list[int] | None = None,
     count: int | None = None,
     sweeps: int = 1000,
     split: Split = "train",
@@ -51,7 +51,7 @@ def plot(
         figure: curves, weights, updates, activities, cases, maps, chains, or confusion, which takes a classifier.
         output: picture to write, .png, .pdf or .svg.
         layer: a single layer, 1 being the lowest; by default all layers, and for maps the highest convolutional one.
-        units: units whose maps to draw, such as [0, 5]; by default the 8 most active.
+        units: unit whose maps to draw, or several, such as [0, 5]; by default the 8 most active.
         count: number of pictures, from the first, or of chains; by default 8 for maps and chains, otherwise 100.
         sweeps: Gibbs sweeps of chains, which are drawn after 0, 1, 10, 100, ... and this many sweeps.
 

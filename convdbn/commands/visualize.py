@@ -32,7 +32,7 @@ def visualize(
     method: Method = "linear",
     output: str | Path | None = None,
     layer: int | None = None,
-    units: list[int] | None = None,
+    units: int | list[int] | None = None,
     side_by_side: bool = False,
     count: int | None = None,
     split: Split = "train",
@@ -51,7 +51,7 @@ def visualize(
         method: linear, top-down, samples or maximize; with data also patches, path or reconstruction.
         output: picture to write, .png, .pdf or .svg.
         layer: a single layer, 1 being the lowest; by default all layers.
-        units: units to draw, such as [0, 5]; by default all units, and for path the 8 most active.
+        units: unit to draw, or several, such as [0, 5]; by default all units, and for path the 8 most active.
         side_by_side: place the layers beside one another instead of below.
         count: number of best patches for each unit, or of pictures for path and reconstruction; by default 9.
         seed: seed of samples, maximize, and reconstruction in deep Boltzmann machines.

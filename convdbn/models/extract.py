@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import DataError
 from convdbn.images import Images
 from convdbn.models.geometry import Sizes
 from convdbn.models.pyramid import SpatialPyramid
@@ -32,8 +32,7 @@ def extract(stack: Stack, images: Images, layer: int, *, sizes: Sizes = "error")
 
     Layers count from 1. Apart from the result, memory does not grow with the number of pictures.
     """
-    if not 1 <= layer <= len(stack.layers):
-        raise UsageError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}")
+    stack.layer(layer)
     return streamed(images, lambda batch: stack.features(batch, depth=layer, sizes=sizes)[-1])
 
 

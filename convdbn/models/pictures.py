@@ -29,7 +29,7 @@ class Pictures:
         layer: int | None = None,
         *,
         method: Literal["linear", "top_down", "samples", "maximize"] = "linear",
-        units: Sequence[int] | None = None,
+        units: int | Sequence[int] | None = None,
     ) -> "Figure":
         """A picture of each unit, by a method of `convdbn.visual.projections`: "linear" draws each filter as a sum of
         the filters below, weighted by it."""
@@ -48,7 +48,9 @@ class Pictures:
         figure: Figure = _visual("model_figures").weights(self, layer=layer)
         return figure
 
-    def plot_maps(self, images: Any, layer: int | None = None, *, units: Sequence[int] | None = None) -> "Figure":
+    def plot_maps(
+        self, images: Any, layer: int | None = None, *, units: int | Sequence[int] | None = None
+    ) -> "Figure":
         """Responses of units at each place of the images; by default of the 8 most active units of the highest layer
         with maps."""
         figure: Figure = _visual("model_figures").maps(self, as_images(images), layer=layer, units=units)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -240,8 +241,8 @@ class Stack(Pictures, nn.Module):
     def layer(self, number: int, name: str = "layer") -> HiddenLayer:
         """Hidden layer `number`, 1 being the lowest; UsageError with the argument's `name` where there is none."""
         layers = self.layers
-        if not 1 <= number <= len(layers):
-            raise UsageError(f"{name}={number}: the model has layers 1 to {len(layers)}")
+        if not isinstance(number, Integral) or not 1 <= number <= len(layers):
+            raise UsageError(f"{name}={number!r}: the model has layers 1 to {len(layers)}; choose one of them")
         return layers[number - 1]
 
     @property

@@ -63,11 +63,12 @@ def maps(model: Stack, images: Images, *, layer: int | None = None, units: Units
     """Where on the pictures units respond; by default the 8 most active units of the highest convolutional layer."""
     if layer is None:
         layer = max((n for n, shape in enumerate(model.geometry, 1) if not shape.dense), default=1)
-    unit_indices(model, layer, units)
+    indices = unit_indices(model, layer, units).tolist()
     batch = first_batch(model, images, count)
-    numbers = statistics.most_active(model, layer, FEW, images=batch) if units is None else units
-    pictures, responses = statistics.maps_over(model, layer, numbers, images=batch)
-    return figures.overlays(pictures, responses, [f"unit {unit}" for unit in numbers], f"maps of layer {layer}")
+    if units is None:
+        indices = statistics.most_active(model, layer, FEW, images=batch)
+    pictures, responses = statistics.maps_over(model, layer, indices, images=batch)
+    return figures.overlays(pictures, responses, [f"unit {unit}" for unit in indices], f"maps of layer {layer}")
 
 
 def chains(

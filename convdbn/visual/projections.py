@@ -21,7 +21,8 @@ from convdbn.models.stack import Stack
 from convdbn.recipes.geometry import receptive_field, trimmed_size
 from convdbn.sampling.gibbs import Clamp, gibbs, start
 
-Units = Sequence[int] | None
+Units = int | Sequence[int] | None
+"""One unit of a layer, or several, counted from 0; all of them if None."""
 
 CHUNK = 1000
 """Number of chains to run at once."""
@@ -156,13 +157,15 @@ def reconstruction(
 
 def unit_indices(stack: Stack, layer: int, units: Units) -> Tensor:
     """Indices of units of a layer, all of them if `units` is None; UsageError for an unknown layer or unit."""
-    if not 1 <= layer <= len(stack.layers):
-        raise UsageError(f"layer={layer}: the model has layers 1 to {len(stack.layers)}; choose one of them")
-    n, device = stack.layers[layer - 1].unit.n, next(stack.parameters()).device
-    index = torch.arange(n) if units is None else torch.as_tensor(units, dtype=torch.long)
-    if not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
-        raise UsageError(f"units={units}: layer {layer} has units 0 to {n - 1}; choose from them")
-    return index.to(device)
+    n, device = stack.layer(layer).unit.n, next(stack.parameters()).device
+    try:
+        index = torch.arange(n) if units is None else torch.as_tensor(units).flatten()
+    except (TypeError, ValueError, RuntimeError):  # no numbers, which torch refuses in several ways
+        index = torch.empty(0)
+    whole = not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)
+    if not whole or not len(index) or int(index.min()) < 0 or int(index.max()) >= n:
+        raise UsageError(f"units={units!r}: layer {layer} has units 0 to {n - 1}; choose from them")
+    return index.long().to(device)
 
 
 def _size(stack: Stack, layer: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@
 by default all. The pictures are inputs of layer 1, after the transform; patches are cut from the pictures themselves.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -14,7 +14,7 @@ from convdbn.models.generate import seeded
 from convdbn.models.stack import Stack
 from convdbn.visual import figures, projections, statistics
 from convdbn.visual.patches import best_patches
-from convdbn.visual.projections import Units
+from convdbn.visual.projections import Units, unit_indices
 
 FEW = 8
 """Default number of units, in figures without room for all units of a layer."""
@@ -103,7 +103,8 @@ def path(model: Stack, images: Images, *, layer: int | None = None, units: Units
     batch = first_batch(model, images, count)
     rows, labels = [model.prepare(batch).cpu()], ["picture"]
     for number in layers_of(model, layer):
-        indices = statistics.most_active(model, number, FEW, images=batch) if units is None else units
+        drawn = statistics.most_active(model, number, FEW, images=batch) if units is None else units
+        indices = unit_indices(model, number, drawn).tolist()
         rows += projections.path(model, number, indices, images=batch).transpose(0, 1).cpu()
         labels += [f"layer {number}, unit {unit}" for unit in indices]
     return figures.labeled_rows(rows, labels, f"pixels that switch the unit on, {space(model)}")
@@ -123,8 +124,11 @@ def reconstruction(
 
 
 def layers_of(model: Stack, layer: int | None) -> list[int]:
-    """The numbers of all layers, or only this one."""
-    return list(range(1, len(model.layers) + 1)) if layer is None else [layer]
+    """The numbers of all layers, or only this one; UsageError for a layer that the model does not have."""
+    if layer is None:
+        return list(range(1, len(model.layers) + 1))
+    model.layer(layer)
+    return [layer]
 
 
 def first_batch(model: Stack, images: Images, count: int) -> Tensor:
@@ -138,12 +142,19 @@ def space(model: Stack) -> str:
     return f"in the space of pictures after {', '.join(steps)}" if steps else PIXELS
 
 
+def _named(indices: list[int], units: Units) -> str:
+    """The units of a grid: their number, or, if there is room for those that were asked for, their numbers."""
+    if units is None or len(indices) > NAMED:
+        return f"{len(indices)} units"
+    return f"unit{'s' * (len(indices) > 1)} {', '.join(map(str, indices))}"
+
+
 def _grids(
     model: Stack,
     pictures_of: Callable[[int], Tensor],
     title: str,
     layer: int | None,
-    units: Sequence[int] | None,
+    units: Units,
     side_by_side: bool,
     *,
     gap: int = 1,
@@ -151,9 +162,9 @@ def _grids(
 ) -> Figure:
     """A grid for each layer with one picture of each unit, one below the other or side by side."""
     numbers = layers_of(model, layer)
+    indices = [unit_indices(model, number, units).tolist() for number in numbers]
     grids = [pictures_of(number).cpu() for number in numbers]
-    which = f"units {', '.join(map(str, units))}" if units and len(units) <= NAMED else None
-    titles = [f"layer {number}: {which or f'{len(x)} units'}" for number, x in zip(numbers, grids, strict=True)]
+    titles = [f"layer {number}: {_named(x, units)}" for number, x in zip(numbers, indices, strict=True)]
     signed = any(float(x.min()) < 0 or float(x.max()) > 1 for x in grids)
     if side_by_side:
         return figures.panels(grids, titles, title, gap=gap, signed=signed)

@@ -38,8 +38,9 @@ class TestFeatures:
     def test_a_failure_leaves_an_old_output_whole(self, tmp_path, finished, pictures):
         output = tmp_path / "maps.npz"
         output.write_bytes(b"old")
-        with pytest.raises(ValueError, match="layer=3: the model has layers 1 to 2"):
-            convdbn.features(model=finished, data=pictures, layer=3, output=output)
+        for layer in (3, "1", 1.5):
+            with pytest.raises(UsageError, match=f"layer={layer!r}: the model has layers 1 to 2; choose one of them"):
+                convdbn.features(model=finished, data=pictures, layer=layer, output=output)
         other = save_pictures(tmp_path / "other", size=(13, 12))
         with pytest.raises(DataError, match="nearest legal heights 12 or 14"):
             convdbn.features(model=finished, data=other, layer=1, output=output)

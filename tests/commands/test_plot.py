@@ -46,7 +46,7 @@ def test_maps_over_the_pictures(run, tmp_path, drawn):
     convdbn.plot(**options, output=tmp_path / "a.png")
     rows = [axis.get_ylabel() for axis in drawn[0].axes]
     assert rows[0] == "picture" and sorted(rows[1:6]) == [f"unit {n}" for n in range(5)]
-    convdbn.plot(**options, output=tmp_path / "b.png", layer=1, units=[2])
+    convdbn.plot(**options, output=tmp_path / "b.png", layer=1, units=2)
     assert [axis.get_ylabel() for axis in drawn[1].axes][:2] == ["picture", "unit 2"]
 
 

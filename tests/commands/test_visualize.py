@@ -31,6 +31,8 @@ def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
     assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
     convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
     assert titles(drawn[1]) == ["layer 2: units 3, 1"]
+    convdbn.visualize(**options, output=tmp_path / "c.png", units=3)
+    assert titles(drawn[2]) == ["layer 1: unit 3", "layer 2: unit 3"]
 
 
 def test_path_and_reconstruction_have_a_column_for_each_picture(run, tmp_path, drawn):
@@ -42,6 +44,8 @@ def test_path_and_reconstruction_have_a_column_for_each_picture(run, tmp_path, d
     picture = open_images("digits")[[1]][0, 0]
     shown = torch.as_tensor(drawn[1].axes[0].images[0].get_array())
     assert torch.equal(shown[:, 9:17], (255 * picture).round().byte())
+    one = convdbn.visualize(**options, method="path", layer=2, units=4)
+    assert [axis.get_ylabel() for axis in one.axes] == ["picture", "layer 2, unit 4"]
     convdbn.visualize(**options, output=tmp_path / "c.png", method="path")
     assert len(drawn[2].axes) == 1 + 4 + 5
 
@@ -91,10 +95,11 @@ class TestVisualize:
             assert len(figure.axes) == count
             assert (tmp_path / f"{layer}.png").read_bytes().startswith(b"\x89PNG")
 
-    @pytest.mark.parametrize("layer", [0, 3])
+    @pytest.mark.parametrize("layer", [0, 3, "'all'"])
     def test_layers_that_are_not_there(self, tmp_path, finished, layer):
         with pytest.raises(ValueError, match=f"layer={layer}: the model has layers 1 to 2"):
-            convdbn.visualize(model=finished, output=tmp_path / "a.png", layer=layer)
+            wrong = layer if isinstance(layer, int) else layer.strip("'")
+            convdbn.visualize(model=finished, output=tmp_path / "a.png", layer=wrong)
         assert not (tmp_path / "a.png").exists()
 
     def test_fully_connected_layers(self, tmp_path, pictures, recipe):

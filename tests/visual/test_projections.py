@@ -363,6 +363,11 @@ CALLS = {
         (2, [4], r"units=\[4\]: layer 2 has units 0 to 3"),
         (1, [-1], r"units=\[-1\]: layer 1 has units 0 to 3"),
         (1, [], r"units=\[\]: layer 1 has units 0 to 3"),
+        ("all", None, "layer='all': the model has layers 1 to 2; choose one of them"),
+        (1, "first", "units='first': layer 1 has units 0 to 3; choose from them"),
+        (1, [0.5], r"units=\[0.5\]: layer 1 has units 0 to 3"),
+        (1, [True], r"units=\[True\]: layer 1 has units 0 to 3"),
+        (1, 4, "units=4: layer 1 has units 0 to 3"),
     ],
 )
 def test_what_is_not_there_is_refused(method, layer, units, message):

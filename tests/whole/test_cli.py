@@ -180,6 +180,7 @@ class TestVerbs:
         assert code == 0 and json.loads(out) == {"output": "a.svg"}
         assert "reconstruction error" in (place / "a.svg").read_text()
         assert convdbn_(*words, "maps", "--data", "pictures", "--layer", "1", "--units", "[2]")[0] == 0
+        assert convdbn_("visualize", "finished", "--output", "one.png", "--units", "3")[0] == 0
 
     def test_sample(self, place, convdbn_):
         words = ["sample", "finished", "--count", "4", "--sweeps", "2"]
