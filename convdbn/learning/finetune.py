@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -64,14 +65,17 @@ def finetune(
     else:
         network.standardize(network.inputs(part) for part in pictures[train].split(BATCH))
     checkpoint.save(backprop.state() | best.state())
+    losses: list[float] = []  # of the epoch so far, or of what a resumed run does of it
     for value in backprop.steps(shuffled(len(train), batch, seed=settings.seed, start=backprop.step)):
+        losses.append(value)
         epoch, within = divmod(backprop.step, per_epoch)
         if not within and len(held_out):
             held_out_loss = float(F.cross_entropy(logits(network, pictures[held_out]), labels[held_out]))
             best.update(network, held_out_loss)
-            log.info("epoch %d: loss %.4f, held-out %.4f", epoch, value, held_out_loss)
+            log.info("epoch %d: mean loss %.4f, held-out %.4f", epoch, fmean(losses), held_out_loss)
         elif not within:
-            log.info("epoch %d: loss %.4f", epoch, value)
+            log.info("epoch %d: mean loss %.4f", epoch, fmean(losses))
+        losses = losses if within else []
         interrupted = checkpoint.stop()
         if interrupted or checkpoint.due():
             checkpoint.save(backprop.state() | best.state())

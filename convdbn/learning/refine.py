@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -62,9 +63,12 @@ def refine(
     if checkpoint.saved:
         backprop.load_state(checkpoint.saved)
     checkpoint.save(backprop.state())
+    losses: list[float] = []  # of the epoch so far, or of what a resumed run does of it
     for value in backprop.steps(shuffled(len(x), batch, seed=settings.seed, start=backprop.step)):
+        losses.append(value)
         if backprop.step % per_epoch == 0:
-            log.info("epoch %d: loss %.4f", backprop.step // per_epoch, value)
+            log.info("epoch %d: mean loss %.4f", backprop.step // per_epoch, fmean(losses))
+            losses = []
         interrupted = checkpoint.stop()
         if interrupted or checkpoint.due():
             checkpoint.save(backprop.state())

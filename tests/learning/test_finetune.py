@@ -7,11 +7,13 @@ from torch.nn import functional as F
 from convdbn.energy import Gaussian
 from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform, open_images
+from convdbn.learning.backprop import shuffled
 from convdbn.learning.finetune import FineTuning, _split, adversarial, confusion, error, finetune, logits, shaped
 from convdbn.models.classifier import Classifier
 from convdbn.models.machines import conv_rbm, dbm
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
+from convdbn.storage.resumable import Checkpointing
 
 
 def network(classes, transform=()):
@@ -36,6 +38,25 @@ def test_learns_digits_and_repeats_itself(digits):
     assert error(trained, test) < 25  # 90 at first
     for name, value in trained.state_dict().items():
         assert (value == again.state_dict()[name]).all(), name
+
+
+def test_the_log_has_the_mean_loss_of_each_epoch(digits, caplog):
+    """Before each update the loss of its batch is computed here too, by the network as it is then."""
+    train = digits[0].select(range(40))
+    settings = FineTuning(epochs=2, batch=10, rate=0.1, dropout=0.0, distort=0.0, held_out=0)
+    tuned, order = network(train.classes), shuffled(40, 10, seed=settings.seed)
+    pictures, losses = train[range(40)], []
+
+    def compute(*_):
+        index = next(order)
+        losses.append(F.cross_entropy(tuned(pictures[index]), train.labels[index]).item())
+
+    with caplog.at_level("INFO", "convdbn"):
+        finetune(tuned, train, settings, Checkpointing(write=compute, stop=compute))
+    expected = [sum(losses[:4]) / 4, sum(losses[4:8]) / 4]
+    assert abs(expected[0] - losses[3]) > 0.01
+    logged = [float(record.getMessage().split("mean loss ")[1]) for record in caplog.records]
+    assert logged == pytest.approx(expected, abs=2e-4)
 
 
 class Augmented(ArrayImages):
