@@ -14,7 +14,7 @@ from convdbn.images.arrays import batch_first
 from convdbn.images.base import Images, Indices, TensorOrArray, check_images
 from convdbn.images.formats import WHITE, shown
 from convdbn.images.transforms.base import Transform, require
-from convdbn.images.transforms.whitening import ZCA, LocalContrast, Whiten
+from convdbn.images.transforms.whitening import ZCA, LocalContrast, PatchWhiten, Whiten
 
 __all__ = [
     "TRANSFORMS",
@@ -24,6 +24,7 @@ __all__ = [
     "Invert",
     "LocalContrast",
     "Pad",
+    "PatchWhiten",
     "Pipeline",
     "Raw",
     "Resize",
@@ -131,7 +132,8 @@ class Raw(Transform):
 
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    transform.kind: transform for transform in (Gray, Resize, Pad, Whiten, LocalContrast, ZCA, Binarize, Invert, Raw)
+    transform.kind: transform
+    for transform in (Gray, Resize, Pad, Whiten, LocalContrast, PatchWhiten, ZCA, Binarize, Invert, Raw)
 }
 
 

@@ -12,6 +12,8 @@ from convdbn.images.base import check_images
 from convdbn.images.formats import shown
 from convdbn.images.transforms.base import Transform, require
 
+NO_PICTURES = "batches: no pictures to fit on; pass a list, because an iterator is empty after one pass"
+
 
 class Whiten(Transform):
     """Flatten the spectrum of natural pictures, whose amplitude falls as 1/f, up to a soft cutoff.
@@ -125,4 +127,66 @@ class ZCA(Transform):
         for name in ("mean", "matrix"):
             if (stored := state_dict.get(prefix + name)) is not None:
                 setattr(self, name, getattr(self, name).new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class PatchWhiten(Transform):
+    """Make neighboring pixels uncorrelated, by the covariance of patches and as one convolution.
+
+    The filters are the rows for the middle pixel of E (D + epsilon)^(-1/2) E^T, with E D E^T the covariance of
+    `size` x `size` patches over all channels: the whitening that Coates, Lee and Ng (2011) give each patch, at its
+    middle. Pictures of any size; pixels at the edge are repeated. `kernel` is empty until the transform is
+    fitted, or until a state dict is loaded; it serves as the weight of an ordinary convolution.
+    """
+
+    kind = "patch_whiten"
+    kernel: Tensor  # (channels, channels, size, size)
+
+    def __init__(self, size: int = 9, epsilon: float = 0.1) -> None:
+        super().__init__()
+        require(size >= 1 and size % 2 == 1, "size", size, "odd, so that a patch has a middle")
+        require(epsilon > 0, "epsilon", epsilon, "positive, in units of variance")
+        self.size, self.epsilon = size, epsilon
+        self.register_buffer("kernel", torch.empty(0, 0, size, size))
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Covariance, in float64, of patches that overlap by half, of all pictures in `batches`."""
+        count, total, products = 0, torch.zeros(()), torch.zeros(())
+        for batch in batches:
+            pictures = check_images(batch, "batches")
+            if min(pictures.shape[2:]) < self.size:
+                height, width = pictures.shape[2:]
+                raise DataError(
+                    f"size={self.size}: pictures of {height}x{width} hold no such patch; take a smaller size or "
+                    "larger pictures"
+                )
+            patches = F.unfold(pictures, self.size, stride=max(1, self.size // 2)).double()
+            columns = patches.transpose(0, 1).flatten(1)
+            count, total = count + columns.shape[1], total + columns.sum(1)
+            products = products + columns @ columns.T
+        if count == 0:
+            raise DataError(NO_PICTURES)
+        mean = total / count
+        variances, axes = torch.linalg.eigh(products / count - mean.outer(mean))
+        matrix = axes / (variances.clamp(min=0) + self.epsilon).sqrt() @ axes.T
+        channels, area = len(mean) // self.size**2, self.size**2
+        middle = matrix.view(channels, area, channels, self.size, self.size)[:, area // 2]
+        self.kernel = middle.to(self.kernel.device, batch.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not len(self.kernel):
+            raise RuntimeError(
+                "PatchWhiten is not fitted: call fit(batches) with training pictures, or load a state dict"
+            )
+        if x.shape[1] != len(self.kernel):
+            raise DataError(
+                f"pictures have {x.shape[1]} channel(s), but PatchWhiten was fitted on {len(self.kernel)}; convert "
+                "them to that number"
+            )
+        return F.conv2d(F.pad(x, [self.size // 2] * 4, mode="replicate"), self.kernel)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        if (stored := state_dict.get(prefix + "kernel")) is not None:
+            self.kernel = self.kernel.new_empty(stored.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

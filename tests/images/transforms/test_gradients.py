@@ -11,6 +11,7 @@ STEPS = {
     "pad": [{"kind": "pad", "size": 1, "mode": "reflect"}],
     "whiten": [{"kind": "whiten", "cutoff": 0.3}],
     "local_contrast": [{"kind": "local_contrast", "size": 3, "epsilon": 0.1}],
+    "patch_whiten": [{"kind": "patch_whiten", "size": 3}],
     "invert": [{"kind": "invert"}],
     "all": [{"kind": "pad", "size": 1}, {"kind": "whiten"}, {"kind": "local_contrast", "size": 3}],
 }
@@ -24,6 +25,7 @@ def random_pictures(channels):
 @pytest.mark.parametrize("name", STEPS)
 def test_gradients_are_those_of_finite_differences(name):
     transform = build_transform(STEPS[name]).double()
+    transform.fit([random_pictures(1).detach()] if name == "patch_whiten" else [])
     assert torch.autograd.gradcheck(transform, (random_pictures(3 if name == "gray" else 1),))
 
 

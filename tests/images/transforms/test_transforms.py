@@ -1,8 +1,10 @@
 import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from convdbn.errors import DataError
 from convdbn.images import (
@@ -12,6 +14,7 @@ from convdbn.images import (
     Gray,
     LocalContrast,
     Pad,
+    PatchWhiten,
     Pipeline,
     Resize,
     Whiten,
@@ -36,6 +39,7 @@ EVERY = [
     {"kind": "pad", "size": 3, "mode": "reflect"},
     {"kind": "whiten", "cutoff": 0.3, "order": 2},
     {"kind": "local_contrast", "size": 5, "epsilon": 0.2},
+    {"kind": "patch_whiten", "size": 3, "epsilon": 0.2},
     {"kind": "zca", "epsilon": 0.05},
     {"kind": "binarize", "threshold": 0.3},
     {"kind": "invert"},
@@ -345,3 +349,53 @@ def test_a_pipeline_fits_each_on_what_comes_out_before_it():
 def test_what_cannot_be_built_is_named(spec, message):
     with pytest.raises(ValueError, match=message):
         build_transform([{"kind": "binarize"}, spec])
+
+
+class TestPatchWhiten:
+    def test_each_pixel_is_the_middle_of_its_whitened_patch(self):
+        """Against numpy: the covariance of patches at every second place, and the patch of one pixel through it."""
+        x = noise(40, 2, 9, 9, dtype=torch.float64)
+        x = x + x.roll(1, 3)
+        whiten = PatchWhiten(size=3, epsilon=0.05).double()
+        whiten.fit([x[:25], x[25:]])
+        places = [(top, left) for top in range(0, 7, 1) for left in range(0, 7, 1)]
+        patches = np.stack([x[:, :, t : t + 3, r : r + 3].flatten(1).numpy() for t, r in places], 1).reshape(-1, 18)
+        values, vectors = np.linalg.eigh(np.cov(patches.T, bias=True))
+        whitened = patches @ (vectors / np.sqrt(values + 0.05) @ vectors.T)
+        out = whiten(x)[:, :, 1:-1, 1:-1]
+        for channel in (0, 1):
+            expected = whitened[:, 9 * channel + 4].reshape(40, 7, 7)
+            torch.testing.assert_close(out[:, channel], torch.from_numpy(expected))
+
+    def test_neighbors_in_photographs_become_uncorrelated(self):
+        def correlation(x):
+            left, right = x[..., 8:-9, 8:-9].flatten(), x[..., 8:-9, 9:-8].flatten()
+            return float(torch.corrcoef(torch.stack([left, right]))[0, 1])
+
+        x = LocalContrast()(photos())
+        whiten = PatchWhiten(epsilon=0.001)
+        whiten.fit([x])
+        assert correlation(x) > 0.4
+        assert abs(correlation(whiten(x))) < 0.1
+
+    def test_it_is_a_convolution_and_keeps_the_size(self):
+        whiten = PatchWhiten(size=5)
+        whiten.fit([noise(10, 3, 8, 8)])
+        for x in (noise(2, 3, 7, 11), noise(1, 3, 1, 1)):
+            expected = F.conv2d(F.pad(x, [2] * 4, mode="replicate"), whiten.kernel)
+            assert torch.equal(whiten(x), expected) and expected.shape == x.shape
+
+    def test_what_is_refused(self):
+        whiten = PatchWhiten(size=5)
+        with pytest.raises(RuntimeError, match=r"not fitted: call fit"):
+            whiten(noise(1, 1, 8, 8))
+        with pytest.raises(DataError, match=r"size=5: pictures of 4x8 hold no such patch; take a smaller size"):
+            whiten.fit([noise(2, 1, 4, 8)])
+        with pytest.raises(DataError, match="no pictures to fit on"):
+            whiten.fit([])
+        whiten.fit([noise(2, 1, 8, 8)])
+        with pytest.raises(DataError, match=r"3 channel\(s\), but PatchWhiten was fitted on 1"):
+            whiten(noise(1, 3, 8, 8))
+        for arguments, message in (({"size": 4}, "odd"), ({"epsilon": 0}, "positive")):
+            with pytest.raises(ValueError, match=message):
+                PatchWhiten(**arguments)
