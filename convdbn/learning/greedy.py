@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,7 @@ def _train_layer(
 ) -> bool:
     """Train machine `depth`, from its start or from the step of the saved run; False if a callback stopped it."""
     layer, settings = depth + 1, run.recipe.machines[depth]
+    began = time.perf_counter()
     inputs = input_for(run.stack, run.images, run.recipe, depth)
     trainer = run.trainer(depth, inputs)
     log.info("layer %d: %.3g epochs", layer, settings.updates * settings.batch / len(run.images))
@@ -110,11 +112,13 @@ def _train_layer(
         for row in steps:
             callback_stops = False
             if row is not None:
+                shown = time.perf_counter()
                 run.history.append({"layer": layer, **row})
                 file.write(run.history[-1])
                 progress.show(row)
                 answers = [callback(run.stack, layer, row) for callback in callbacks]
                 callback_stops = any(answers)
+                trainer.seconds_watching += time.perf_counter() - shown
             interrupted = checkpoint.stop()
             if interrupted or callback_stops or checkpoint.due():
                 checkpoint.save(trainer.state())
@@ -124,6 +128,8 @@ def _train_layer(
                 log.info("layer %d, step %d: stopped by a callback", layer, trainer.step)
                 run.tell_stack(depth, trainer.step)
                 return False
+    seconds, watching = time.perf_counter() - began, trainer.seconds_watching + checkpoint.seconds
+    log.info("layer %d: %.3g s, %.1f %% of them to watch and to save", layer, seconds, 100 * watching / seconds)
     for problem in idle_units(run.history[-1]) if run.history else ():
         log.warning("layer %d: %s", layer, problem)
     return True

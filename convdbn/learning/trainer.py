@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
@@ -65,6 +66,8 @@ class Trainer:
         keep_freed_memory()
         self.machine, self.settings, self.generator = machine, settings, generator
         self.step = 0
+        self.seconds_watching = 0.0
+        """Time that rows of metrics took; on a GPU the updates that they waited for are in it."""
         self.schedule = Schedule(settings)
         self.diagnostics = Diagnostics(machine)
         self.optimizer = optimizer_for(machine, settings, optimizer)
@@ -101,17 +104,20 @@ class Trainer:
         """Take updates up to `settings.updates`, one for each batch; yields a row of metrics at the first, every
         `log_every` and the last, and None at the others.
 
-        `watched` are equally many training and held-out inputs; a metric compares their free energies. Raises
-        `Diverged` with step and statistic as soon as a row of metrics shows it.
+        `watched` are equally many training and held-out inputs; a metric compares their free energies, of as many as
+        a batch has, the next ones in every row, and of all in the last row. Raises `Diverged` with step and statistic
+        as soon as a row of metrics shows it.
         """
         pair = None if watched is None else (given(self.machine, watched[0]), given(self.machine, watched[1]))
         for data in itertools.islice(batches, self.settings.updates - self.step):
-            logged = self.step % log_every == 0 or self.step == self.settings.updates - 1
+            last = self.step == self.settings.updates - 1
+            logged = self.step % log_every == 0 or last
             before = self.diagnostics.weights() if logged else []
             key = self.schedule.apply(self.step, self.machine, self.optimizer, self.negative)
             states = self.captured(data, key)
+            part = pair if last or pair is None else _rotated(pair, self.step // log_every, len(data))
             self.step += 1
-            yield self._row(states, before, pair) if logged else None
+            yield self._row(states, before, part) if logged else None
 
     @without_gradients
     def _take(self, visible: Tensor) -> State:
@@ -206,9 +212,11 @@ class Trainer:
 
     @without_gradients
     def _row(self, states: State, before: list[Tensor], watched: tuple[Given, Given] | None) -> Metrics:
-        rate = float(self.optimizer.param_groups[0]["lr"])
+        began, rate = time.perf_counter(), float(self.optimizer.param_groups[0]["lr"])
         with self.precision:
-            return self.diagnostics.row(states, before, watched, step=self.step, rate=rate)
+            row = self.diagnostics.row(states, before, watched, step=self.step, rate=rate)
+        self.seconds_watching += time.perf_counter() - began
+        return row
 
     def state(self) -> dict[str, Tensor]:
         """All that the next updates depend on except the machine; Diverged if a parameter is not finite."""
@@ -241,6 +249,17 @@ def _check_own_parts(settings: LayerSettings, penalty: Penalty | None, phase: Ne
             f"phase={type(phase).__name__}: needs the likelihood (objective: likelihood, generative above 0); "
             "leave it out"
         )
+
+
+def _rotated(pair: tuple[Given, Given], turn: int, count: int) -> tuple[Given, Given]:
+    """Group number `turn` of `count` inputs of each; after the last group comes the first again.
+
+    The free energies of all inputs would take longer than the updates between two rows.
+    """
+    whole = next(len(x) for x in pair[0] if x is not None)
+    first = turn * count % whole
+    training, held_out = (tuple(None if x is None else x[first : first + count] for x in group) for group in pair)
+    return training, held_out
 
 
 @contextmanager

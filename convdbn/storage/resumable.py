@@ -11,6 +11,9 @@ from convdbn.errors import Interrupted
 __all__ = ["Checkpointing"]
 
 SAVE_SECONDS = 60.0
+"""Seconds from one save to the next, at least."""
+SHARE = 0.02
+"""Share of the time of a run that saving may take."""
 
 
 class Checkpointing:
@@ -28,16 +31,22 @@ class Checkpointing:
     ) -> None:
         self.write, self.stop, self.saved = write, stop, saved or {}
         self.last = -math.inf
+        self.seconds, self.longest = 0.0, 0.0
+        """Time that all saves took, and the longest of them."""
 
     def due(self) -> bool:
-        """Whether it is time to save: at first, and then every minute."""
-        return self.write is not None and time.monotonic() - self.last > SAVE_SECONDS
+        """Whether it is time to save: at first, then every minute, or less often where a save takes long."""
+        wait = max(SAVE_SECONDS, self.longest / SHARE)
+        return self.write is not None and time.monotonic() - self.last > wait
 
     def save(self, state: Mapping[str, Tensor]) -> None:
         """Write the run, of which the training has this state."""
         if self.write is not None:
+            began = time.monotonic()
             self.write(state)
             self.last = time.monotonic()
+            self.longest = max(self.longest, self.last - began)
+            self.seconds += self.last - began
 
     def interrupted(self, place: str) -> Interrupted:
         """The error that ends a run once it was saved, naming the `place` where it stands."""

@@ -126,6 +126,7 @@ def test_a_run_that_lost_power_goes_on_from_its_last_checkpoint(tmp_path, monkey
     def cut():
         # A checkpoint is due every third question, so up to two updates are lost.
         monkeypatch.setattr(checkpointing, "SAVE_SECONDS", -1.0 if next(asked) % 3 == 0 else 1e9)
+        monkeypatch.setattr(checkpointing, "SHARE", math.inf)
         if next(copy) >= crash:
             raise PowerCut
         return False
@@ -400,6 +401,7 @@ RISING = {**GAUSSIAN, "rate": 0.05, "rate_end": 1e30, "updates": 60, "log_every"
 
 def test_a_checkpoint_that_falls_due_while_a_run_diverges_is_a_good_one(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpointing, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpointing, "SHARE", math.inf)
     folder = tmp_path / "run"
     with pytest.raises(Diverged, match="layer 1, step"):
         train_greedily(recipe(tmp_path, **RISING), images(), folder=folder)

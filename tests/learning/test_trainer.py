@@ -487,6 +487,18 @@ class TestMetrics:
         gap = run.machine.free_energy((unseen, None)).mean() - run.machine.free_energy((seen, None)).mean()
         assert found[0]["free_energy_gap"] == pytest.approx(float(gap.detach()), rel=1e-4)
 
+    def test_rows_watch_a_batch_in_turn_and_the_last_row_all(self):
+        """Seven watched inputs, batches of three: inputs 0 to 2, 3 to 5, 6 alone, again 2 to 4, then all of them."""
+        run = trainer(rbm(5, 3), LayerSettings(updates=5, rate=1e-9, weight_std=0.5))
+        data = batches(lambda g: torch.rand(3, 5, generator=g), 5)
+        run.initialize(data[0])
+        pair = [torch.rand(7, 5, generator=seeded(seed)) for seed in (1, 2)]
+        rows = fit(run, data, watched=tuple(pair), log_every=1)
+        for row, part in zip(rows, (slice(0, 3), slice(3, 6), slice(6, 7), slice(2, 5), slice(0, 7)), strict=True):
+            training, held_out = (run.machine.free_energy((x[part], None)).mean() for x in pair)
+            assert row["free_energy_gap"] == pytest.approx(float((held_out - training).detach()), abs=1e-5)
+        assert run.seconds_watching > 0
+
     def test_rows_come_when_asked_for_and_at_the_end(self):
         run = trainer(rbm(5, 3), LayerSettings(updates=12))
         data = batches(lambda g: torch.rand(6, 5, generator=g), 12)

@@ -1,6 +1,8 @@
 """When a run is saved: at once, every so often, and when it is asked to stop."""
 
 import itertools
+import math
+import time
 
 import pytest
 import torch
@@ -27,9 +29,22 @@ def run(checkpoint, updates=10):
 @pytest.mark.parametrize(("seconds", "expected"), [(-1.0, [0, 1, 2, 3, 4]), (1e9, [0])])
 def test_saved_at_once_and_whenever_it_is_due(monkeypatch, seconds, expected):
     monkeypatch.setattr(resumable, "SAVE_SECONDS", seconds)
+    monkeypatch.setattr(resumable, "SHARE", math.inf)
     saved = []
     assert run(Checkpointing(lambda state: saved.append(int(state["step"]))), 4) == [1, 2, 3, 4]
     assert saved == expected
+
+
+def test_long_saves_are_seldom(monkeypatch):
+    """A save of 20 ms may take a fiftieth of the time: none is due within the next second."""
+    monkeypatch.setattr(resumable, "SAVE_SECONDS", 0.0)
+    checkpoint = Checkpointing(lambda state: time.sleep(0.02))
+    checkpoint.save({})
+    assert 0.02 <= checkpoint.seconds == checkpoint.longest
+    time.sleep(0.01)
+    assert not checkpoint.due()
+    checkpoint.last -= checkpoint.longest / resumable.SHARE
+    assert checkpoint.due()
 
 
 def test_due_before_the_first_save():
