@@ -287,7 +287,7 @@ def checked_size(recipe: Recipe, size: Sequence[int]) -> Sequence[int]:
         size = padded_size(size, geometry[:deepest])
     elif recipe.sizes == "trim" or cropped:
         size = trimmed_size(size, geometry[:deepest])
-    check_size(size, geometry[:deepest], "pictures (after the transform)")
+    check_size(size, geometry[:deepest])
     for number, layer in enumerate(layers, start=1):
         if not layer.crop:
             continue

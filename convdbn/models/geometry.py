@@ -28,7 +28,7 @@ def fitted(x: Tensor, layers: Sequence[Geometry], sizes: Sizes = "error") -> Ten
     if sizes not in get_args(Sizes):
         raise UsageError(f"sizes={sizes!r}: no such choice; choose from {', '.join(get_args(Sizes))}")
     x = trimmed(x, layers) if sizes == "trim" else padded(x, layers) if sizes == "pad" else x
-    check_size(x.shape[2:], layers, "pictures (after the transform)")
+    check_size(x.shape[2:], layers)
     return x
 
 

@@ -15,19 +15,19 @@ Problems = Iterator[str]
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse a recipe that breaks a rule or holds a setting without effect: UsageError with a line for each."""
+    """UsageError, with a line for each broken rule and each setting without effect."""
     problems = [*broken(recipe), *(idle.message for idle in without_effect(recipe))]
     if problems:
         raise UsageError("\n".join(problems))
 
 
 def broken(recipe: Recipe) -> list[str]:
-    """A line for each rule that the recipe breaks. A setting without effect breaks none: rules read `machines`."""
+    """A line for each rule that the recipe breaks. Rules read `machines`, so settings without effect break none."""
     return [problem for rule in RULES for problem in rule(recipe)]
 
 
 class Idle(NamedTuple):
-    """A setting without effect in these layers, counted from 1, and what there is to say of it."""
+    """A setting, the layers (from 1) in which it has no effect, and a message that says so."""
 
     name: str
     layers: tuple[int, ...]
@@ -37,10 +37,9 @@ class Idle(NamedTuple):
 def without_effect(recipe: Recipe) -> list[Idle]:
     """Settings that differ from their defaults and do nothing.
 
-    One value for all layers may have no effect in some of them, but not in all; where layers have values of their
-    own, each must have an effect.
+    One value for all layers must have an effect in at least one of them. In a list of values, each must have one.
     """
-    found = []
+    idle = []
     for column in describe(LayerSettings):
         values = [getattr(layer, column.name) for layer in recipe.layers]
         causes = {
@@ -48,17 +47,17 @@ def without_effect(recipe: Recipe) -> list[Idle]:
             for number, value in enumerate(values, start=1)
             if value != column.default and (cause := recipe.disabled_by(number, column.name)) is not None
         }
-        if column.name == "pool":  # a fully connected layer has no pooling, as pool: 1 says
+        if column.name == "pool":  # pool: 1 is right for a fully connected layer, which has no pooling
             causes = {number: cause for number, cause in causes.items() if values[number - 1] != 1}
         alike = all(value == values[0] for value in values)
         if causes and not (alike and len(causes) < len(values)):
-            found.append(Idle(column.name, tuple(causes), _said(column.name, values, causes, alike)))
-    return found
+            idle.append(Idle(column.name, tuple(causes), _idle_message(column.name, values, causes, alike)))
+    return idle
 
 
-def _said(name: str, values: list[Any], causes: dict[int, tuple[str, Any]], alike: bool) -> str:
+def _idle_message(name: str, values: list[Any], causes: dict[int, tuple[str, Any]], alike: bool) -> str:
     number, (other, value) = next(iter(causes.items()))
-    because = f"{other}={value!r}" + (", where the first layer's settings serve for all" if other == "joint" else "")
+    because = f"{other}={value!r}" + (", where all layers have the settings of the first" if other == "joint" else "")
     if alike:
         return f"{name}={values[0]!r}: has no effect with {because}; leave it out"
     which = f"{values[number - 1]!r} of layer {number}"
@@ -84,7 +83,7 @@ def _shapes(recipe: Recipe) -> Problems:
     for number, (below, layer) in enumerate(itertools.pairwise(layers), start=2):
         if below.hidden != "bernoulli" and not below.kernel and layer.visible == "bernoulli":
             yield (
-                f"visible='bernoulli': layer {number} stands on {below.hidden} units, whose values leave [0, 1]; "
+                f"visible='bernoulli': layer {number} is above {below.hidden} units, whose values leave [0, 1]; "
                 "take gaussian"
             )
 
@@ -104,16 +103,16 @@ def _crops(recipe: Recipe) -> Problems:
                 f"take {' or '.join(str(side) for side in legal if side)}"
             )
         if 2 * layer.border >= layer.crop:
-            yield f"border={layer.border}: leaves nothing of the crops of {layer.crop} of layer {number}; take less"
+            yield f"border={layer.border}: covers the crops of {layer.crop} of layer {number}; take less than half"
 
 
 def _sizes(recipe: Recipe) -> Problems:
     if recipe.sizes == "error":
         return
     if any(layer.crop for layer in recipe.layers):
-        yield f"sizes={recipe.sizes!r}: has no effect with crop, for which pictures are trimmed; leave it out"
+        yield f"sizes={recipe.sizes!r}: has no effect with crop, which trims the pictures; leave it out"
     if not recipe.layers[0].kernel:
-        yield f"sizes={recipe.sizes!r}: has no effect on connected layers, which take any size; leave it out"
+        yield f"sizes={recipe.sizes!r}: has no effect on fully connected layers, which take any size; leave it out"
 
 
 def _objectives(recipe: Recipe) -> Problems:
@@ -128,7 +127,7 @@ def _objectives(recipe: Recipe) -> Problems:
                 if on:
                     yield f"objective='denoising': cannot be learned with {other}=True; take likelihood"
         elif not layer.generative and not (layer.labels and layer.discriminative):
-            yield f"generative=0: leaves layer {number} nothing to learn; needs labels and discriminative above 0"
+            yield f"generative=0: leaves layer {number} nothing to learn; write labels: true and discriminative: 1"
         elif not layer.generative and layer.centering in ("model", "both"):
             yield (
                 f"centering={layer.centering!r}: needs states of the model, which generative=0 does not draw; "
@@ -141,9 +140,9 @@ def _labels(recipe: Recipe) -> Problems:
     if any(layer.labels for layer in layers[:-1]) or (layers[-1].labels and layers[-1].kernel):
         yield "labels=True: only for the highest layer, which must be fully connected; write kernel: 0 for it"
     if top.labels and top.init in ("kmeans", "spherical"):
-        yield f"init={top.init!r}: finds no patches among labels; take normal for the layer with labels"
+        yield f"init={top.init!r}: cannot take patches of labels; take normal for the layer with labels"
     if recipe.joint and any(layer.discriminative or layer.labeled for layer in layers):
-        yield "joint=True: learns all labels, by likelihood alone; leave out labeled and discriminative"
+        yield "joint=True: learns all labels, and only by the likelihood; leave out labeled and discriminative"
 
 
 def _starts(recipe: Recipe) -> Problems:
@@ -152,18 +151,21 @@ def _starts(recipe: Recipe) -> Problems:
             continue
         if number == 1:
             if recipe.joint or not recipe.initial:
-                yield "init='transposed': needs a layer below, trained before; take normal for layer 1 and with joint"
+                yield "init='transposed': needs a trained layer below; take normal for layer 1 and with joint"
             continue
         below = recipe.layers[number - 2]
-        inputs = recipe.layers[number - 3].filters if number > 2 else 0  # pixels are not known here
+        inputs = recipe.layers[number - 3].filters if number > 2 else 0  # a recipe has no number of pixels
         if layer.kernel or below.kernel:
             yield f"init='transposed': layer {number} and the one below must be fully connected; take normal"
         elif layer.filters < inputs:
-            yield f"init='transposed': layer {number} needs at least {inputs} filters, the inputs of the layer below"
+            yield (
+                f"init='transposed': layer {number} has {layer.filters} filters, the layer below {inputs} inputs; "
+                f"take at least {inputs} filters"
+            )
         elif layer.hidden != below.visible:
             yield (
                 f"init='transposed': layer {number} has {layer.hidden} hidden units, the layer below {below.visible} "
-                "inputs; make them one kind"
+                "inputs; make them the same kind"
             )
 
 
@@ -171,17 +173,17 @@ def _deep(recipe: Recipe) -> Problems:
     layers = recipe.layers
     mixed = len({layer.kernel == 0 for layer in layers}) > 1
     if recipe.joint and mixed:
-        yield "joint=True: its layers must be all convolutional or all connected; give all a kernel, or none"
+        yield "joint=True: layers are convolutional and fully connected; write kernel: 0 for all or for none"
     if not recipe.doubled:
         return
     if len(layers) < 2 or recipe.joint or recipe.initial:
         yield "doubled=True: needs two layers or more, without joint and initial; leave these out"
     if mixed:
-        yield "doubled=True: its layers must be all convolutional or all connected; give all a kernel, or none"
+        yield "doubled=True: layers are convolutional and fully connected; write kernel: 0 for all or for none"
     if any(layer.labels for layer in layers):
-        yield "doubled=True: learns no labels; add them in joint training, which goes on from here"
+        yield "doubled=True: learns no labels; add them in the joint training that follows"
     if any(layer.visible != "bernoulli" for layer in layers[1:]):
-        yield "doubled=True: layers above the first need visible: bernoulli"
+        yield "doubled=True: layers above the first must have Bernoulli inputs; write visible: bernoulli for them"
 
 
 RULES: tuple[Callable[[Recipe], Problems], ...] = (_shapes, _crops, _sizes, _objectives, _labels, _starts, _deep)

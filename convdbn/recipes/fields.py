@@ -1,4 +1,4 @@
-"""One declaration for each setting: default, range, help, group and needs stand in the dataclass field itself.
+"""One declaration for each setting: its dataclass field has the default, range, help, group and needs.
 
     class Walk(Settings):
         steps: int = setting(10, low=1, help="Number of steps.")
@@ -24,7 +24,7 @@ S = TypeVar("S", bound="Settings")
 ON = object()
 """In `needs`: any value but 0, False and "none"."""
 LARGEST = {int: 1e12, float: 1e36}
-"""Largest magnitude of a number: larger ones do not fit into the tensors that they end in."""
+"""Largest magnitude of a number: larger ones do not fit into tensors."""
 
 
 class Range(NamedTuple):
@@ -50,7 +50,7 @@ class Range(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """One field of a settings class, as it was declared. `default` is `dataclasses.MISSING` where one is needed."""
+    """One field of a settings class. `default` is `dataclasses.MISSING` if the user must give a value."""
 
     name: str
     type: Any
@@ -63,7 +63,7 @@ class Setting(NamedTuple):
 
     @property
     def type_text(self) -> str:
-        """The type as it is written in Python, such as `int` or `Literal['sgd', 'adam']`."""
+        """The type in Python, such as `int` or `Literal['sgd', 'adam']`."""
         return type_text(self.type)
 
     def checked(self, value: Any) -> Any:
@@ -74,11 +74,11 @@ class Setting(NamedTuple):
             return self._number(value)
         if self.type is bool:
             if not isinstance(value, bool):
-                raise UsageError(f"{self.name}={value!r}: is neither true nor false; write one of them")
+                raise UsageError(f"{self.name}={value!r}: is neither true nor false; write one of these")
             return value
         if self.type is str:
             if not isinstance(value, str | os.PathLike):
-                raise UsageError(f"{self.name}={value!r}: is no text; write a name or a path")
+                raise UsageError(f"{self.name}={value!r}: is not text; write a name or a path")
             return str(value)
         choices = get_args(self.type)
         if not isinstance(value, str) or value not in choices:
@@ -91,13 +91,13 @@ class Setting(NamedTuple):
                 raise TypeError
             number = float(value)  # YAML 1.1 reads 1e-3 as text
         except (TypeError, ValueError):
-            raise UsageError(f"{self.name}={value!r}: a number is needed") from None
+            raise UsageError(f"{self.name}={value!r}: is not a number; write one") from None
         if not math.isfinite(number) or abs(number) > LARGEST[self.type]:
             raise UsageError(f"{self.name}={value}: must be finite, and at most {LARGEST[self.type]:g}")
         if number not in self.range:
             raise UsageError(f"{self.name}={value}: must be {self.range}")
         if self.type is int and number != int(number):
-            raise UsageError(f"{self.name}={value!r}: a whole number is needed")
+            raise UsageError(f"{self.name}={value!r}: is not a whole number; write one")
         return int(number) if self.type is int else number
 
 
@@ -113,15 +113,16 @@ def setting(
     needs: Mapping[str, Any] | None = None,
     convert: Callable[[str, Any], T] | None = None,
 ) -> T:
-    """A dataclass field with all that is to be said of it.
+    """A dataclass field with the whole declaration of a setting.
 
-    Numbers are at least `low` or `above` it, and at most `high` or `below` it. `group` gathers settings that belong
-    together. `needs` are the values of other settings, or `ON`, without which this one has no effect; `help` says so.
-    `convert(name, value)` checks values of types other than numbers, truth values, text and `Literal`.
+    Numbers are at least `low` or greater than `above`, and at most `high` or less than `below`. `group` is a heading
+    for settings that belong together. `needs` has the values (or `ON`) that other settings must have, so that this
+    one has an effect; the help says so. `convert(name, value)` checks values of types other than numbers, truth
+    values, text and `Literal`.
     """
     limits = Range(low, above, high, below)
     if needs:
-        words = (other if wanted is ON else f"{other}: {wanted}" for other, wanted in needs.items())
+        words = (other if need is ON else f"{other}: {need}" for other, need in needs.items())
         help = f"{help} Needs {', '.join(words)}."
     metadata = {"help": help, "group": group, "range": limits, "needs": needs or {}, "convert": convert}
     field: T = dataclasses.field(default=default, metadata=metadata)
@@ -130,15 +131,15 @@ def setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of all settings: objects that cannot be changed, whose values are checked when they are made.
+    """Base class of settings: immutable objects, whose constructor checks the values.
 
     The constructor raises `UsageError`, which names the setting, its value and the remedy. It accepts settings
     without effect; `checked` does not.
     """
 
     def __post_init__(self) -> None:
-        for described in describe(type(self)):
-            object.__setattr__(self, described.name, described.checked(getattr(self, described.name)))
+        for field in describe(type(self)):
+            object.__setattr__(self, field.name, field.checked(getattr(self, field.name)))
 
 
 def describe(cls: type[Settings]) -> tuple[Setting, ...]:
@@ -162,16 +163,16 @@ _DESCRIBED: dict[type[Settings], tuple[Setting, ...]] = {}
 
 
 def disabled_by(settings: Settings, name: str) -> tuple[str, Any] | None:
-    """Name and value of another setting that leaves this one without effect; None where it has one.
+    """Name and value of another setting that leaves this one without effect; None if it has an effect.
 
     >>> from convdbn.recipes import LayerSettings
     >>> disabled_by(LayerSettings(phase="cd"), "temperatures")
     ('phase', 'cd')
     """
-    needs = next(described.needs for described in describe(type(settings)) if described.name == name)
-    for other, wanted in needs.items():
+    needs = next(field.needs for field in describe(type(settings)) if field.name == name)
+    for other, need in needs.items():
         value = getattr(settings, other)
-        if value in (0, False, "none") if wanted is ON else value != wanted:
+        if value in (0, False, "none") if need is ON else value != need:
             return other, value
         if (deeper := disabled_by(settings, other)) is not None:
             return deeper
@@ -183,34 +184,35 @@ def checked(cls: type[S], values: Mapping[str, Any]) -> S:
 
     Raises `UsageError` for a name that does not exist or is missing, a wrong value, and a value that has no effect.
     """
-    refuse_unknown(values, (described.name for described in describe(cls)))
-    for described in describe(cls):
-        if described.default is MISSING and described.name not in values:
-            choices = f"; choose from {', '.join(get_args(described.type))}" if get_args(described.type) else ""
-            raise UsageError(f"{described.name}: has no default{choices}")
+    refuse_unknown(values, (field.name for field in describe(cls)))
+    for field in describe(cls):
+        if field.default is MISSING and field.name not in values:
+            choices = get_args(field.type)
+            remedy = f"choose from {', '.join(choices)}" if choices else "write a value"
+            raise UsageError(f"{field.name}: has no default; {remedy}")
     settings = cls(**values)
-    for described in describe(cls):
-        name, value = described.name, getattr(settings, described.name)
-        if value != described.default and (cause := disabled_by(settings, name)) is not None:
+    for field in describe(cls):
+        name, value = field.name, getattr(settings, field.name)
+        if value != field.default and (cause := disabled_by(settings, name)) is not None:
             raise UsageError(f"{name}={value!r}: has no effect with {cause[0]}={cause[1]!r}; leave it out")
     return settings
 
 
-def refuse_unknown(values: Mapping[str, Any], known: Iterable[str]) -> None:
-    """UsageError for names that do not exist, with the nearest one that does."""
-    known = sorted(known)
+def refuse_unknown(values: Mapping[str, Any], names: Iterable[str]) -> None:
+    """UsageError for keys of `values` that are not among `names`, with the nearest name."""
+    names = sorted(names)
     problems = []
     for name, value in values.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}"
             problems.append(f"{name}={value!r}: no such setting; {remedy}")
     if problems:
         raise UsageError("\n".join(problems))
 
 
 def type_text(kind: Any) -> str:
-    """A type as it is written in Python.
+    """A type in Python's notation.
 
     >>> type_text(int | list[int])
     'int | list[int]'

@@ -1,4 +1,4 @@
-"""Which sizes of pictures the filters and pooling blocks of layers can take: a matter of whole numbers alone."""
+"""Sizes of pictures that the filters and pooling blocks of layers can take: arithmetic of whole numbers."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from convdbn.errors import DataError
 
 
 class Geometry(NamedTuple):
-    """Height and width of a layer's filters, (0, 0) where it is fully connected, and side of its pooling blocks."""
+    """Height and width of a layer's filters, (0, 0) if it is fully connected, and side of its pooling blocks."""
 
     kernel: tuple[int, int]
     pool: int
@@ -25,7 +25,7 @@ class Geometry(NamedTuple):
 
 
 def output_side(side: int, layers: Sequence[Geometry], axis: int) -> int:
-    """Height (axis 0) or width (axis 1) of the maps that such pictures become; 0 where they do not fit."""
+    """Height (axis 0) or width (axis 1) of the highest maps for pictures of this side; 0 if it does not fit."""
     for layer in layers:
         if layer.dense:
             return side
@@ -37,10 +37,11 @@ def output_side(side: int, layers: Sequence[Geometry], axis: int) -> int:
 
 
 def receptive_field(layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
-    """Height (axis 0) or width (axis 1) of what one unit of the highest layer sees, and its pixels to the next unit.
+    """Height (axis 0) or width (axis 1) of what a unit of the highest layer sees, and the step to the next unit, in
+    pixels.
 
-    The unit is one of the map before pooling, as patches are cut for. A pooling unit sees what all units of its block
-    see, `(pool - 1)` times the step more, and is `pool` steps away from the next.
+    This is a unit before pooling, because patches are cut for such units. A pooling unit sees what all units of its
+    block see, `(pool - 1)` steps more, and the next one is `pool` steps away.
     """
     side = step = 1
     for above, layer in enumerate(reversed(layers)):
@@ -51,31 +52,31 @@ def receptive_field(layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
 
 
 def nearest_sizes(side: int, layers: Sequence[Geometry], axis: int) -> tuple[int, int]:
-    """The largest legal side up to this one (0 where none is) and the smallest above it."""
+    """The largest legal side up to this one (0 if there is none) and the smallest above it."""
     below = next((s for s in range(side, 0, -1) if output_side(s, layers, axis)), 0)
     return below, next(s for s in itertools.count(side + 1) if output_side(s, layers, axis))
 
 
 def trimmed_size(size: Sequence[int], layers: Sequence[Geometry]) -> tuple[int, int]:
-    """The largest legal height and width up to these, or these themselves where none is."""
+    """The largest legal height and width up to these, or these themselves if there is none."""
     height, width = (nearest_sizes(side, layers, axis)[0] or side for axis, side in enumerate(size))
     return height, width
 
 
 def padded_size(size: Sequence[int], layers: Sequence[Geometry]) -> tuple[int, int]:
-    """The smallest legal height and width from these on."""
+    """The smallest legal height and width that are not below these."""
     height, width = (nearest_sizes(side - 1, layers, axis)[1] for axis, side in enumerate(size))
     return height, width
 
 
-def check_size(size: Sequence[int], layers: Sequence[Geometry], what: str) -> None:
-    """Refuse a height and width that do not divide, naming the nearest legal sizes."""
+def check_size(size: Sequence[int], layers: Sequence[Geometry]) -> None:
+    """DataError, with the nearest legal sizes, for transformed pictures of a size that the layers cannot take."""
     if all(output_side(side, layers, axis) for axis, side in enumerate(size)):
         return
     height, width = (_legal(side, layers, axis) for axis, side in enumerate(size))
     raise DataError(
-        f"{what} of {size[0]}x{size[1]} do not fit {'; '.join(map(str, layers))}: nearest legal heights {height}, "
-        f"widths {width}; resize or crop the pictures to one of these"
+        f"images={size[0]}x{size[1]} (after the transform): do not fit {', then '.join(map(str, layers))}; resize or "
+        f"crop them to the nearest legal heights {height}, widths {width}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Recipes by name, from YAML files, and with other values for some of their fields."""
+"""Recipes from the package, YAML files and objects, with other values for some of their fields."""
 
 import itertools
 import logging
@@ -46,42 +46,42 @@ def options() -> list[Setting]:
 
 
 def load(recipe: str | Path | Recipe, *, layers: Sequence[LayerSettings] | None = None, **overrides: Any) -> Recipe:
-    """A recipe, checked: packaged, in a YAML file, or an object, with other values for some of its fields.
+    """A checked recipe, from the package, a YAML file or an object, with other values for some fields.
 
     `layers` replaces all layers. `overrides` are fields as in a file: a value for all layers, or a list with one for
-    each. The number of layers is that of `filters`; of a recipe for more layers the first are taken.
+    each. `filters` decides the number of layers; a recipe with more layers gives its lowest ones.
 
-    Raises `UsageError` for combinations that cannot be meant, and for settings that are written without effect.
-    Settings of the recipe that an override leaves without effect return to their defaults.
+    Raises `UsageError` for settings that contradict each other, and for a recipe or an override that sets something
+    without effect. Settings of the recipe that lose their effect through an override return to their defaults.
     """
     name = "recipe" if isinstance(recipe, Recipe) else f"recipe={str(recipe)!r}"
     table = _table(recipe) if isinstance(recipe, Recipe) else _read(recipe)
     if layers is not None:
         general = {key: value for key, value in table.items() if key not in COLUMNS}
         table = general | _columns(checked(Recipe, {"layers": layers}).layers)
-    changes = _known({key: value for key, value in overrides.items() if value is not None})
-    chosen = _recipe(_fitted(table, changes, name), changes)
-    if problems := checks.broken(chosen):
+    changes = _checked_fields({key: value for key, value in overrides.items() if value is not None})
+    result = _recipe(_fitted(table, changes, name), changes)
+    if problems := checks.broken(result):
         raise UsageError("\n".join(problems))
-    return _with_effect(chosen, table, changes, name)
+    return _with_effect(result, table, changes, name)
 
 
-def _with_effect(chosen: Recipe, table: dict[str, Any], changes: dict[str, Any], name: str) -> Recipe:
-    """The recipe without settings that `changes` left without effect; refuse those that were written so."""
-    idle = checks.without_effect(chosen)
+def _with_effect(recipe: Recipe, table: dict[str, Any], changes: dict[str, Any], name: str) -> Recipe:
+    """The recipe without settings that lost their effect through `changes`; UsageError for others without effect."""
+    idle = checks.without_effect(recipe)
     before: set[str] = set()
     if idle and changes:
         before = {setting.name for setting in checks.without_effect(_recipe(_fitted(table, {}, name), {}))}
-    written = [setting for setting in idle if not changes or setting.name in before | set(changes)]
-    if written:
-        raise UsageError("\n".join(setting.message for setting in written))
+    mistakes = [setting for setting in idle if not changes or setting.name in before | set(changes)]
+    if mistakes:
+        raise UsageError("\n".join(setting.message for setting in mistakes))
     for setting in idle:
-        log.info("%s: its %s", name, setting.message.split("; ")[0])
-    return checks.with_defaults(chosen, idle)
+        log.info("%s: %s, so the default replaces it", name, setting.message.split("; ")[0])
+    return checks.with_defaults(recipe, idle)
 
 
 def _recipe(table: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
-    """The recipe of a table with changes, whose lists have one value for each layer; only values are checked."""
+    """The recipe of a table with changes, whose lists have one value for each layer; it checks only single values."""
     table, depth = {**table, **changes}, _depth({**table, **changes})
     rows = []
     for index in range(depth):
@@ -102,30 +102,33 @@ def _depth(table: Mapping[str, Any]) -> int:
     """Number of layers: one for each entry of `filters`."""
     filters = table.get("filters", LayerSettings.filters)
     if filters == []:
-        raise UsageError("filters=[]: names no layer; write the number of filters of at least one")
+        raise UsageError("filters=[]: has no layer; write the number of filters of at least one")
     return len(filters) if isinstance(filters, list) else 1
 
 
 def _fitted(table: Mapping[str, Any], changes: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The fields of the table that stay, their lists cut to the number of layers; refuse all that are too short."""
+    """Fields of the table that `changes` do not replace, with lists cut to the number of layers; UsageError for lists
+    of another length."""
     depth = _depth({**table, **changes})
-    own = _depth(table) if "filters" in table else depth
-    stay = {key: value for key, value in table.items() if key not in changes}
-    lists = [(key, value) for key, value in {**stay, **changes}.items() if _has_rows(key, value)]
-    wrong = [(key, value) for key, value in lists if len(value) not in ((depth,) if key in changes else (depth, own))]
+    own_depth = _depth(table) if "filters" in table else depth
+    rest = {key: value for key, value in table.items() if key not in changes}
+    lists = [(key, value) for key, value in {**rest, **changes}.items() if _has_rows(key, value)]
+    wrong = [
+        (key, value) for key, value in lists if len(value) not in ((depth,) if key in changes else (depth, own_depth))
+    ]
     if wrong:
         key, value = wrong[0]
-        needed = depth if key in changes else own
-        raise UsageError(f"{key}={value}: needs one value, or {needed}, one for each entry of `filters`")
-    short = [f"{key}={value + value[-1:] * (depth - own)}" for key, value in lists if len(value) < depth]
-    if short:
+        count = depth if key in changes else own_depth
+        raise UsageError(f"{key}={value}: is not as long as `filters`; write one value, or a list of {count}")
+    longer = [f"{key}={value + value[-1:] * (depth - own_depth)}" for key, value in lists if len(value) < depth]
+    if longer:
         raise UsageError(
-            f"filters={changes['filters']}: names {depth} layers, {name} has {own}; write values for all layers, "
-            f"such as {', '.join(short)}"
+            f"filters={changes['filters']}: has {depth} layers, {name} only {own_depth}; write values for all "
+            f"layers, such as {', '.join(longer)}"
         )
-    if own > depth:
-        log.info("%s: the first %d of its %d layers", name, depth, own)
-    return {key: value[:depth] if _has_rows(key, value) else value for key, value in stay.items()}
+    if own_depth > depth:
+        log.info("%s: takes the lowest %d of its %d layers", name, depth, own_depth)
+    return {key: value[:depth] if _has_rows(key, value) else value for key, value in rest.items()}
 
 
 def _has_rows(name: str, value: Any) -> bool:
@@ -134,13 +137,13 @@ def _has_rows(name: str, value: Any) -> bool:
 
 
 def _table(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as a file would have it."""
+    """The fields of a recipe, as in a file."""
     general = {field.name: getattr(recipe, field.name) for field in describe(Recipe) if field.name != "layers"}
     return general | _columns(recipe.layers)
 
 
 def _columns(layers: Sequence[LayerSettings]) -> dict[str, Any]:
-    """Layers as a file would have them: the columns that are not at their defaults, one value where all are alike."""
+    """The columns of layers that differ from their defaults, as in a file: one value if all layers have the same."""
     columns: dict[str, Any] = {"filters": [layer.filters for layer in layers]}
     for column in describe(LayerSettings)[1:]:
         values = [getattr(layer, column.name) for layer in layers]
@@ -153,30 +156,33 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     """The fields in the file of a recipe."""
     path = PACKAGED / f"{recipe}.yaml" if str(recipe) in names() else Path(recipe)
     if not path.is_file():
-        raise UsageError(f"recipe={str(recipe)!r}: no such file, nor one of the recipes {', '.join(names())}")
+        raise UsageError(
+            f"recipe={str(recipe)!r}: no such file; give a YAML file, or one of the recipes {', '.join(names())}"
+        )
     try:
         table = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe={str(recipe)!r}: not YAML ({error})") from error
+        raise UsageError(f"recipe={str(recipe)!r}: is not YAML ({error}); correct the file") from error
     if not isinstance(table, Mapping):
-        raise UsageError(f"recipe={str(recipe)!r}: expected a table of fields, such as `filters: [40, 40]`")
-    return _known(table)
+        raise UsageError(f"recipe={str(recipe)!r}: has no table of fields; write lines such as `filters: [40, 40]`")
+    return _checked_fields(table)
 
 
-def _known(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of one source under their present names; refuse those that do not exist or exclude each other."""
+def _checked_fields(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a file or call under their present names; UsageError for those that do not exist or exclude each
+    other."""
     for former in FORMER_NAMES.keys() & table.keys():
-        message = f"{former}: write {FORMER_NAMES[former]}; the old spelling goes with the next version"
+        message = f"{former} is the spelling of version 0.1.0; write {FORMER_NAMES[former]}"
         warnings.warn(message, DeprecationWarning, stacklevel=_levels_to_the_caller())
     columns = {key: list(value) for key, value in table.items() if key in COLUMNS and isinstance(value, tuple)}
     table = with_new_names({**table, **columns})
     refuse_unknown(table, (option.name for option in options()))
     if {"epochs", "updates"} <= table.keys():
-        raise UsageError(f"epochs={table['epochs']}: stands beside updates={table['updates']}; leave out one of them")
+        raise UsageError(f"epochs={table['epochs']}: excludes updates={table['updates']}; leave out one of them")
     return table
 
 
 def _levels_to_the_caller() -> int:
-    """How far up the stack, as `warnings.warn` counts, the code lies that called convdbn."""
+    """The `stacklevel` of `warnings.warn` that points to the code that called convdbn."""
     names = (sys._getframe(level).f_globals["__name__"] for level in itertools.count(2))
     return next(level for level, name in enumerate(names, start=1) if name.split(".")[0] != "convdbn")

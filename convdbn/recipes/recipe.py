@@ -10,16 +10,16 @@ from convdbn.recipes.fields import Settings, describe, disabled_by, refuse_unkno
 from convdbn.recipes.settings import LayerSettings
 
 FORMER_NAMES = {"colour": "color", "centring": "centering", "labelled": "labeled"}
-"""Fields that version 0.1.0 spelled otherwise."""
+"""Names of fields in version 0.1.0, and their present names."""
 
 
 def with_new_names(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The same fields, those of version 0.1.0 under their present names."""
+    """The fields, with present names in place of those of version 0.1.0."""
     return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
 SHAPE = frozenset({"filters", "kernel", "pool", "hidden", "labels"})
-"""Settings of which joint training, too, takes those of each layer."""
+"""Settings that each layer has for itself in joint training, too."""
 
 
 def _steps(name: str, value: Any) -> tuple[Mapping[str, Any], ...]:
@@ -46,8 +46,8 @@ class Recipe(Settings):
     )
     initial: str = setting(
         "",
-        help="Trained model (run folder, file, or name of a packaged model) that has the lowest layers of this one. "
-        "Greedy training goes on above them; joint training begins with them.",
+        help="Trained model (run folder, file, or name of a packaged model) whose layers become the lowest of this "
+        "one. Greedy training continues above them; joint training starts from them.",
     )
     doubled: bool = setting(
         False,
@@ -57,7 +57,7 @@ class Recipe(Settings):
     )
     joint: bool = setting(
         False,
-        help="Train all layers together as one deep Boltzmann machine, with the first layer's settings for all.",
+        help="Train all layers together as one deep Boltzmann machine, with the settings of the first layer.",
     )
     color: bool = setting(False, help="Take pictures in color, with three channels; otherwise they become gray.")
     mirror: bool = setting(False, help="Add the mirror image of every picture.")
@@ -65,8 +65,8 @@ class Recipe(Settings):
     held_out: int = setting(
         200,
         low=0,
-        help="Pictures that are not trained on and whose free energy is compared with that of the others; at most a "
-        "tenth of a folder.",
+        help="Number of pictures to leave out of training, to compare their free energy with that of the others; at "
+        "most a tenth of a folder.",
     )
     sizes: Literal["error", "trim", "pad"] = setting(
         "error",
@@ -77,17 +77,17 @@ class Recipe(Settings):
 
     @property
     def machines(self) -> tuple[LayerSettings, ...]:
-        """Settings of each machine that is trained, with defaults for those without effect: the settings of every
-        layer, or, in joint training, of the first, with the labels of the highest."""
+        """Settings of each machine in training, with defaults for settings without effect. Every layer is a machine;
+        joint training has a single one, with the settings of the first layer and the labels of the highest."""
         layers = self.effective().layers
         if not self.joint:
             return layers
         return (dataclasses.replace(layers[0], labels=layers[-1].labels),)
 
     def disabled_by(self, layer: int, name: str) -> tuple[str, Any] | None:
-        """Name and value of what leaves a setting of a layer, counted from 1, without effect; None where it has one.
+        """Name and value of what leaves a setting of a layer (from 1) without effect; None if it has an effect.
 
-        In joint training the first layer's settings serve for all, but for the shape of each layer.
+        Joint training gives all layers the settings of the first, except for `SHAPE`.
         """
         if self.joint and layer > 1 and name not in SHAPE:
             return "joint", True
@@ -107,8 +107,8 @@ class Recipe(Settings):
         """The recipe with `updates` in place of `epochs`, for a number of training pictures; `mirror` doubles it."""
 
         def counted(layer: LayerSettings) -> LayerSettings:
-            presented = layer.epochs * pictures * (2 if self.mirror else 1)
-            return dataclasses.replace(layer, epochs=0, updates=max(1, round(presented / layer.batch)))
+            presentations = layer.epochs * pictures * (2 if self.mirror else 1)
+            return dataclasses.replace(layer, epochs=0, updates=max(1, round(presentations / layer.batch)))
 
         layers = tuple(counted(layer) if layer.epochs else layer for layer in self.layers)
         return dataclasses.replace(self, layers=layers)
@@ -133,5 +133,5 @@ class Recipe(Settings):
         """The inverse of `as_dict`; it also reads what earlier versions wrote."""
         fields, rows = with_new_names(fields), [with_new_names(layer) for layer in fields["layers"]]
         for cls, values in ((Recipe, fields), *((LayerSettings, row) for row in rows)):
-            refuse_unknown(values, (described.name for described in describe(cls)))
+            refuse_unknown(values, (field.name for field in describe(cls)))
         return Recipe(**{**fields, "layers": tuple(LayerSettings(**row) for row in rows)})

@@ -30,8 +30,8 @@ class LayerSettings(Settings):
         "fixed",
         group="layer",
         needs={"visible": "gaussian"},
-        help="Variance of Gaussian visible units: fixed by sigma, or learned from there: one number for all units "
-        "(scalar), or one for each pixel or map (unit).",
+        help="Variance of Gaussian visible units: sigma sets it (fixed), or it is learned and starts at sigma, one "
+        "number for all units (scalar) or one for each pixel or map (unit).",
     )
     hidden: Literal["bernoulli", "gaussian", "noisy_relu"] = setting(
         "bernoulli",
@@ -60,7 +60,7 @@ class LayerSettings(Settings):
         0,
         low=0,
         group="input",
-        help="Side of the random crops of its input that the layer is trained on; 0 takes whole pictures.",
+        help="Side of the random crops of its input that the layer learns from; 0 takes whole pictures.",
     )
     updates: int = setting(
         1000,
@@ -70,14 +70,17 @@ class LayerSettings(Settings):
         help="Number of parameter updates.",
     )
     epochs: float = setting(
-        0.0, low=0, group="input", help="Passes over the pictures, in place of `updates`; 0 takes `updates`."
+        0.0,
+        low=0,
+        group="input",
+        help="Passes over the pictures, in place of `updates`; 0 leaves `updates` in force.",
     )
     batch: int = setting(20, low=1, group="input", help="Pictures or crops in one update.")
     sample_input: bool = setting(
         False,
         group="input",
         help="Take an input in [0, 1] as probabilities and draw bits from it at every presentation. Above the first "
-        "layer, all layers below are drawn too, from the pictures up.",
+        "layer, draw the layers below too, from the pictures up.",
     )
     objective: Literal["likelihood", "denoising"] = setting(
         "likelihood",
@@ -119,7 +122,7 @@ class LayerSettings(Settings):
         above=0,
         group="phases",
         needs={"phase": "fast-pcd"},
-        help="Learning rate of the fast weights of fast-pcd. Every update forgets a twentieth of them.",
+        help="Learning rate of the fast weights of fast-pcd. Every update shrinks them by a twentieth.",
     )
     k: int = setting(
         1,
@@ -133,7 +136,7 @@ class LayerSettings(Settings):
         low=0,
         group="phases",
         needs={"objective": "likelihood", "generative": ON},
-        help="Sweeps at the last update; the number moves there linearly. 0 stays at k.",
+        help="Sweeps at the last update; the number moves there linearly. 0 keeps `k`.",
     )
     temperatures: int = setting(
         10,
@@ -146,8 +149,8 @@ class LayerSettings(Settings):
         "none",
         group="phases",
         needs={"objective": "likelihood"},
-        help="Learn as if each unit were its difference from its mean: in the data, in the model, or halfway between "
-        "(both).",
+        help="Learn from each unit's difference from its mean: the mean in the data, in the model, or halfway "
+        "between (both).",
     )
     noise_free: bool = setting(
         False,
@@ -160,8 +163,8 @@ class LayerSettings(Settings):
         low=0,
         group="phases",
         needs={"phase": "cd", "kernel": ON},
-        help="cd leaves so many outermost pixels of the input as they are, because fewer hidden units see them. The "
-        "side of the filters less 1 covers all such pixels.",
+        help="Width of the border of the input that cd leaves unchanged, because fewer hidden units see its pixels. "
+        "All such pixels lie in a border of `kernel` - 1.",
     )
     mean_field: int = setting(
         10,
@@ -210,7 +213,7 @@ class LayerSettings(Settings):
     sparsity: Literal["none", "bias", "decayed"] = setting(
         "none",
         group="sparsity",
-        help="Pull the mean activation of each hidden unit towards the target: by its bias (Lee et al. 2009), or "
+        help="Pull the mean activation of each hidden unit toward the target: by its bias (Lee et al. 2009), or "
         "by a decayed average (Hinton 2010).",
     )
     target: float = setting(
@@ -226,15 +229,15 @@ class LayerSettings(Settings):
         low=0,
         group="sparsity",
         needs={"sparsity": ON},
-        help="Strength of the pull.",
+        help="Strength of the pull toward the target.",
     )
     init: Literal["normal", "kmeans", "spherical", "transposed"] = setting(
         "normal",
         group="start",
         help="Initial weights. normal is noise. kmeans takes centroids of patches of the input (Sohn et al. 2011). "
-        "spherical does so too, with equally many patches from each picture, all of one length, for pictures of "
-        "several kinds. transposed takes the weights of the fully connected layer below, and noise for hidden units "
-        "beyond those (Hinton et al. 2006).",
+        "spherical does the same with equally many patches from each picture, scaled to one length, for pictures "
+        "of several kinds. transposed takes the weights of the fully connected layer below, and noise for other "
+        "hidden units (Hinton et al. 2006).",
     )
     weight_std: float = setting(0.01, above=0, group="start", help="Standard deviation of the initial weights.")
     hidden_bias: float = setting(

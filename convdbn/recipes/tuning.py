@@ -1,4 +1,4 @@
-"""Settings of what a trained model is trained further by: fine-tuning as a classifier, and refinement as a whole."""
+"""Settings for further training of a model: fine-tuning as a classifier, and refinement of all its layers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,8 +19,8 @@ class FineTuning(Settings):
         0.5,
         low=0,
         below=1,
-        help="Share of their inputs that the linear map and fully connected layers above others do not see, drawn "
-        "anew for each picture.",
+        help="Share of inputs to leave out at random, for each picture anew, in the linear map and in fully "
+        "connected layers above another layer.",
     )
     distort: float = setting(
         1.0,
@@ -39,7 +39,7 @@ class FineTuning(Settings):
         "raises the loss (Goodfellow, Shlens and Szegedy 2015); 0 presents it once.",
     )
     weight_decay: float = setting(
-        1e-4, low=0, help="Share of the weights, times the learning rate, that every update subtracts."
+        1e-4, low=0, help="Weight decay: every update subtracts this share of the weights, times the learning rate."
     )
     held_out: float = setting(
         0.1,
@@ -52,7 +52,7 @@ class FineTuning(Settings):
 
 @dataclass(frozen=True)
 class Refinement(Settings):
-    """How a stack is trained further."""
+    """How a trained stack is refined."""
 
     method: Method = setting(
         help="autoencoder learns to reconstruct the input from the highest layer (Hinton and Salakhutdinov 2006). "

@@ -53,7 +53,7 @@ def test_fitted_pictures():
     assert torch.equal(fitted(x, layers, "trim"), x[..., :4, :4])
     assert torch.equal(fitted(x, layers, "pad")[0, 0, 5], torch.tensor([20.0, 21, 22, 23, 24, 24]))
     assert fitted(x[..., :4, :4], layers, "pad").shape == (1, 1, 4, 4)
-    with pytest.raises(DataError, match=r"5x5 do not fit.*4 or 6"):
+    with pytest.raises(DataError, match=r"images=5x5 .*: do not fit filters 3x3, blocks 2x2; .*4 or 6"):
         fitted(x, layers)
     with pytest.raises(UsageError, match="sizes='crop': no such choice; choose from error, trim, pad"):
         fitted(x, layers, "crop")

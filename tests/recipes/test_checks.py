@@ -21,9 +21,9 @@ BROKEN = {
     "kernel above a connected layer": (layered({}, CONV), r"kernel=\[0, 3\]: layer 1 is fully connected"),
     "probabilities above counts": (
         layered({"hidden": "noisy_relu"}, {}),
-        "visible='bernoulli': layer 2 stands on noisy_relu units.*take gaussian",
+        "visible='bernoulli': layer 2 is above noisy_relu units.*take gaussian",
     ),
-    "probabilities above a code": (layered({"hidden": "gaussian"}, {}), "layer 2 stands on gaussian units"),
+    "probabilities above a code": (layered({"hidden": "gaussian"}, {}), "layer 2 is above gaussian units"),
     "crop of a connected layer": (layered(CONV, {"crop": 5}), "crop=5: layer 2 is fully connected"),
     "crop of joint layers": (layered(CONV | {"crop": 8}, CONV, joint=True), "crop=8: joint training takes whole"),
     "crop that the blocks do not divide": (
@@ -34,10 +34,10 @@ BROKEN = {
     "crop far smaller than the filters": (layered({"kernel": 9, "crop": 2, "pool": 1}), "crop=2: .*; take 9$"),
     "border of the whole crop": (
         layered(CONV | {"crop": 8, "border": 4}),
-        "border=4: leaves nothing of the crops",
+        "border=4: covers the crops of 8 of layer 1; take less than half",
     ),
     "sizes of cropped pictures": (layered(CONV | {"crop": 8}, sizes="pad"), "sizes='pad': has no effect with crop"),
-    "sizes of connected layers": (layered({}, sizes="trim"), "sizes='trim': has no effect on connected layers"),
+    "sizes of connected layers": (layered({}, sizes="trim"), "sizes='trim': has no effect on fully connected layers"),
     "variance without noise": (
         layered(ON_GAUSSIAN | {"variance": "unit", "noise_free": True}),
         "variance='unit': cannot be learned in layer 1 from the noise_free",
@@ -67,20 +67,20 @@ BROKEN = {
     "labels of a convolutional layer": (layered(CONV | {"labels": True}), "labels=True: only for the highest layer"),
     "patches of labels": (
         layered({"labels": True, "init": "kmeans"}),
-        "init='kmeans': finds no patches",
+        "init='kmeans': cannot take patches of labels",
     ),
     "joint patches of labels": (
         layered({"init": "spherical"}, {"labels": True}, joint=True),
-        "init='spherical': finds no patches",
+        "init='spherical': cannot take patches of labels",
     ),
     "joint layers with few labels": (
         layered({}, {"labels": True, "labeled": 5}, joint=True),
-        "joint=True: learns all labels, by likelihood alone",
+        "joint=True: learns all labels, and only by the likelihood",
     ),
-    "nothing below to transpose": (layered({"init": "transposed"}), "init='transposed': needs a layer below"),
+    "nothing below to transpose": (layered({"init": "transposed"}), "init='transposed': needs a trained layer below"),
     "joint layers have none below": (
         layered({"init": "transposed"}, {}, joint=True, initial="rbm500_mnist"),
-        "init='transposed': needs a layer below",
+        "init='transposed': needs a trained layer below",
     ),
     "filters transposed": (
         layered(CONV, {"init": "transposed"}),
@@ -88,14 +88,14 @@ BROKEN = {
     ),
     "too few units for the transposed weights": (
         layered({"filters": 9}, {}, {"filters": 8, "init": "transposed"}),
-        "init='transposed': layer 3 needs at least 9 filters",
+        "init='transposed': layer 3 has 8 filters, the layer below 9 inputs; take at least 9",
     ),
     "other units than those transposed": (
         layered(ON_GAUSSIAN, {"init": "transposed"}),
         "init='transposed': layer 2 has bernoulli hidden units, the layer below gaussian inputs",
     ),
-    "joint layers of two kinds": (layered(CONV, {}, joint=True), "joint=True: its layers must be all convolutional"),
-    "doubled layers of two kinds": (layered(CONV, {}, doubled=True), "doubled=True: its layers must be all conv"),
+    "joint layers of two kinds": (layered(CONV, {}, joint=True), "joint=True: layers are convolutional and fully"),
+    "doubled layers of two kinds": (layered(CONV, {}, doubled=True), "doubled=True: layers are convolutional and"),
     "one doubled layer": (layered({}, doubled=True), "doubled=True: needs two layers or more"),
     "doubled and joint": (layered({}, {}, doubled=True, joint=True), "doubled=True: .*without joint and initial"),
     "doubled on a trained model": (
@@ -103,7 +103,7 @@ BROKEN = {
         "doubled=True: .*without joint and initial",
     ),
     "doubled labels": (layered({}, {"labels": True}, doubled=True), "doubled=True: learns no labels"),
-    "doubled real values": (layered({}, ON_GAUSSIAN, doubled=True), "doubled=True: .* need visible: bernoulli"),
+    "doubled real values": (layered({}, ON_GAUSSIAN, doubled=True), "doubled=True: .* must have Bernoulli inputs"),
 }
 
 
@@ -213,7 +213,7 @@ def test_joint_training_takes_the_shape_alone_of_higher_layers(name):
     if name in ("pool", "hidden"):
         assert plan.disabled_by(2, name) != ("joint", True)
         return
-    with pytest.raises(UsageError, match=rf"{name}=\[.*of layer 2 has no effect with joint=True, where the first"):
+    with pytest.raises(UsageError, match=rf"{name}=\[.*of layer 2 has no effect with joint=True, where all layers"):
         check(plan)
 
 
@@ -230,7 +230,9 @@ def test_an_override_may_leave_settings_of_the_recipe_without_effect(caplog):
     caplog.set_level(logging.INFO)
     recipe = recipes.load("mnist", sparsity="none")
     assert [(layer.target, layer.strength) for layer in recipe.layers] == [(0.05, 1.0)] * 2
-    assert "recipe='mnist': its strength=5.0: has no effect with sparsity='none'" in caplog.text
+    assert (
+        "recipe='mnist': strength=5.0: has no effect with sparsity='none', so the default replaces it" in caplog.text
+    )
     check(recipe)
 
 

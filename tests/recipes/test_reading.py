@@ -126,12 +126,18 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
     ("fields", "message"),
     [
         ({"fliters": 4}, r"fliters=4: no such setting; did you mean filters\?"),
-        ({"filters": [4, 4], "kernel": [3]}, r"kernel=\[3\]: needs one value, or 2, one for each entry of `filters`"),
-        ({"filters": 4, "kernel": [3, 3]}, r"kernel=\[3, 3\]: needs one value, or 1"),
-        ({"filters": "many"}, "filters='many': a number is needed"),
-        ({"filters": True}, "filters=True: a number is needed"),
-        ({"filters": 4.5}, "filters=4.5: a whole number is needed"),
-        ({"rate": None}, "rate=None: a number is needed"),
+        (
+            {"filters": [4, 4], "kernel": [3]},
+            r"kernel=\[3\]: is not as long as `filters`; write one value, or a list of 2",
+        ),
+        (
+            {"filters": 4, "kernel": [3, 3]},
+            r"kernel=\[3, 3\]: is not as long as `filters`; write one value, or a list of 1",
+        ),
+        ({"filters": "many"}, "filters='many': is not a number"),
+        ({"filters": True}, "filters=True: is not a number"),
+        ({"filters": 4.5}, "filters=4.5: is not a whole number"),
+        ({"rate": None}, "rate=None: is not a number"),
         ({"filters": 0}, "filters=0: must be at least 1"),
         ({"filters": [4, -4]}, "filters=-4: must be at least 1"),
         ({"kernel": -1}, "kernel=-1: must be at least 0"),
@@ -209,7 +215,7 @@ def test_general_values_that_cannot_be_meant(table, fields):
 def test_what_is_not_yaml(tmp_path, text):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"recipe='.*r.yaml': not YAML \("):
+    with pytest.raises(UsageError, match=r"recipe='.*r.yaml': is not YAML \("):
         recipes.load(path)
 
 
@@ -217,7 +223,7 @@ def test_what_is_not_yaml(tmp_path, text):
 def test_yaml_that_is_no_table(tmp_path, text):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=r"r\.yaml': expected a table of fields, such as `filters"):
+    with pytest.raises(UsageError, match=r"r\.yaml': has no table of fields; write lines such as `filters"):
         recipes.load(path)
 
 
@@ -231,13 +237,15 @@ def test_keys_that_are_no_words(tmp_path):
 def test_bytes_that_are_no_text(tmp_path):
     path = tmp_path / "r.yaml"
     path.write_bytes(b"filters: \xff\xfe\x00")
-    with pytest.raises(UsageError, match=r"r\.yaml': not YAML"):
+    with pytest.raises(UsageError, match=r"r\.yaml': is not YAML"):
         recipes.load(path)
 
 
 @pytest.mark.parametrize("name", ["mnits", "", "nowhere/recipe.yaml"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(UsageError, match=rf"recipe='{name}': no such file, nor one of .*digits.*mnist.*photos"):
+    with pytest.raises(
+        UsageError, match=rf"recipe='{name}': no such file; give a YAML file, or one of .*digits.*mnist.*photos"
+    ):
         recipes.load(name)
 
 
@@ -270,13 +278,13 @@ class TestLayers:
         caplog.set_level(logging.INFO)
         recipe = recipes.load("images", filters=[24])
         assert recipe.layers == (dataclasses.replace(recipes.load("images").layers[0], filters=24),)
-        assert "recipe='images': the first 1 of its 2 layers" in caplog.text
+        assert "recipe='images': takes the lowest 1 of its 2 layers" in caplog.text
 
     def test_a_recipe_for_fewer_names_all_columns_at_once(self):
         with pytest.raises(UsageError) as caught:
             recipes.load("images", filters=[24, 24, 24])
         message = str(caught.value)
-        assert message.startswith("filters=[24, 24, 24]: names 3 layers, recipe='images' has 2; write values for all")
+        assert message.startswith("filters=[24, 24, 24]: has 3 layers, recipe='images' only 2; write values for all")
         written = dict(re.findall(r"(\w+)=(\[[^]]*\])", message.split("such as ")[1]))
         columns = {name: yaml.safe_load(values) for name, values in written.items()}
         assert columns["kernel"] == [9, 5, 5] and columns["visible"] == ["gaussian", "bernoulli", "bernoulli"]
@@ -318,16 +326,18 @@ class TestEpochs:
         assert recipes.load(recipe, updates=70).layers[0].updates == 70
 
     def test_one_source_may_not_write_both(self, table):
-        with pytest.raises(UsageError, match="epochs=2: stands beside updates=9; leave out one of them"):
+        with pytest.raises(UsageError, match="epochs=2: excludes updates=9; leave out one of them"):
             recipes.load(table(filters=4, epochs=2, updates=9))
-        with pytest.raises(UsageError, match="epochs=2: stands beside updates=9"):
+        with pytest.raises(UsageError, match="epochs=2: excludes updates=9"):
             recipes.load("mnist", epochs=2, updates=9)
 
 
 @pytest.mark.parametrize(("former", "now", "value"), [("colour", "color", True), ("centring", "centering", "data")])
 def test_names_of_an_earlier_version_are_known_with_a_warning(table, former, now, value):
     for make in (lambda: recipes.load("rbm", **{former: value}), lambda: recipes.load(table(**{former: value}))):
-        with pytest.warns(DeprecationWarning, match=f"{former}: write {now}") as caught:
+        with pytest.warns(
+            DeprecationWarning, match=f"{former} is the spelling of version 0.1.0; write {now}"
+        ) as caught:
             recipe = make()
         assert caught[0].filename == __file__
         assert getattr(recipe if now == "color" else recipe.layers[0], now) == value

@@ -270,10 +270,10 @@ class TestExistingRuns:
 WRONG_TRAINING = {
     # what: (exit code, what the message says, arguments)
     "unknown recipe": (2, "recipe='nowhere'.*mnist", train(recipe="nowhere")),
-    "recipe that is not YAML": (2, "broken.yaml': not YAML", train(recipe="broken.yaml")),
+    "recipe that is not YAML": (2, "broken.yaml': is not YAML", train(recipe="broken.yaml")),
     "recipe that is a folder": (2, "recipe='empty'", train(recipe="empty")),
     "value out of range": (2, "batch=0: must be at least 1", [*train(), "--batch", "0"]),
-    "list of the wrong length": (2, r"rate=\[1.*: needs one value, or 2", [*train(), "--rate", "[1, 2, 3]"]),
+    "list of the wrong length": (2, r"rate=\[1.*: is not as long as `filters`", [*train(), "--rate", "[1, 2, 3]"]),
     "value of the wrong type": (2, "batch", [*train(), "--batch", "many"]),
     "unknown choice": (2, "optimizer", [*train(), "--optimizer", "lbfgs"]),
     "unknown option": (2, "passes", [*train(), "--passes", "3"]),
