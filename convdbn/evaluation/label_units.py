@@ -5,6 +5,7 @@ from torch import Tensor
 
 from convdbn.errors import UsageError
 from convdbn.images import Images
+from convdbn.images.splits import labels_of
 from convdbn.models.extract import streamed
 from convdbn.models.stack import Stack
 from convdbn.sampling.labels import label_logits
@@ -16,10 +17,7 @@ def label_error(stack: Stack, images: Images) -> float:
     top = stack.machines[-1]
     if top.units[-1].kind != "categorical":
         raise UsageError("model: has no label units; train its top layer with labels: true")
-    if images.labels is None:
-        raise UsageError(
-            f"data={images.name!r}: has no labels; put the pictures of each class into its own sub-folder"
-        )
+    labels = labels_of(images).numpy()
 
     @torch.no_grad()
     def logits(batch: Tensor) -> Tensor:
@@ -29,4 +27,4 @@ def label_error(stack: Stack, images: Images) -> float:
         return label_logits(top, x.flatten(1))
 
     predicted = streamed(images, logits).argmax(1)
-    return 100 * float((predicted != images.labels.numpy()).mean())
+    return 100 * float((predicted != labels).mean())

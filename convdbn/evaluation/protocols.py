@@ -13,7 +13,7 @@ from convdbn.errors import UsageError
 from convdbn.evaluation.baselines import KMeansPatches, Pixels, with_random_filters
 from convdbn.evaluation.classifiers import Kind, Labels, Rows, predict
 from convdbn.images import Images, Pipeline
-from convdbn.images.splits import labeled
+from convdbn.images.splits import labeled, labels_of
 from convdbn.models.extract import Network, describe
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
@@ -96,18 +96,15 @@ def compare(
     seed: int,
 ) -> dict[str, Any]:
     """`by_labels` for the features of a network and, with `baselines`, for cheaper features in the same protocol."""
-    if train.labels is None or test.labels is None:
-        raise UsageError(
-            f"data={train.name!r}: has no labels; put the pictures of each class into its own sub-folder"
-        )
-    indices_of = draw_labeled(train.labels.numpy(), counts, draws, seed=seed)
+    all_labels, test_labels = labels_of(train).numpy(), labels_of(test).numpy()
+    indices_of = draw_labeled(all_labels, counts, draws, seed=seed)
     # Features are computed only for pictures with a label in some draw.
     union = np.unique(np.concatenate([index for indices in indices_of.values() for index in indices]))
     pictures = train.select(torch.from_numpy(union))
     indices_of = {
         count: [np.searchsorted(union, index) for index in indices] for count, indices in indices_of.items()
     }
-    labels, test_labels = train.labels.numpy()[union], test.labels.numpy()
+    labels = all_labels[union]
 
     def errors(rows: Rows, test_rows: Rows) -> dict[str, Any]:
         return by_labels(rows, labels, test_rows, test_labels, indices_of, classifier=classifier)

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from convdbn.errors import DataError, UsageError
 from convdbn.images.base import Images, Subset
@@ -12,13 +13,22 @@ from convdbn.images.base import Images, Subset
 Split = Literal["train", "test"]
 
 
+def labels_of(images: Images) -> Tensor:
+    """The labels of the pictures, `(N,)`; DataError if there are none."""
+    if images.labels is None:
+        raise DataError(
+            f"data={images.name!r}: has no labels; pass (pictures, labels), or put the pictures of each class into a "
+            "sub-folder of its own"
+        )
+    return images.labels
+
+
 def stratified(images: Images, split: Split) -> Subset:
     """The test pictures, a fifth of every class and always the same, or the others; DataError without labels."""
-    if images.labels is None:
-        raise DataError(f"images={images.name!r}: no classes; put the pictures of each class into its own sub-folder")
+    labels = labels_of(images)
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(range(len(images)), test_size=0.2, stratify=images.labels, random_state=0)
+    train, test = train_test_split(range(len(images)), test_size=0.2, stratify=labels, random_state=0)
     return images.select(sorted(train if split == "train" else test))
 
 

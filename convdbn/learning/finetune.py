@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.images.augment import distorted
+from convdbn.images.splits import labels_of
 from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.models.classifier import Classifier
 from convdbn.recipes.tuning import FineTuning
@@ -36,12 +37,12 @@ def finetune(
     The best epoch has the lowest cross-entropy on the held-out share of the labeled images; test images play no part.
     A run in `checkpoint` is resumed; `network` is then the network of that run.
     """
-    if images.labels is None:
-        raise DataError(f"images={images.name!r}: no labels; put the pictures of each class into its own sub-folder")
+    labels = labels_of(images)
     checkpoint = checkpoint or Checkpointing()
     pictures = shaped(network, images, torch.arange(len(images)))
-    labels, device = images.labels.to(pictures.device), pictures.device
-    train, held_out = (indices.to(device) for indices in _split(images.labels, settings))
+    device = pictures.device
+    train, held_out = (indices.to(device) for indices in _split(labels, settings))
+    labels = labels.to(device)
     batch = min(settings.batch, len(train))
     per_epoch = len(train) // batch
     generator = torch.Generator(device).manual_seed(settings.seed)

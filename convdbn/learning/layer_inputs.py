@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.base import Batch
-from convdbn.images.splits import labeled
+from convdbn.images.splits import labeled, labels_of
 from convdbn.models.geometry import Sizes, fitted
 from convdbn.models.stack import Stack
 from convdbn.ops.grad import without_gradients
@@ -129,15 +129,11 @@ class LayerInput:
     def one_hot_labels(self) -> Tensor:
         """One-hot labels of all pictures, `(N, classes)`, which the trainer takes beside the pixels; zeros for
         pictures without a label."""
-        if self.images.labels is None:
-            raise DataError(
-                f"labels=True: {self.images.name} has no classes; put the pictures of each class into its own "
-                "sub-folder"
-            )
-        labels = F.one_hot(self.images.labels, len(self.images.classes))
+        classes = labels_of(self.images)
+        labels = F.one_hot(classes, len(self.images.classes))
         if self.settings.labeled:
             mask = torch.zeros(len(labels), 1, dtype=torch.long)
-            indices = labeled(self.images.labels.numpy(), self.settings.labeled, seed=self.seed)
+            indices = labeled(classes.numpy(), self.settings.labeled, seed=self.seed)
             mask[torch.from_numpy(indices)] = 1
             labels = labels * mask
         return labels.to(self.device)

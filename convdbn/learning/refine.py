@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convdbn.energy import BoltzmannMachine, Given
-from convdbn.errors import DataError, UsageError
+from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.images.augment import distorted
+from convdbn.images.splits import labels_of
 from convdbn.learning.backprop import Backprop, shuffled
 from convdbn.learning.layer_inputs import prepared
 from convdbn.learning.phases import ContrastiveDivergence, positive
@@ -88,11 +89,7 @@ def refine_on(stack: Stack, images: Images, settings: Refinement, checkpoint: Ch
     """`refine` on all pictures of a set, with their labels if the top machine has label units."""
     x, labels = prepared(stack, images), None
     if stack.machines[-1].units[-1].kind == "categorical":
-        if images.labels is None:
-            raise DataError(
-                f"data={images.name!r}: has no classes; put the pictures of each class into its own sub-folder"
-            )
-        labels = F.one_hot(images.labels, len(images.classes)).to(x)
+        labels = F.one_hot(labels_of(images), len(images.classes)).to(x)
     return refine(stack, x, settings, labels=labels, checkpoint=checkpoint)
 
 

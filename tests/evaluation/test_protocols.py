@@ -6,7 +6,7 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 
 from convdbn.energy import Gaussian
-from convdbn.errors import UsageError
+from convdbn.errors import DataError, UsageError
 from convdbn.evaluation.baselines import KMeansPatches, Pixels
 from convdbn.evaluation.classifiers import ALPHA, RIDGE_GAMMA, WHOLE, _pairs, _whole, predict
 from convdbn.evaluation.protocols import (
@@ -193,7 +193,7 @@ def test_every_kind_of_feature_through_one_protocol():
 def test_pictures_without_labels_and_networks_without_patches_are_refused():
     options = {"counts": (4,), "draws": 1, "classifier": "svm", "seed": 0}
     plain = ArrayImages(torch.rand(8, 1, 12, 12))
-    with pytest.raises(UsageError, match="no labels"):
+    with pytest.raises(DataError, match="has no labels; pass"):
         compare(stripe_network(), plain, plain, SpatialPyramid(), baselines=False, **options)
     dense = Stack(build_transform([]), [rbm(144, 5)], (1, 12, 12))
     with pytest.raises(UsageError, match="convolutional first layer"):

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from convdbn.images import ArrayImages, hold_out
+from convdbn.errors import DataError
+from convdbn.images import ArrayImages, hold_out, stratified
+from convdbn.images.splits import labels_of
 
 
 def images(count):
@@ -29,3 +31,10 @@ def test_at_most_a_tenth_is_held_out(count):
 def test_too_few_pictures_to_hold_out_any(pictures, count):
     pictures = images(pictures)
     assert hold_out(pictures, count, seed=0) == (pictures, None)
+
+
+def test_what_needs_labels_says_how_to_give_them():
+    for function in (labels_of, lambda pictures: stratified(pictures, "test")):
+        with pytest.raises(DataError, match=r"data='pictures': has no labels; pass \(pictures, labels\), or put"):
+            function(images(10))
+    assert labels_of(ArrayImages(torch.zeros(2, 1, 5, 5), [1, 0])).tolist() == [1, 0]

@@ -125,7 +125,7 @@ def test_labels_of_a_jointly_trained_machine(tmp_path):
 
 
 def test_what_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"labels=True: .* has no classes"):
+    with pytest.raises(DataError, match=r"data='.*': has no labels; pass"):
         train_greedily(recipe(TOP), ArrayImages(halves()[range(9)]))
     with pytest.raises(UsageError, match="labels=True: only for the highest layer"):
         train_greedily(recipe(TOP, {"filters": 3}), halves())

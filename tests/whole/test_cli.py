@@ -547,7 +547,7 @@ class TestEvaluate:
         save_pictures(tmp_path / "x", size=(12, 12))
         flat = tmp_path / "x" / "a"
         assert cli.main(["evaluate", str(evaluated), "--data", str(flat)]) == 3
-        assert "no classes; put the pictures of each class into its own sub-folder" in caplog.text
+        assert "has no labels; pass (pictures, labels), or put the pictures of each class into" in caplog.text
 
 
 class TestFinetune:
