@@ -9,21 +9,10 @@ from convdbn.images.folder import FolderImages
 from convdbn.images.opening import as_images
 from convdbn.images.splits import hold_out, labeled, stratified
 from convdbn.images.torch_sets import TorchImages
-from convdbn.images.transforms.pipeline import (
-    TRANSFORMS,
-    ZCA,
-    Binarize,
-    Gray,
-    LocalContrast,
-    Pad,
-    PatchWhiten,
-    Pipeline,
-    Raw,
-    Resize,
-    Transform,
-    Whiten,
-    build_transform,
-)
+from convdbn.images.transforms.base import Transform
+from convdbn.images.transforms.pipeline import TRANSFORMS, Pipeline, build_transform
+from convdbn.images.transforms.pixels import Binarize, Gray, Pad, Raw, Resize
+from convdbn.images.transforms.whitening import ZCA, LocalContrast, PatchWhiten, Whiten
 
 __all__ = [
     "DATA_SETS",
