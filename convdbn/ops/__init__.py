@@ -1,9 +1,9 @@
-"""What stands between the products of an update: one operation each, by a kernel where there is one.
+"""The operations between the matrix products of an update, each by a kernel if there is one.
 
-The kernels, in C for the CPU and in Triton for NVIDIA GPUs, pass over memory once. Everywhere else (no compiler,
-another device or precision, gradients wanted) `reference` runs, the same operation in plain PyTorch. Results agree to
-rounding; draws have the same distribution but are not the same numbers. `CONVDBN_FAST=0` in the environment leaves
-the kernels out.
+The kernels, in C for the CPU and in Triton for NVIDIA GPUs, pass over memory once. Otherwise (no compiler, another
+device or precision, gradients recorded) `reference` runs the same operation in plain PyTorch. Results agree to
+rounding; draws have the same distribution but are not the same numbers. `CONVDBN_FAST=0` in the environment switches
+the kernels off.
 """
 
 import os
@@ -79,15 +79,17 @@ def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
 
 
 def fold(columns: Tensor, shape: tuple[int, int, int], kernel: tuple[int, int]) -> Tensor:
-    """Columns `(B, channels * kernel, positions)` added into pictures of `shape` at stride 1: the second half of a
-    transposed convolution, the first being a matrix product."""
+    """Pictures of `shape`, to which columns `(B, channels * kernel, positions)` are added at stride 1.
+
+    This is the second half of a transposed convolution; a matrix product is the first.
+    """
     if columns.is_cpu and usable(columns):
         return cpu.fold(columns, shape, kernel)
     return reference.fold(columns, shape, kernel)
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the kernels can take this tensor: float32, no gradient wanted, built for where it lies."""
+    """Whether the kernels can take this tensor: float32, without gradients, on a device that has kernels."""
     return (
         enabled
         and x.dtype == torch.float32

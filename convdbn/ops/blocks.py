@@ -1,4 +1,4 @@
-"""Blocks of C x C units in maps `(B, n, H, W)`, whose height and width C divides."""
+"""Blocks of C x C units in maps `(B, n, H, W)`; C divides H and W."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ def pooled(x: Tensor, block: int) -> Tensor:
 
 
 def spread(x: Tensor, block: int) -> Tensor:
-    """The adjoint of `pooled`: every unit of a block takes the block's value.
+    """The adjoint of `pooled`: every unit of a block gets the value of the block.
 
     >>> spread(torch.tensor([[[[1., 2.]]]]), 2)
     tensor([[[[1., 1., 2., 2.],
@@ -38,7 +38,7 @@ def assembled(
     operation: Callable[..., Tensor],
     pairs: Sequence[tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """The inverse of `members`, in the shape of `like`: the operation's result on each pair, in its place."""
+    """The inverse of `members`, in the shape of `like`, for the operation's results on the pairs."""
     out = torch.empty_like(like, requires_grad=False, memory_format=torch.contiguous_format)
     for (i, j), (left, right) in zip(_corners(block), pairs, strict=True):
         place = out[..., i::block, j::block]

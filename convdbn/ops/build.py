@@ -1,4 +1,4 @@
-"""Building the kernels with whatever C compiler the machine has, once for each source, compiler and processor."""
+"""Compile the C kernels with the compiler of the machine, once for each source, compiler and processor."""
 
 import ctypes
 import functools
@@ -25,7 +25,7 @@ ARGUMENTS = {
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The kernels; None, with one logged line that says why, where they cannot be built."""
+    """The kernels; None if they cannot be built, with a warning in the log that says why."""
     try:
         loaded = ctypes.CDLL(str(_built()))
         for name, arguments in ARGUMENTS.items():
@@ -39,16 +39,16 @@ def library() -> ctypes.CDLL | None:
 
 
 def _built() -> Path:
-    """Path of the library, compiled first unless the cache has it."""
+    """Path of the library, after a compilation unless the cache has it."""
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
     if compiler is None:
-        raise OSError("no C compiler found (gcc, cc or clang)")
+        raise OSError("no C compiler (gcc, cc or clang)")
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     key = hashlib.sha256("\n".join([SOURCE.read_text(), version, *FLAGS, _processor()]).encode()).hexdigest()
     path = _cache() / f"kernels-{key[:16]}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Compiled beside its place and then moved, so that another process never loads half a file.
+        # Compile beside the final place, then move, so that another process never loads half a file.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             fresh = Path(folder, path.name)
             command = [compiler, *FLAGS, str(SOURCE), "-o", str(fresh)]

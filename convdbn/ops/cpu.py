@@ -1,4 +1,4 @@
-"""Calling the C kernels: float32, contiguous."""
+"""Calls of the C kernels, on float32 and contiguous tensors."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def usable(x: Tensor) -> bool:
 
 
 def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
-    """Means of Bernoulli units, and a draw of them where there is a generator."""
+    """Means of Bernoulli units, and a draw of them if there is a generator."""
     mean, sample = _results(field, generator)
     batch, units, *place = field.shape
     positions = math.prod(place)
@@ -27,7 +27,7 @@ def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> 
 def block_softmax(
     field: Tensor, bias: Tensor, block: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Means of probabilistic max-pooling units, and a draw of them where there is a generator."""
+    """Means of probabilistic max-pooling units, and a draw of them if there is a generator."""
     mean, sample = _results(field, generator)
     _call("block_softmax", (field, bias, mean, sample, None), *_blocks(field, block), _seed(generator))
     return mean, sample
@@ -59,7 +59,7 @@ def _results(field: Tensor, generator: torch.Generator | None) -> tuple[Tensor, 
 
 
 def _seed(generator: torch.Generator | None) -> int:
-    """Seed of one call's random streams: successive calls differ, and the generator's state decides them all."""
+    """Seed of one call's random streams. Successive calls differ; the state of the generator determines them all."""
     return 0 if generator is None else int(torch.randint(2**63 - 1, (), generator=generator))
 
 

@@ -1,8 +1,8 @@
-/* The sampler's hot spots on a CPU, float32, one pass over memory each.
+/* The operations that take most sampling time on a CPU: float32, one pass over memory each.
  *
- * Everything here has a reference in PyTorch (reference.py) and is held to it by the tests. Vectors of 16 are
- * the compiler's own extension (GCC, Clang), lowered to whatever the processor has. Work is cut into groups whose
- * size and random stream depend on the shape alone, so the number of threads changes no result.
+ * Every function has a reference in PyTorch (reference.py), and the tests compare the two. Vectors of 16 are an
+ * extension of the compiler (GCC, Clang), which translates them for the processor. Each group of work has a size and
+ * a random stream that depend only on the shape, so the number of threads changes no result.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -71,8 +71,9 @@ INLINE void store_some(float *p, vec x, long n, int last) {
     else if (n > 0) memcpy(p, &x, 4 * n);
 }
 
-/* Bernoulli units: p = sigmoid(field + bias) and a draw of it, which may be absent. `rows` x `length`, and
- * bias[row % units] for a whole row (maps), or bias[column] where `units` is 0 (dense layers). */
+/* Bernoulli units: p = sigmoid(field + bias) and, unless `sample` is NULL, a draw of it. Arrays are `rows` x
+ * `length`; bias[row % units] is for a whole row (maps), or bias[column] for a column if `units` is 0 (dense layers).
+ */
 void bernoulli(const float *field, const float *bias, float *mean, float *sample, long rows, long length, long units,
                uint64_t seed, int threads) {
     long together = DRAWS_PER_GROUP / length + 1, groups = (rows + together - 1) / together;
@@ -136,7 +137,7 @@ INLINE void from_planes(const float *planes, float *row, long width, long plane,
     }
 }
 
-/* Of `count` blocks the probability that one of their members is on. */
+/* The probability that a member of a block is on, for `count` blocks. */
 INLINE void any_on(const float *field, float *pool, long count, long plane, int members) {
     for (long x = 0; x < count; x += LANES) {
         vec total = {};
@@ -171,7 +172,7 @@ INLINE void softmax(float *p, float *draw, long count, long plane, int members, 
     }
 }
 
-/* Rows `first` to `end` of all maps, which lie one below the other. With `c` known here the members are unrolled. */
+/* Rows `first` to `end` of all maps, one below the other. A constant `c` lets the compiler unroll the members. */
 INLINE void strip(const float *field, const float *bias, float *mean, float *sample, float *pool, float *p, float *draw,
                   long first, long end, long units, long height, long width, long plane, int c, stream *random) {
     long spill = (width + LANES) / LANES * LANES * 2;
@@ -194,8 +195,8 @@ INLINE void strip(const float *field, const float *bias, float *mean, float *sam
     }
 }
 
-/* Probabilistic max-pooling: at most one unit on in each c x c block; `height` and `width` count blocks. Means with or
- * without a sample; or the means of the pooling units, and nothing else. */
+/* Probabilistic max-pooling: at most one unit of each c x c block is on; `height` and `width` count blocks. The
+ * result is the means, with or without a sample, or only the means of the pooling units. */
 void block_softmax(const float *field, const float *bias, float *mean, float *sample, float *pool, long maps,
                    long units, long height, long width, int c, uint64_t seed, int threads) {
     long total = maps * height, rows = BLOCKS_IN_STRIP / width + 1, plane = (rows * width / LANES + 2) * LANES;
@@ -215,8 +216,8 @@ void block_softmax(const float *field, const float *bias, float *mean, float *sa
     }
 }
 
-/* Columns, (images) x (channels * kh * kw) x (positions), added to the places in the pictures that they were weighted
- * for: the second half of a transposed convolution, the first being a matrix product. */
+/* Add columns, (images) x (channels * kh * kw) x (positions), to their places in the pictures. This is the second
+ * half of a transposed convolution; a matrix product is the first. */
 void fold_columns(const float *columns, float *pictures, long images, long channels, long height, long width, long kh,
                   long kw, int threads) {
     long across = width - kw + 1, down = height - kh + 1, padded = width + LANES, positions = down * across;

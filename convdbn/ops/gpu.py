@@ -1,4 +1,4 @@
-"""Calling the Triton kernels, where PyTorch brings Triton and it can build them (it looks for a C compiler)."""
+"""Calls of the Triton kernels, which need Triton (part of PyTorch) and a C compiler."""
 
 import functools
 import logging
@@ -9,13 +9,13 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 TILE = 1024
-"""Units a program takes."""
+"""Units in one program of a kernel."""
 LARGEST = 2**31 - TILE
-"""Offsets are 32 bits: a larger field is left to the reference."""
+"""Offsets have 32 bits; the reference takes larger fields."""
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the kernels run on this tensor's device, which is tried once, and reach all of it."""
+    """Whether the kernels run on this tensor's device (they are tried once), and reach all of its elements."""
     return x.numel() < LARGEST and _run_on(x.device)
 
 
@@ -23,14 +23,14 @@ def usable(x: Tensor) -> bool:
 def _run_on(device: torch.device) -> bool:
     try:
         logistic(torch.zeros(1, 1, device=device), torch.zeros(1, device=device), torch.Generator(device))
-    except Exception as error:  # whatever Triton raises, training goes on without it
+    except Exception as error:  # for any error of Triton, training goes on without it
         log.warning("GPU kernels not built, PyTorch takes their place: %s", str(error).strip().splitlines()[-1])
         return False
     return True
 
 
 def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None]:
-    """Means of Bernoulli units, and a draw of them where there is a generator."""
+    """Means of Bernoulli units, and a draw of them if there is a generator."""
     from convdbn.ops.gpu_kernels import bernoulli
 
     mean, sample, seed = _results(field, generator)
@@ -42,7 +42,7 @@ def logistic(field: Tensor, bias: Tensor, generator: torch.Generator | None) -> 
 def block_softmax(
     field: Tensor, bias: Tensor, block: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Means of probabilistic max-pooling units, and a draw of them where there is a generator."""
+    """Means of probabilistic max-pooling units, and a draw of them if there is a generator."""
     mean, sample, seed = _results(field, generator)
     _block_softmax(field, bias, block, mean, sample, None, seed)
     return mean, sample
@@ -56,7 +56,7 @@ def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
 
 
 def _block_softmax(field: Tensor, bias: Tensor, block: int, *results: Tensor | None) -> None:
-    """`results` are room for means, draws and sums, and the seed."""
+    """`results` are empty tensors for means, draws and sums, and the seed."""
     from convdbn.ops.gpu_kernels import block_softmax
 
     height, width = field.shape[2] // block, field.shape[3] // block
@@ -66,8 +66,10 @@ def _block_softmax(field: Tensor, bias: Tensor, block: int, *results: Tensor | N
 
 
 def _results(field: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Room for means and draws, and the seed of one call's random numbers: it stays on the device, so that a recorded
-    update draws a new one at every replay."""
+    """Empty tensors for means and draws, and the seed of the call's random numbers.
+
+    The seed stays on the device, so that every replay of a recorded update draws a new one.
+    """
     if generator is None:
         return torch.empty_like(field), None, None
     seed = torch.randint(2**62, (1,), generator=generator, device=field.device)

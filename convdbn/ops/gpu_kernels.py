@@ -1,4 +1,4 @@
-"""The kernels for NVIDIA GPUs, one pass over memory each; tests run them on a CPU by Triton's interpreter."""
+"""The kernels for NVIDIA GPUs, one pass over memory each; tests run them on a CPU in Triton's interpreter."""
 
 import triton
 import triton.language as tl
@@ -6,7 +6,7 @@ import triton.language as tl
 
 @triton.jit
 def bernoulli(field, bias, mean, sample, seed, count, units, positions, TILE: tl.constexpr):
-    """p = sigmoid(field + bias) and, where `sample` is not None, a draw of it."""
+    """p = sigmoid(field + bias) and, if `sample` is not None, a draw of it."""
     at = tl.program_id(0) * TILE + tl.arange(0, TILE)
     inside = at < count
     x = tl.load(field + at, mask=inside, other=0.0) + tl.load(bias + at // positions % units)
@@ -21,9 +21,10 @@ def block_softmax(
     field, bias, mean, sample, pool, seed, count, units, height, width,
     C: tl.constexpr, MEMBERS: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
-    """Softmax of each C x C block over its members and "all off": means, a draw, or the sums, as are not None.
+    """Softmax of each C x C block over its members and "all off": means, a draw, and sums, unless these are None.
 
-    `height` and `width` count blocks, `count` is that of all maps; MEMBERS is C * C rounded up to a power of two.
+    `height` and `width` of a map count blocks, `count` is the number in all maps; MEMBERS is C * C rounded up to a
+    power of two.
     """
     block = tl.program_id(0) * TILE + tl.arange(0, TILE)
     member = tl.arange(0, MEMBERS)[None, :]
@@ -38,11 +39,11 @@ def block_softmax(
     if mean is not None:
         tl.store(mean + at, p, mask=inside)
     if sample is not None:
-        # The first member whose upper edge is above the uniform; counted, so that rounding never lights two.
+        # On is the first member whose upper edge is above the uniform; a count, so that rounding never turns on two.
         passed = tl.rand(tl.load(seed), block)[:, None] >= tl.cumsum(p, 1)
         on = member == tl.sum(passed.to(tl.int32), 1)[:, None]
         tl.store(sample + at, on.to(tl.float32), mask=inside)
     if pool is not None:
         total = tl.sum(p, 1)
-        # Rounding can carry it above 1. A minimum would lose NaN.
+        # Rounding can make the sum larger than 1. A minimum would lose NaN.
         tl.store(pool + block, tl.where(total > 1.0, 1.0, total), mask=block < count)

@@ -1,4 +1,4 @@
-"""Functions that record no gradients, at no cost where none are recorded anyway."""
+"""Functions that record no gradients, at no cost if gradients are off already."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 def without_gradients(function: Callable[P, R]) -> Callable[P, R]:
-    """`torch.no_grad()` as a decorator, which takes 3 us a call, and ten times that between products that sweep the
+    """Decorator like `torch.no_grad()`, which takes 3 us a call, and ten times that after products have swept the
     caches."""
 
     @wraps(function)

@@ -1,7 +1,7 @@
-"""The operations in plain PyTorch: what they mean, and what runs wherever no kernel does.
+"""The operations in plain PyTorch. They define what the kernels compute, and run wherever no kernel does.
 
-Fields `(B, n, ...)` are those of layers, `bias` `(n,)` has a number for each unit or map. All but the draws can be
-differentiated.
+A field `(B, n, ...)` is the input of a layer, and `bias` `(n,)` has a number for each unit or map. All functions
+except the draws have gradients.
 """
 
 import torch
@@ -16,7 +16,7 @@ def logistic_mean(field: Tensor, bias: Tensor) -> Tensor:
 
 
 def logistic_draw(field: Tensor, bias: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The mean, and zeros and ones with these probabilities of a one."""
+    """The mean, and a draw of zeros and ones with these probabilities."""
     p = logistic_mean(field, bias)
     return p, uniform_like(p.shape, p, generator).lt_(p)
 
@@ -24,7 +24,7 @@ def logistic_draw(field: Tensor, bias: Tensor, generator: torch.Generator) -> tu
 def block_softmax_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
     """exp(x) / (1 + sum of exp over the block), of x = field + bias.
 
-    One strided read for each member and contiguous buffers in between: this is the sampler's hot spot.
+    It reads each member once with a stride and then uses contiguous buffers, because most sampling time is here.
     """
     b = per_unit(bias, field)
     each = [member + b for member in members(field, block)]
@@ -54,12 +54,12 @@ def block_softmax_draw(field: Tensor, bias: Tensor, block: int, generator: torch
 
 def pooling_mean(field: Tensor, bias: Tensor, block: int) -> Tensor:
     """Sum of `block_softmax_mean` over each block, `(B, n, H / block, W / block)`."""
-    # Rounding can carry the sum above 1, which Bernoulli units of the next layer refuse.
+    # Rounding can make the sum larger than 1, which Bernoulli units of the next layer refuse.
     return pooled(block_softmax_mean(field, bias, block), block).clamp(max=1)
 
 
 def fold(columns: Tensor, shape: tuple[int, int, int], kernel: tuple[int, int]) -> Tensor:
-    """`torch.nn.functional.fold` with stride 1, over filter columns first and then over rows."""
+    """`torch.nn.functional.fold` with stride 1, which sums over filter columns first and then over rows."""
     channels, height, width = shape
     down, across = height - kernel[0] + 1, width - kernel[1] + 1
     columns = columns.view(-1, channels, *kernel, down, across)
@@ -73,7 +73,7 @@ def fold(columns: Tensor, shape: tuple[int, int, int], kernel: tuple[int, int]) 
 
 
 def per_unit(values: Tensor, like: Tensor) -> Tensor:
-    """A value per unit `(n,)`, shaped to broadcast over a state."""
+    """Values of units `(n,)`, in a shape that broadcasts over a state."""
     return values.view(-1, *[1] * (like.ndim - 2))
 
 

@@ -1,3 +1,3 @@
-"""What is on disk: checkpoints, metrics, and runs that can be stopped and resumed."""
+"""Files of a run: checkpoints and metrics, and when to save so that a run can stop and resume."""
 
 __all__ = ["checkpoint", "metrics", "resumable"]

@@ -25,11 +25,11 @@ FILES: dict[Kind, str] = {"model": "model.safetensors", "classifier": "classifie
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write to a temporary name beside `path`, sync, and rename over it: a crash leaves the old file or the new."""
-    described = {"convdbn": json.dumps({"format": FORMAT, **metadata})}
-    # Copies, because the format refuses tensors that share memory, as a link in two places does.
-    whole = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
-    data = save(whole, described)
+    """Write to a temporary file beside `path`, sync, and rename it: a crash leaves the old file or the new one."""
+    header = {"convdbn": json.dumps({"format": FORMAT, **metadata})}
+    # The format refuses tensors that share memory, as those of a link in two places do.
+    copies = {name: x.detach().cpu().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
+    data = save(copies, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -50,24 +50,24 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the CPU) and metadata of a checkpoint."""
     with _open(path) as file:
-        # Copies begin where every tensor begins: on memory aligned like the file's, products may round otherwise.
+        # A copy has the alignment of all tensors; with the file's alignment, products may round differently.
         tensors = {FORMER_NAMES.get(name, name): file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no dictionary
         return tensors, _metadata(path, file)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Metadata alone, without reading the tensors."""
+    """Metadata of a checkpoint; the tensors are not read."""
     with _open(path) as file:
         return _metadata(path, file)
 
 
 def with_trainer(model: Mapping[str, Tensor], trainer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a model with those that resuming its training needs."""
+    """The tensors of a model, and those needed to resume its training."""
     return {**model, **{TRAINER + name: x for name, x in trainer.items()}}
 
 
 def without_trainer(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The inverse of `with_trainer`; a finished training has no tensors of a trainer."""
+    """The inverse of `with_trainer`; a finished run has no tensors of a trainer."""
     trainer = {name.removeprefix(TRAINER): x for name, x in tensors.items() if name.startswith(TRAINER)}
     return {name: x for name, x in tensors.items() if not name.startswith(TRAINER)}, trainer
 
@@ -82,7 +82,7 @@ def _open(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"model={str(path)!r}: truncated, or not a safetensors file ({error}); copy it again or retrain"
+            f"model={str(path)!r}: is truncated, or not a safetensors file ({error}); copy it again or retrain"
         ) from error
 
 
@@ -91,9 +91,11 @@ def _metadata(path: Path, file: Any) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads((file.metadata() or {})["convdbn"])
         newer = int(metadata["format"]) > FORMAT
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"model={str(path)!r}: safetensors, but not written by convdbn") from error
+        raise CheckpointError(
+            f"model={str(path)!r}: is a safetensors file, but not written by convdbn; give a run folder"
+        ) from error
     if newer:
         raise CheckpointError(
-            f"model={str(path)!r}: format {metadata['format']}, newer than {FORMAT}: upgrade convdbn"
+            f"model={str(path)!r}: has format {metadata['format']}, newer than {FORMAT}; upgrade convdbn"
         )
     return metadata

@@ -1,4 +1,4 @@
-"""Rows of metrics, and the CSV file that takes them as they come."""
+"""Rows of metrics, and the CSV file for them."""
 
 import csv
 from pathlib import Path
@@ -7,30 +7,30 @@ from types import TracebackType
 __all__ = ["COLUMNS", "METRICS_FILE", "Metrics", "MetricsFile", "cut", "read"]
 
 METRICS_FILE = "metrics.csv"
-"""What the file is called in a run folder."""
+"""Name of the file in a run folder."""
 
 Metrics = dict[str, float]
-"""One row: what was measured of a layer after an update, by the names of the columns."""
+"""One row: measurements of a layer after an update, by the name of the column."""
 
 COLUMNS = {
     "layer": "Number of the layer in training, from 1",
-    "step": "Updates that were taken",
+    "step": "Number of updates so far",
     "reconstruction_error": "Mean squared difference between the batch and its mean-field reconstruction",
-    "free_energy_gap": "Mean free energy of held-out inputs less that of as many training inputs",
+    "free_energy_gap": "Mean free energy of held-out inputs less that of equally many training inputs",
     "activation": "Mean activation of the hidden units",
-    "dead": "Share of the hidden units that no input of the batch turned on (above .05 anywhere)",
+    "dead": "Share of the hidden units that stay below .05 for every input of the batch",
     "always_on": "Share of the hidden units whose mean activation is above .95",
     "weight_rms": "Root mean square of the weights",
     "update_to_weight": "Norm of the update over the norm of the weights",
     "hidden_bias": "Mean bias of the hidden units",
     "rate": "Learning rate of the weights",
-    "sigma": "Mean standard deviation of Gaussian visibles",
+    "sigma": "Mean standard deviation of Gaussian visible units",
 }
-"""The columns of the file, in their order, and what they mean. A row may lack `free_energy_gap` and `sigma`."""
+"""Names and meanings of the columns, in the order of the file. A row may lack `free_energy_gap` and `sigma`."""
 
 
 class MetricsFile:
-    """Appends rows of one layer to the CSV file at `path`, each on disk at once; None writes nothing."""
+    """Appends rows of one layer to the CSV file at `path`, each goes to disk at once; None writes nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self.file = None
@@ -58,7 +58,7 @@ class MetricsFile:
 
 
 def cut(path: Path, layer: int, step: int) -> None:
-    """Drop the rows after a step of a layer, which a resumed run will write again."""
+    """Drop the rows after a step of a layer, because a resumed run writes them again."""
     if not path.exists():
         return
     with open(path, newline="") as file:
@@ -70,6 +70,6 @@ def cut(path: Path, layer: int, step: int) -> None:
 
 
 def read(path: Path) -> list[Metrics]:
-    """The rows of a file of metrics, each with what was measured in it."""
+    """The rows of the file, each without its empty columns."""
     with open(path, newline="") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""Runs that can be stopped at any moment and resumed later as if they had not been."""
+"""Runs that can stop at any moment and resume later, with the same result as without a stop."""
 
 import math
 import time
@@ -11,16 +11,16 @@ from convdbn.errors import Interrupted
 __all__ = ["Checkpointing"]
 
 SAVE_SECONDS = 60.0
-"""Seconds from one save to the next, at least."""
+"""Least time from one save to the next."""
 SHARE = 0.02
-"""Share of the time of a run that saving may take."""
+"""Largest share of a run's time that saving may take."""
 
 
 class Checkpointing:
-    """How a run is saved: what writes it, what asks it to stop, and the saved run that it resumes.
+    """How a run is saved, when it stops, and the saved run that it resumes.
 
-    `write` writes the model as it is, with the tensors that resuming needs beside it; None saves nothing. `stop` says
-    whether the run is to stop. `saved` are the tensors that an earlier `write` took; none for a new run.
+    `write` writes the model and the tensors needed to resume its training; None saves nothing. `stop` tells whether
+    the run has to stop. `saved` are the tensors of an earlier `write`; none for a new run.
     """
 
     def __init__(
@@ -32,15 +32,15 @@ class Checkpointing:
         self.write, self.stop, self.saved = write, stop, saved or {}
         self.last = -math.inf
         self.seconds, self.longest = 0.0, 0.0
-        """Time that all saves took, and the longest of them."""
+        """Time of all saves together, and of the longest one."""
 
     def due(self) -> bool:
-        """Whether it is time to save: at first, then every minute, or less often where a save takes long."""
+        """Whether it is time to save: at first, then every minute, or less often if a save takes long."""
         wait = max(SAVE_SECONDS, self.longest / SHARE)
         return self.write is not None and time.monotonic() - self.last > wait
 
     def save(self, state: Mapping[str, Tensor]) -> None:
-        """Write the run, of which the training has this state."""
+        """Write the run; `state` are the tensors needed to resume."""
         if self.write is not None:
             began = time.monotonic()
             self.write(state)
@@ -49,6 +49,6 @@ class Checkpointing:
             self.seconds += self.last - began
 
     def interrupted(self, place: str) -> Interrupted:
-        """The error that ends a run once it was saved, naming the `place` where it stands."""
-        remedy = "not saved: no output_dir" if self.write is None else "saved; go on with --resume"
+        """The error that ends a run after a save; `place` is the layer and update that the run has reached."""
+        remedy = "not saved, because there is no output_dir" if self.write is None else "saved; go on with --resume"
         return Interrupted(f"{place}: {remedy}")

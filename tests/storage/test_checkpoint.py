@@ -93,7 +93,9 @@ def test_cut_anywhere_is_a_checkpoint_error(model, tmp_path):
     for cut in sorted(cuts):
         broken.write_bytes(whole[:cut])
         for read in (checkpoint.read, checkpoint.read_metadata, open_model):
-            with pytest.raises(CheckpointError, match=r"broken\.safetensors': truncated, or not a safetensors file"):
+            with pytest.raises(
+                CheckpointError, match=r"broken\.safetensors': is truncated, or not a safetensors file"
+            ):
                 read(broken)
 
 
@@ -158,7 +160,8 @@ def test_a_newer_format_is_named(tmp_path):
     save_file({"a": torch.ones(2)}, path, {"convdbn": json.dumps({"format": checkpoint.FORMAT + 1})})
     for read in (checkpoint.read, checkpoint.read_metadata, open_model):
         with pytest.raises(
-            CheckpointError, match=rf"format {checkpoint.FORMAT + 1}, newer than {checkpoint.FORMAT}: upgrade convdbn"
+            CheckpointError,
+            match=rf"has format {checkpoint.FORMAT + 1}, newer than {checkpoint.FORMAT}; upgrade convdbn",
         ):
             read(path)
 

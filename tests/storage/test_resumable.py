@@ -65,5 +65,5 @@ def test_stopped_after_it_was_saved():
 def test_a_run_that_nothing_saves_says_so():
     assert len(run(Checkpointing())) == 10
     assert not Checkpointing().due()
-    with pytest.raises(Interrupted, match="step 1: not saved: no output_dir"):
+    with pytest.raises(Interrupted, match="step 1: not saved, because there is no output_dir"):
         run(Checkpointing(stop=lambda: True))
