@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import Source, model_from, model_name, with_model
+from convdbn.commands.inputs import Source, model_from, model_name, present_options
 from convdbn.commands.options import (
     ValueRange,
     as_tuple,
@@ -89,7 +89,7 @@ def finetune(
         network = train_network(file, saved, lambda: begin(stack), stale=other)
         result: dict[str, Any] = {"labels": len(train), "error": error(network, test)}
         if baseline:
-            again = saved and saved_in(other, overwrite=False, resume=True)
+            again = saved and other is not None and other.exists() and saved_in(other, overwrite=False, resume=True)
             network = train_network(other, again, lambda: begin(with_random_filters(stack, seed=seed)))
             result["error_from_random_weights"] = error(network, test)
     return result | ({} if file is None else {"output": str(file)})
@@ -97,7 +97,7 @@ def finetune(
 
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
     """The options of a saved run; a setting that is newer than the run has its default."""
-    return with_model({**vars(FineTuning()), **run.get("finetuned", {})})
+    return present_options({**vars(FineTuning()), **run.get("finetuned", {})})
 
 
 def _train(

@@ -93,8 +93,19 @@ class Source:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The metadata of a run about its data: the name or path, and for data in memory the number of pictures."""
-        return {"data": self.name} | ({"pictures": len(self.data)} if self.path is None else {})
+        """The metadata of a run about its data: the name or absolute path, and for data in memory the number of
+        pictures."""
+        if self.path is not None:
+            return {"data": absolute(self.path)}
+        return {"data": self.name, "pictures": len(self.data)}
+
+
+def absolute(data: str) -> str:
+    """The absolute path of a folder or file; any other text, such as the name of a data set, as it is."""
+    from convdbn.images import DATA_SETS
+
+    path = Path(data).expanduser()
+    return str(path.resolve()) if data not in DATA_SETS and path.exists() else data
 
 
 def model_from(model: "Model | Classifier", device: str) -> "Stack":
@@ -166,6 +177,10 @@ def recipe_of(model: "Model | Classifier") -> "Recipe":
     return Recipe.from_dict(metadata["recipe"])
 
 
-def with_model(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a saved run; version 0.1.0 wrote the model as `checkpoint`."""
-    return {NAMES.get(name, name): value for name, value in options.items()}
+def present_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a saved run; version 0.1.0 wrote the model as `checkpoint`, and a path to the data as it was
+    typed."""
+    present = {NAMES.get(name, name): value for name, value in options.items()}
+    if "data" in present and "pictures" not in present:
+        present["data"] = absolute(present["data"])
+    return present

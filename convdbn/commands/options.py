@@ -5,6 +5,7 @@ import difflib
 import functools
 import inspect
 import json
+import logging
 import os
 import re
 import signal
@@ -16,6 +17,8 @@ from typing import Any, Literal, ParamSpec, TypeVar, get_args
 
 from convdbn.commands import former
 from convdbn.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -202,9 +205,13 @@ def saved_run(
         raise UsageError("overwrite=True, resume=True: contradict each other; choose one")
     if file is None and resume:
         raise UsageError("resume=True: needs output_dir, the folder of the run to continue")
-    if file is None or not file.exists():
+    if file is None:
         return False
     folder = str(file.parent)
+    if not file.exists():
+        if resume:
+            log.warning("output_dir=%r: holds no run to resume; a new run begins", folder)
+        return False
     if resume:
         from convdbn.storage.checkpoint import read_metadata
 

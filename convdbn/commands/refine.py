@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convdbn.commands.inputs import Source, model_name, with_model
+from convdbn.commands.inputs import Source, model_name, present_options
 from convdbn.commands.options import (
     ValueRange,
     checked_device,
@@ -76,4 +76,4 @@ def refine(
 
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
     """The options of a saved run; empty for a run of another command."""
-    return with_model(run.get("refined") or {})
+    return present_options(run.get("refined") or {})

@@ -1,5 +1,6 @@
 """`report`: an overview of a model, in a page to open in a browser."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from convdbn.commands.inputs import Data, Model
     from convdbn.images import Images
     from convdbn.models.stack import Stack
+
+log = logging.getLogger(__name__)
 
 
 @command
@@ -68,13 +71,15 @@ def report(
         images,
         why,
     )
+    if why:
+        log.warning("report without pictures: %s", why)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page.render(stack, contents), encoding="utf-8")
     return {
         "output": str(path),
         "megabytes": round(path.stat().st_size / 1e6, 2),
         "pictures": 0 if images is None else len(images),
-    } | ({"no_pictures": why} if why else {})
+    }
 
 
 def _name(file: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convdbn import recipes
-from convdbn.commands.inputs import Source
+from convdbn.commands.inputs import Source, present_options
 from convdbn.commands.options import (
     ValueRange,
     checked_device,
@@ -101,7 +101,7 @@ def train(
 def _options_of(run: dict[str, Any]) -> dict[str, Any]:
     """The options that determine the result of a saved run; newer fields and those without effect have defaults."""
     recipe = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
-    return {**recipe, **run.get("data", {}), "refined": run.get("refined")}
+    return {**recipe, **present_options(run.get("data", {})), "refined": run.get("refined")}
 
 
 @contextlib.contextmanager

@@ -86,23 +86,24 @@ class TestFile:
         assert paths[0].read_bytes() == paths[1].read_bytes()
         assert second["output"] == str(paths[1])
 
-    def test_pictures_that_are_gone_are_no_reason_to_fail(self, run, tmp_path, monkeypatch):
+    def test_pictures_that_are_gone_are_no_reason_to_fail(self, run, tmp_path, monkeypatch, caplog):
         copied = shutil.copytree(run, tmp_path / "moved")
         monkeypatch.setattr("convdbn.images.folder.EXTENSIONS", (".none",))
         result = convdbn.report(copied / "model.safetensors", device="cpu")
-        assert result["pictures"] == 0 and "has no pictures" in result["no_pictures"]
+        assert result["pictures"] == 0 and caplog.text.count("has no pictures") == 1
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
         assert result["output"] == str(copied / "report.html")
         assert "No pictures, so no patches and no activity" in (copied / "report.html").read_text()
         assert embedded(copied / "report.html")["layers"][2]["units"] == [{}] * 5
         with pytest.raises(DataError, match="has no pictures"):
             convdbn.report(copied, data=run.parent / "pictures", device="cpu")
 
-    def test_a_model_of_the_package(self, tmp_path, monkeypatch, capsys):
+    def test_a_model_of_the_package(self, tmp_path, monkeypatch, capsys, caplog):
         monkeypatch.chdir(tmp_path)
         assert cli.main(["report", "rbm500_mnist", "--device", "cpu", "--json"]) == 0
         printed = json.loads(capsys.readouterr().out)
         assert printed["output"] == "rbm500_mnist.html"
-        assert "--data-root" in printed["no_pictures"]
+        assert printed["pictures"] == 0 and caplog.text.count("--data-root") == 1
         assert [len(layer["units"]) for layer in embedded(tmp_path / "rbm500_mnist.html")["layers"]] == [500]
 
     def test_pictures_that_do_not_fit(self, run, tmp_path):

@@ -149,15 +149,15 @@ def test_colors_in_memory_become_gray_as_those_of_files_do(trained, folder, pixe
     assert same(convdbn.features(trained[0], colored), convdbn.features(trained[0], pixels))
 
 
-def test_what_a_run_remembers_of_pictures_in_memory(tmp_path, pixels):
+def test_what_a_run_remembers_of_pictures_in_memory(tmp_path, pixels, caplog):
     convdbn.train(pixels, output_dir=tmp_path, **TRAINING)
     data = convdbn.inspect(tmp_path)["data"]
     assert data["pictures"] == COUNT and set(data) == {"data", "pictures"}
     convdbn.train(pixels, output_dir=tmp_path, resume=True, **TRAINING)
     with pytest.raises(UsageError, match="resume=True: pictures differ from the run"):
         convdbn.train(pixels[:32], output_dir=tmp_path, resume=True, **TRAINING)
-    result = convdbn.report(tmp_path, device="cpu")
-    assert result["pictures"] == 0 and "pass them as data" in result["no_pictures"]
+    assert convdbn.report(tmp_path, device="cpu")["pictures"] == 0
+    assert "report without pictures: data=None: the training pictures are not in a file; pass" in caplog.text
 
 
 @pytest.mark.parametrize(

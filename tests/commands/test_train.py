@@ -12,6 +12,7 @@ import convdbn
 from convdbn import recipes
 from convdbn.commands.options import stop_on_signal
 from convdbn.errors import CheckpointError, UsageError
+from convdbn.models.files import open_model
 from convdbn.recipes import LayerSettings
 
 
@@ -94,9 +95,30 @@ class TestExistingRuns:
         assert contents(finished)["model.safetensors"] == before["model.safetensors"]
         assert len(model.machines) == 2
 
-    def test_resume_without_a_run_begins_one(self, tmp_path, pictures, recipe):
+    def test_resume_without_a_run_begins_one_and_says_so(self, tmp_path, pictures, recipe, caplog):
         convdbn.train(recipe=recipe, data=pictures, output_dir=tmp_path / "new", resume=True)
         assert convdbn.inspect(tmp_path / "new")["finished"]
+        (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        expected = f"output_dir={str(tmp_path / 'new')!r}: holds no run to resume; a new run begins"
+        assert record.getMessage() == expected
+
+    def test_the_path_of_the_data_is_absolute(self, tmp_path, pictures, recipe, monkeypatch):
+        """A run is resumed, and its pictures are found, from any folder."""
+        monkeypatch.chdir(pictures.parent)
+        convdbn.train(recipe=recipe, data=pictures.name, output_dir=tmp_path / "run")
+        assert convdbn.inspect(tmp_path / "run")["data"] == {"data": str(pictures.resolve())}
+        monkeypatch.chdir(tmp_path / "run")
+        convdbn.train(recipe=recipe, data=pictures, output_dir=".", resume=True)
+        assert convdbn.report(".", device="cpu")["pictures"] == 8
+
+    def test_a_run_of_version_0_1_0_has_the_path_as_it_was_typed(self, tmp_path, pictures, recipe, monkeypatch):
+        monkeypatch.chdir(pictures.parent)
+        convdbn.train(recipe=recipe, data=pictures.name, output_dir=tmp_path / "run")
+        run = open_model(tmp_path / "run", "model")
+        run.model.metadata["data"] = {"data": pictures.name}
+        run.model.save(tmp_path / "run" / "model.safetensors")
+        for data in (pictures.name, pictures):
+            convdbn.train(recipe=recipe, data=data, output_dir=tmp_path / "run", resume=True)
 
     def test_resume_of_a_broken_checkpoint(self, finished, pictures, recipe):
         model = finished / "model.safetensors"
