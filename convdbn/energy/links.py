@@ -141,9 +141,11 @@ class Dense(Link):
         return nn.Linear(below, above)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        _check_vector(shape)
         return (self.weight.shape[0],)
 
     def down_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        _check_vector(shape)
         return (self.weight.shape[1],)
 
 
@@ -185,19 +187,34 @@ class Conv(Link):
         return nn.Conv2d(below, above, self.kernel)
 
     def up_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        _check_maps(shape)
         above, _, kernel_height, kernel_width = self.weight.shape
         height, width = shape[-2] // self.pool - kernel_height + 1, shape[-1] // self.pool - kernel_width + 1
         if height < 1 or width < 1:
-            raise ValueError(
-                f"maps of {shape[-2]}x{shape[-1]} are smaller than a filter of {kernel_height}x{kernel_width} "
-                f"on {self.pool}x{self.pool} blocks: use larger pictures or smaller filters"
+            raise UsageError(
+                f"shape={shape}: maps of {shape[-2]}x{shape[-1]} are smaller than a filter of "
+                f"{kernel_height}x{kernel_width} on {self.pool}x{self.pool} blocks; use larger pictures or smaller "
+                "filters"
             )
         return above, height, width
 
     def down_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        _check_maps(shape)
         _, below, kernel_height, kernel_width = self.weight.shape
         height, width = shape[-2] + kernel_height - 1, shape[-1] + kernel_width - 1
         return below, height * self.pool, width * self.pool
+
+
+def _check_vector(shape: tuple[int, ...]) -> None:
+    """UsageError for the shape of a layer of maps."""
+    if len(shape) != 1:
+        raise UsageError(f"shape={shape}: a dense link takes vectors; flatten the maps with x.flatten(1)")
+
+
+def _check_maps(shape: tuple[int, ...]) -> None:
+    """UsageError for the shape of a layer without maps."""
+    if len(shape) != 3:
+        raise UsageError(f"shape={shape}: a convolutional link takes maps; give (batch, n, height, width)")
 
 
 def _added(x: Tensor, out: Tensor, alpha: float, beta: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from convdbn.energy.kinds import make
 from convdbn.energy.links import LINKS, Link
-from convdbn.energy.states import check_links, check_state
+from convdbn.energy.states import check_beta, check_links, check_number, check_state
 from convdbn.energy.units.base import Unit
 from convdbn.energy.units.registry import UNITS
 from convdbn.errors import UsageError
@@ -95,6 +95,9 @@ class BoltzmannMachine(nn.Module):
 
     def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
         """Shape of every layer, without the batch, over a visible layer of this shape."""
+        n = self.units[0].n
+        if not isinstance(visible, Sequence) or len(visible) not in (1, 3) or visible[0] != n:
+            raise UsageError(f"visible={visible}: is not ({n},) or ({n}, height, width); leave the batch out")
         shapes: dict[int, tuple[int, ...]] = {0: tuple(visible)}
         while len(shapes) < len(self.units):
             for (a, b), link in zip(self.edges, self.links, strict=True):
@@ -105,7 +108,29 @@ class BoltzmannMachine(nn.Module):
         return [shapes[layer] for layer in range(len(self.units))]
 
     def field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
-        """The field that reaches a layer from its neighbors in `state`; a neighbor that is None adds nothing."""
+        """The field that reaches a layer from its neighbors in `state`; a neighbor that is None adds nothing.
+
+        UsageError for what is no state of the machine, and where every neighbor is None.
+        """
+        check_number("layer", layer, len(self.units))
+        check_state(self, state)
+        reached = []
+        for (a, b), link in zip(self.edges, self.links, strict=True):
+            below, above = state[a], state[b]
+            if layer == b and below is not None:
+                reached.append(link.up_shape(tuple(below.shape[1:])))
+            elif layer == a and above is not None:
+                reached.append(link.down_shape(tuple(above.shape[1:])))
+        if not reached:
+            raise UsageError(f"layer={layer}: no neighbor has a state; give at least one")
+        if len({*reached}) > 1:
+            raise UsageError(f"layer={layer}: its neighbors make it {reached}; take the shapes of machine.shapes")
+        check_beta(beta, state)
+        return self.unchecked_field(state, layer, beta)
+
+    def unchecked_field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
+        """`field` for the loops of sampling and learning, whose states fit: in a small machine the checks take longer
+        than the products."""
         total: Tensor | None = None
         units = [*self.units]  # an index into a ModuleList takes as long as a small product
         for (a, b), link in zip(self.edges, self.links, strict=True):
@@ -117,13 +142,12 @@ class BoltzmannMachine(nn.Module):
             else:
                 continue
             total = part if total is None else total + part
-        if total is None:
-            raise ValueError(f"layer={layer}: no neighbor has a state; give at least one")
-        return _scaled(units[layer].to_links(total), beta)
+        return _scaled(units[layer].to_links(cast(Tensor, total)), beta)
 
     def energy(self, state: State, beta: float | Tensor = 1.0) -> Tensor:
         """E(x) of a whole state, `(B,)`."""
-        check_state(self.units, state)
+        check_state(self, state, whole=True)
+        check_beta(beta, state)
         own = sum(unit.energy(x) for unit, x in zip(self.units, state, strict=True))
         return own + _scaled(self.coupling(state), beta)
 
@@ -140,7 +164,8 @@ class BoltzmannMachine(nn.Module):
 
         Only the layers of `color` (0 is that of the visible layer) are read from `state`.
         """
-        check_state(self.units, state)
+        check_number("color", color, 2)
+        check_state(self, state)
         kept = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
         total: float | Tensor = 0.0
         for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
@@ -183,7 +208,7 @@ class BoltzmannMachine(nn.Module):
         # Biases last: what they read lies in the cache, for the products read it just now.
         for layer, unit in enumerate(units):
             for (state, _), column in zip(phases, columns, strict=True):
-                for parameter, each in unit.statistics(state[layer], partial(self.field, state, layer)):
+                for parameter, each in unit.statistics(state[layer], partial(self.unchecked_field, state, layer)):
                     if parameter not in onto:
                         continue
                     onto[parameter].view(-1).addmv_(each.T, column, beta=keeps.pop(parameter, 1.0))
@@ -225,11 +250,10 @@ def _two_colors(layers: int, edges: list[tuple[int, int]]) -> list[int]:
     while len(colors) < layers:
         reached = {b: 1 - colors[a] for a, b in edges + [(b, a) for a, b in edges] if a in colors and b not in colors}
         if not reached:
-            raise ValueError(
-                f"layers {sorted(set(range(layers)) - set(colors))} are not linked to layer 0: add links"
-            )
+            apart = sorted(set(range(layers)) - set(colors))
+            raise UsageError(f"links: layers {apart} are not linked to layer 0; add links")
         colors |= reached
     odd = [(a, b) for a, b in edges if colors[a] == colors[b]]
     if odd:
-        raise ValueError(f"links {odd} join layers of one color: the graph of layers must be two-colorable")
+        raise UsageError(f"links={odd}: join layers of one color; make the graph of layers two-colorable")
     return [colors[layer] for layer in range(layers)]

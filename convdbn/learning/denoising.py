@@ -17,6 +17,6 @@ def denoising_loss(
     """Mean loss, differentiable, and the data with the hidden means, which see a share `corruption` of it as 0."""
     visible, hidden = machine.units
     mask = torch.rand(data.shape, generator=generator, device=data.device, dtype=data.dtype) >= corruption
-    means = hidden.mean(machine.field((data * mask, None), 1))
-    loss = -log_density(visible, machine.field((None, means), 0), data).mean()
+    means = hidden.mean(machine.unchecked_field((data * mask, None), 1))
+    loss = -log_density(visible, machine.unchecked_field((None, means), 0), data).mean()
     return loss, (data, means.detach())

@@ -36,7 +36,7 @@ def expect(
     samples: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
         if machine.colors[layer] == 1 and layer not in given:
-            field = machine.field(state, layer)
+            field = machine.unchecked_field(state, layer)
             means[layer], samples[layer] = unit.mean_and_sample(field, generator=generator)
     return tuple(means), tuple(samples)
 

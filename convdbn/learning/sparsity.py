@@ -38,7 +38,7 @@ class DecayedSparsity(Penalty):
         q = mean_per_unit(positive[1])
         self.average = q.clone() if self.average is None else self.average.lerp_(q, 1 - self.decay)
         typical = tuple(None if layer == 1 else x.mean(0, keepdim=True) for layer, x in enumerate(positive))
-        total_input = machine.units[1].biased(machine.field(typical, 1))
+        total_input = machine.units[1].biased(machine.unchecked_field(typical, 1))
         return self.strength * (mean_per_unit(total_input) @ (self.average - self.target))
 
     def state(self) -> dict[str, Tensor]:

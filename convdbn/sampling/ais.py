@@ -19,6 +19,9 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State, Unit
+from convdbn.energy.states import check_layer, check_number, check_state
+from convdbn.errors import UsageError
+from convdbn.sampling.checks import check_betas, check_count, checked_generator
 from convdbn.sampling.gibbs import mean_field, start
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ EDGE = 0.005
 def schedule(steps: int = 14_500) -> Tensor:
     """Inverse temperatures from 0 to 1, closer towards 1 (Salakhutdinov and Murray 2008, section 5: 14,500 steps of
     1e-3 up to .5, 1e-4 up to .9, and 1e-5)."""
+    check_count("steps", steps)
     first, second = max(1, steps * 500 // 14_500), max(1, steps * 4_000 // 14_500)
     spans = [(0.0, 0.5, first), (0.5, 0.9, second), (0.9, 1.0, max(1, steps - first - second))]
     parts = [torch.linspace(low, high, count + 1, dtype=torch.float64)[:-1] for low, high, count in spans]
@@ -75,6 +79,7 @@ class LogZ:
 @torch.no_grad()
 def base_means(machine: BoltzmannMachine, data: Tensor) -> State:
     """Mean of every layer over the data, `(1, ...)`: visible pixels, and hidden units by mean field given them."""
+    check_layer(machine.units[0], data, "data")
     state = mean_field(machine, start(machine, machine.only(0, data)), clamp={0: True})
     means = []
     for unit, x in zip(machine.units, state, strict=True):
@@ -84,12 +89,13 @@ def base_means(machine: BoltzmannMachine, data: Tensor) -> State:
     return tuple(means)
 
 
+@torch.no_grad()
 def log_z(
     machine: BoltzmannMachine,
     base: State,
     samples: State,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     betas: Tensor | None = None,
     color: int | None = None,
 ) -> LogZ:
@@ -99,10 +105,14 @@ def log_z(
         machine: any machine; layers of the color that is sampled may not be Gaussian.
         base: means of the base's layers `(1, ...)`, as `base_means` gives them.
         samples: states of the machine itself, from which as many runs go back; both directions make as many runs.
-        generator: source of all draws.
+        generator: source of all draws, on the device of the machine.
         betas: inverse temperatures from 0 to 1.
         color: color of the layers that are sampled; by default the one with fewer units.
+
+    UsageError without a generator, or for what does not fit the machine.
     """
+    _check(machine, base, samples, betas, color)
+    generator = checked_generator(generator, machine)
     betas = schedule() if betas is None else betas
     if color is None:
         color = _smaller_color(machine, base)
@@ -138,13 +148,13 @@ def anneal(
         tilted = sum((current[layer] * tilt[layer]).flatten(1).sum(1) for layer in kept)
         weights += (before - beta) * tilted
         for layer in summed:
-            unit, links = machine.units[layer], machine.field(cast(State, tuple(current)), layer)
+            unit, links = machine.units[layer], machine.unchecked_field(cast(State, tuple(current)), layer)
             field = torch.lerp(tilt[layer], links, beta)
             weights += unit.log_norm(field) - unit.log_norm(torch.lerp(tilt[layer], links, before))
             current[layer] = unit.sample(field, generator=generator)
         state = tuple(current)
         for layer in kept:
-            field = torch.lerp(tilt[layer], machine.field(state, layer), beta)
+            field = torch.lerp(tilt[layer], machine.unchecked_field(state, layer), beta)
             current[layer] = machine.units[layer].sample(field, generator=generator)
     return weights
 
@@ -164,6 +174,25 @@ def checked(estimates: LogZ) -> LogZ:
             estimates.forward.runs,
         )
     return estimates
+
+
+def _check(machine: BoltzmannMachine, base: State, samples: State, betas: Tensor | None, color: int | None) -> None:
+    """UsageError for arguments of `log_z` that do not fit the machine, or each other."""
+    check_state(machine, base, whole=True, name="base")
+    check_state(machine, samples, whole=True, name="samples")
+    for layer, (mean, x) in enumerate(zip(base, samples, strict=True)):
+        if mean.shape != (1, *x.shape[1:]):
+            raise UsageError(
+                f"base[{layer}]={tuple(mean.shape)}: the samples have layers {tuple(x.shape)}; take base_means of "
+                "data in their size"
+            )
+    if betas is not None:
+        check_betas(betas)
+        if betas[0] != 0 or betas[-1] != 1:
+            ends = f"{float(betas[0]):g} to {float(betas[-1]):g}"
+            raise UsageError(f"betas={ends}: do not lead from the base to the machine; begin with 0 and end with 1")
+    if color is not None:
+        check_number("color", color, 2)
 
 
 def _estimate(base_log_z: float, weights: Tensor, sign: int) -> Estimate:

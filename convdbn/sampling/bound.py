@@ -7,6 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convdbn.energy import BoltzmannMachine, Given, Unit
+from convdbn.energy.states import check_layer
+from convdbn.errors import UsageError
+from convdbn.sampling.checks import check_count, checked_generator
 from convdbn.sampling.gibbs import mean_field, start
 
 
@@ -20,11 +23,14 @@ def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) 
         sum_links <m, W m> - sum_hidden <f, m> + sum_hidden log_norm(f) - sum_given U(x)
 
     Exact for restricted machines, whose hidden layers are independent of each other.
+
+    UsageError for what is no state of the machine, and where no layer has one.
     """
+    check_count("sweeps", sweeps)
+    state = start(machine, given)
     layers = [layer for layer, x in enumerate(given) if x is None]
     deep = any(machine.colors[layer] == 0 for layer in layers)
     clamp = {layer: True for layer, x in enumerate(given) if x is not None}
-    state = start(machine, given)
     if deep:
         state = mean_field(machine, state, sweeps=sweeps, clamp=clamp)
     total: float | Tensor = sum(
@@ -46,7 +52,7 @@ def unnormalized_stack(
     machines: Sequence[BoltzmannMachine],
     visible: Tensor,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     downward: Sequence[BoltzmannMachine] = (),
 ) -> Tensor:
     """`unnormalized` for a deep belief network, whose layers below the top machine are generated downwards, `(B,)`.
@@ -57,7 +63,13 @@ def unnormalized_stack(
 
     of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v). `downward`
     are the machines that generate the lowest layers, where they are not those that infer.
+
+    UsageError without a generator, without machines, and for what is no visible layer of the first.
     """
+    if not machines:
+        raise UsageError("machines=[]: a stack has at least one; give them from the lowest")
+    check_layer(machines[0].units[0], visible, "visible")
+    generator = checked_generator(generator, machines[0])
     total: float | Tensor = 0.0
     x = visible
     for machine, generative in zip(machines[:-1], [*downward, *machines[len(downward) :]], strict=False):
@@ -72,13 +84,23 @@ def unnormalized_stack(
 
 @torch.no_grad()
 def pseudo_log_likelihood(
-    machine: BoltzmannMachine, visible: Tensor, *, generator: torch.Generator, pixels: int = 0
+    machine: BoltzmannMachine, visible: Tensor, *, generator: torch.Generator | None = None, pixels: int = 0
 ) -> Tensor:
     """Sum over the pixels of log p(v_i | all others), `(B,)` (Besag 1975), for restricted machines with binary ones.
 
     log Z cancels, so it costs one free energy for a pixel. With `pixels` so many are drawn for each picture, and the
     sum is estimated from them.
+
+    UsageError without a generator, for units that are not binary, and for what is no visible layer of the machine.
     """
+    check_layer(machine.units[0], visible, "visible")
+    check_count("pixels", pixels, 0)
+    generator = checked_generator(generator, machine)
+    if not machine.units[0].binary or len(machine.units) > 2:
+        raise UsageError(
+            f"machine={len(machine.units)} layers over {machine.units[0].kind} units: is no restricted one with "
+            "binary pixels; take convdbn.sampling.ais for others"
+        )
     flat = visible.flatten(1)
     energy, count = machine.free_energy((visible, None)), flat.shape[1]
     chosen = torch.rand(flat.shape, generator=generator, device=flat.device).argsort(1)[:, : pixels or count]

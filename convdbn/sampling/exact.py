@@ -4,21 +4,38 @@ One color of layers is enumerated and the other is summed in closed form, so Gau
 color. Costs grow as the number of states of the enumerated color.
 """
 
+import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State
+from convdbn.energy.states import check_layer, check_number
+from convdbn.energy.units.base import MOST_STATES
+from convdbn.errors import UsageError
+from convdbn.sampling.checks import check_count, checked_generator
 
 Shapes = Sequence[tuple[int, ...]]
 """Shape of each layer without the batch, as `BoltzmannMachine.shapes` gives them."""
 
 
 def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> Given:
-    """Every joint state of some layers; the other layers are None."""
+    """Every joint state of some layers; the other layers are None.
+
+    UsageError for shapes that are not the machine's, for units that are not enumerated, and for too many states.
+    """
+    _check_shapes(machine, shapes)
+    for layer in layers:
+        check_number("layers", layer, len(machine.units))
     each = [machine.units[layer].states(tuple(shapes[layer])) for layer in layers]
+    count = math.prod(len(x) for x in each)
+    if count > MOST_STATES:
+        raise UsageError(
+            f"layers={[*layers]}: have {count:,} joint states, more than the {MOST_STATES:,} that are enumerated; "
+            "estimate with convdbn.sampling.ais"
+        )
     index = torch.cartesian_prod(*[torch.arange(len(x)) for x in each]).view(-1, len(layers))
     joint: list[Tensor | None] = [None] * len(machine.units)
     for column, layer in enumerate(layers):
@@ -28,6 +45,7 @@ def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> 
 
 def log_z(machine: BoltzmannMachine, shapes: Shapes, color: int = 1, beta: float = 1.0) -> Tensor:
     """Logarithm of the partition function, by enumerating the layers of `color`."""
+    check_number("color", color, 2)
     layers = [layer for layer, c in enumerate(machine.colors) if c == color]
     return (-machine.free_energy(states(machine, shapes, layers), color, beta)).logsumexp(0)
 
@@ -37,6 +55,7 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
 
     `color` is the one enumerated for the partition function; other layers of the visible color are enumerated.
     """
+    check_layer(machine.units[0], visible, "visible")
     others = [layer for layer, c in enumerate(machine.colors) if c == 0 and layer != 0]
     if not others:
         unnormalized = -machine.free_energy(machine.only(0, visible))
@@ -57,8 +76,22 @@ def probabilities(machine: BoltzmannMachine, shapes: Shapes, beta: float = 1.0) 
     return joint, (-machine.energy(joint, beta)).softmax(0)
 
 
-def sample(machine: BoltzmannMachine, shapes: Shapes, count: int, *, generator: torch.Generator) -> State:
-    """Independent exact draws of whole states, without any Markov chain."""
+def sample(
+    machine: BoltzmannMachine, shapes: Shapes, count: int, *, generator: torch.Generator | None = None
+) -> State:
+    """Independent exact draws of whole states, without any Markov chain. UsageError without a generator."""
+    check_count("count", count)
+    generator = checked_generator(generator, machine)
     joint, p = probabilities(machine, shapes)
     index = torch.multinomial(p, count, replacement=True, generator=generator)
     return tuple(x[index] for x in joint)
+
+
+def _check_shapes(machine: BoltzmannMachine, shapes: Any) -> None:
+    """UsageError unless `shapes` has the shape of every layer, as the links join them."""
+    whole = isinstance(shapes, Sequence) and len(shapes) == len(machine.units)
+    if not whole or not all(isinstance(shape, Sequence) for shape in shapes):
+        raise UsageError(f"shapes={shapes!r}: needs one for each of {len(machine.units)} layers; take machine.shapes")
+    wanted = machine.shapes(tuple(shapes[0]))
+    if [tuple(shape) for shape in shapes] != wanted:
+        raise UsageError(f"shapes={shapes!r}: the links join {wanted}; take machine.shapes of the visible layer")

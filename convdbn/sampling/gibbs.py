@@ -2,6 +2,8 @@
 
 What follows from means alone (`update`, `sweep`, `start`, `mean_field`) can be differentiated; a draw cannot, so
 `gibbs` records no gradients, and who draws with `update` or `sweep` should call them without gradients too.
+
+`gibbs`, `start` and `mean_field` check what they get; `update` and `sweep`, the loops inside, trust their state.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +13,10 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, Given, State, Unit
+from convdbn.energy.states import check_beta, check_state
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
+from convdbn.sampling.checks import check_clamp, check_count, checked_generator
 
 Rule = Callable[[Unit, Tensor], Tensor]
 """New state of a layer, from its unit and the field that reaches it."""
@@ -51,7 +56,7 @@ def update(
         kept = clamp.get(layer, False)
         if machine.colors[layer] != color or kept is True:
             continue
-        new[layer] = rule(unit, machine.field(state, layer, beta))
+        new[layer] = rule(unit, machine.unchecked_field(state, layer, beta))
         before = state[layer]
         if isinstance(kept, Tensor) and before is not None:
             new[layer] = torch.where(kept, before, new[layer])
@@ -78,18 +83,32 @@ def gibbs(
     state: State,
     sweeps: int,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     beta: float | Tensor = 1.0,
     clamp: Clamp | None = None,
 ) -> State:
-    """`sweeps` sweeps of block Gibbs sampling from a whole state."""
+    """`sweeps` sweeps of block Gibbs sampling from a whole state; 0 leave it as it is.
+
+    UsageError without a generator, or for what does not fit the machine.
+    """
+    check_count("sweeps", sweeps, 0)
+    check_state(machine, state, whole=True)
+    check_beta(beta, state)
+    check_clamp(state, clamp)
+    generator = checked_generator(generator, machine)
     for _ in range(sweeps):
         state = sweep(machine, state, draw(generator), beta=beta, clamp=clamp)
     return state
 
 
 def start(machine: BoltzmannMachine, given: Given) -> State:
-    """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up."""
+    """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up.
+
+    UsageError for what is no state of the machine, and where no layer is known.
+    """
+    check_state(machine, given, name="given")
+    if all(x is None for x in given):
+        raise UsageError("given=None: no layer has a state; give at least one")
     state = list(given)
     while any(x is None for x in state):
         for a, b in machine.edges:
@@ -115,7 +134,12 @@ def mean_field(
 
     Each update of a color is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
     2.2), so the bound never falls. Where the free layers are all of one color, the first sweep is exact.
+
+    UsageError for what is no whole state of the machine.
     """
+    check_count("sweeps", sweeps)
+    check_state(machine, state, whole=True)
+    check_clamp(state, clamp)
     for _ in range(sweeps):
         new = sweep(machine, state, mean, clamp=clamp)
         if damping:

@@ -7,17 +7,22 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
+from convdbn.energy.states import check_state
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
+from convdbn.sampling.checks import check_betas, check_clamp, check_count, checked_generator
 from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
 def ladder(temperatures: int, *, like: Tensor) -> Tensor:
-    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`."""
+    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`, where `like` is."""
+    check_count("temperatures", temperatures)
     return torch.linspace(1, 0, temperatures, device=like.device, dtype=like.dtype)
 
 
 def replicas(state: State, temperatures: int) -> State:
     """Every chain, once for each temperature."""
+    check_count("temperatures", temperatures)
     return tuple(x.repeat(temperatures, *[1] * (x.ndim - 1)) for x in state)
 
 
@@ -27,10 +32,24 @@ def tempered(
     betas: Tensor,
     sweeps: int,
     *,
-    generator: torch.Generator,
+    generator: torch.Generator | None = None,
     clamp: Clamp | None = None,
 ) -> State:
-    """`sweeps` sweeps of every replica; after each, replicas swap with one neighbor or the other in turn."""
+    """`sweeps` sweeps of every replica; after each, replicas swap with one neighbor or the other in turn.
+
+    UsageError without a generator, for what does not fit the machine, and for a state that `replicas` did not make.
+    """
+    check_count("sweeps", sweeps, 0)
+    check_state(machine, state, whole=True)
+    check_betas(betas)
+    check_clamp(state, clamp)
+    generator = checked_generator(generator, machine)
+    if len(state[0]) % len(betas):
+        raise UsageError(
+            f"state={len(state[0])} rows: are not {len(betas)} replicas of every chain; take replicas(chains, "
+            f"{len(betas)})"
+        )
+    betas = betas.to(state[0])
     for step in range(sweeps):
         state = tempered_sweep(machine, state, betas, generator=generator, odd=step % 2 == 1, clamp=clamp)
     return state

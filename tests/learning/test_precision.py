@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from convdbn.errors import UsageError
 from convdbn.learning.phases import ContrastiveDivergence
 from convdbn.learning.precision import Precision
 from convdbn.learning.trainer import Trainer
@@ -23,7 +24,7 @@ def test_the_precision_of_a_gpu_is_put_back(name, products):
 
 def test_it_is_put_back_after_an_error():
     machine = rbm(36, 20)
-    with pytest.raises(RuntimeError), Precision(machine, "bfloat16", gpu=False):
+    with pytest.raises(UsageError), Precision(machine, "bfloat16", gpu=False):
         machine.field((torch.rand(1, 7), None), 1)
     assert machine.links[0].products is None
 

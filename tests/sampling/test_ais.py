@@ -7,6 +7,7 @@ import torch
 from small import DISCRETE, generator, make
 
 from convdbn.energy import Bernoulli
+from convdbn.errors import UsageError
 from convdbn.sampling import exact
 from convdbn.sampling.ais import EDGE, Estimate, LogZ, base_means, checked, log_z, schedule
 
@@ -106,3 +107,54 @@ def test_the_base_has_the_means_of_the_data_but_reaches_every_state():
     means = base_means(machine, data)[0]
     expected = torch.tensor([[0.5, EDGE / 2, EDGE / 2, EDGE / 2]], dtype=torch.float64)
     torch.testing.assert_close(means, expected)
+
+
+V, H = torch.zeros(2, 4).double(), torch.zeros(2, 3).double()
+BASE = (V[:1], H[:1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base": V}, r"base=Tensor: needs one tensor for each of 2 layers; give a tuple"),
+        ({"base": (V[0], H[0])}, r"base\[0\]=\(4,\): is not \(batch, 4\).*add the batch dimension"),
+        ({"base": (V, H)}, r"base\[0\]=\(2, 4\): the samples have layers \(2, 4\); take base_means"),
+        ({"samples": (V,)}, r"samples=1 layers: needs one tensor for each of 2 layers"),
+        ({"samples": (V, None)}, r"samples\[1\]=None: every layer is needed"),
+        ({"samples": (V.numpy(), H)}, r"samples\[0\]=ndarray: is no tensor; write torch.as_tensor"),
+        ({"samples": (V.tolist(), H)}, r"samples\[0\]=list: is no tensor"),
+        ({"samples": (V, H.long())}, r"samples\[1\]=torch.int64 on cpu: the machine is torch.float64"),
+        ({"generator": None}, r"generator=None: the draws need one on cpu; give torch.Generator"),
+        ({"betas": [0.0, 1.0]}, r"betas=list: are no inverse temperatures; give a tensor"),
+        ({"betas": torch.zeros(0)}, r"betas=torch.float32 \(0,\): are no inverse temperatures"),
+        ({"betas": torch.tensor([0, 1])}, r"betas=torch.int64 \(2,\): are no inverse temperatures"),
+        ({"betas": BETAS[1:]}, r"betas=0.005 to 1: do not lead from the base to the machine; begin with 0"),
+        ({"betas": BETAS.flip(0)}, r"betas=1 to 0: do not lead from the base to the machine"),
+        ({"color": 2}, r"color=2: the machine has none; take a number from 0 to 1"),
+    ],
+)
+def test_what_log_z_does_not_take(options, message):
+    machine, _ = make("rbm")
+    sound = {"base": BASE, "samples": (V, H), "betas": BETAS, "generator": generator()}
+    assert log_z(machine, **sound).forward.runs == 2
+    with pytest.raises(UsageError, match=message):
+        log_z(machine, **{**sound, **options})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (V.numpy(), r"data=ndarray: is no tensor; write torch.as_tensor"),
+        (V[0], r"data=\(4,\): is not \(batch, 4\).*add the batch dimension"),
+        (V.long(), r"data=torch.int64 on cpu: the machine is torch.float64 on cpu; write x.to"),
+    ],
+)
+def test_what_is_no_data_for_a_base(data, message):
+    with pytest.raises(UsageError, match=message):
+        base_means(make("rbm")[0], data)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, None])
+def test_a_schedule_has_steps(steps):
+    with pytest.raises(UsageError, match=rf"steps={steps}: is no such number; take a whole number from 1 up"):
+        schedule(steps)

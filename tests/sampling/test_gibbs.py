@@ -12,6 +12,7 @@ from small import DISCRETE, FALSE_ALARM, codes, generator, make, p_value, state_
 from torch.nn import functional as F
 
 from convdbn.energy import Bernoulli, BlockSoftmax, Conv, Gaussian, State
+from convdbn.errors import UsageError
 from convdbn.ops import blocks
 from convdbn.ops.build import library
 from convdbn.sampling import exact
@@ -288,3 +289,87 @@ def test_a_run_of_draws_records_no_gradients():
     state = start(machine, machine.only(0, torch.zeros(2, *shapes[0]).double()))
     assert any(x.requires_grad for x in state)
     assert not any(x.requires_grad for x in gibbs(machine, state, 1, generator=generator()))
+
+
+V, H = torch.zeros(2, 4).double(), torch.zeros(2, 3).double()
+NO_STATES = [
+    ((V,), r"=1 layers: needs one tensor for each of 2 layers; give a tuple"),
+    (V, r"=Tensor: needs one tensor for each of 2 layers"),
+    ((V.numpy(), H), r"\[0\]=ndarray: is no tensor; write torch.as_tensor"),
+    ((V, H.tolist()), r"\[1\]=list: is no tensor; write torch.as_tensor"),
+    ((V[0], H[0]), r"\[0\]=\(4,\): is not \(batch, 4\).*add the batch dimension"),
+    ((V, H[:, :2]), r"\[1\]=\(2, 2\): is not \(batch, 3\)"),
+    ((V.long(), H), r"\[0\]=torch.int64 on cpu: the machine is torch.float64 on cpu; write x.to"),
+    ((V, H[:1]), r"\[1\]=\(1, 3\): has a batch of 1, a layer before 2; give one batch"),
+]
+
+
+@pytest.mark.parametrize(("state", "message"), NO_STATES)
+def test_what_is_no_state(state, message):
+    machine, _ = make("rbm")
+    with pytest.raises(UsageError, match=f"state{message}"):
+        gibbs(machine, state, 1, generator=generator())
+    with pytest.raises(UsageError, match=f"state{message}"):
+        mean_field(machine, state)
+    with pytest.raises(UsageError, match=f"given{message}"):
+        start(machine, state)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": None}, r"generator=None: the draws need one on cpu; give torch.Generator\('cpu'\)"),
+        ({"generator": 0}, r"generator=0: the draws need one on cpu"),
+        ({"sweeps": -1}, r"sweeps=-1: is no such number; take a whole number from 0 up"),
+        ({"sweeps": 1.5}, r"sweeps=1.5: is no such number"),
+        ({"beta": "1"}, r"beta='1': does not fit the state; give a number"),
+        ({"beta": torch.ones(3)}, r"beta=torch.float32 \(3,\) on cpu: does not fit the state"),
+        ({"clamp": [0]}, r"clamp=list: is no mapping; write \{0: True\}"),
+        ({"clamp": {2: True}}, r"clamp=2: is no layer; take numbers from 0 to 1"),
+        ({"clamp": {0: 1}}, r"clamp\[0\]=int: is no mask; give True, or a tensor of torch.bool"),
+        ({"clamp": {0: V}}, r"clamp\[0\]=torch.float64: is no mask"),
+        ({"clamp": {0: H.bool()}}, r"clamp\[0\]=\(2, 3\) on cpu: the layer is \(2, 4\).*give a mask in its shape"),
+        ({"clamp": {0: V[None].bool()}}, r"clamp\[0\]=\(1, 2, 4\) on cpu: the layer is \(2, 4\)"),
+    ],
+)
+def test_what_a_run_of_draws_does_not_take(options, message):
+    machine, _ = make("rbm")
+    with pytest.raises(UsageError, match=message):
+        gibbs(machine, (V, H), **{"sweeps": 1, "generator": generator(), **options})
+
+
+def test_a_generator_that_is_left_out():
+    with pytest.raises(UsageError, match=r"generator=None.*give torch.Generator"):
+        gibbs(make("rbm")[0], (V, H), 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sweeps": -1}, r"sweeps=-1: is no such number; take a whole number from 1 up"),
+        ({"sweeps": 0}, r"sweeps=0: is no such number"),
+        ({"clamp": {-1: True}}, r"clamp=-1: is no layer; take numbers from 0 to 1"),
+    ],
+)
+def test_what_mean_field_does_not_take(options, message):
+    with pytest.raises(UsageError, match=message):
+        mean_field(make("rbm")[0], (V, H), **options)
+
+
+def test_a_layer_that_is_needed():
+    machine, _ = make("rbm")
+    with pytest.raises(UsageError, match=r"given=None: no layer has a state; give at least one"):
+        start(machine, (None, None))
+    for door in (mean_field, lambda *both: gibbs(*both, 1, generator=generator())):
+        with pytest.raises(UsageError, match=r"state\[1\]=None: every layer is needed; fill the others with .*start"):
+            door(machine, (V, None))
+
+
+def test_calls_that_fit_come_through():
+    """No sweep, a mask that is spread over the batch, and an inverse temperature for each chain."""
+    machine, _ = make("rbm")
+    assert gibbs(machine, (V, H), 0, generator=generator()) == (V, H)
+    clamp = {0: torch.tensor([True, False, False, True]), 1: False}
+    betas = torch.tensor([0.5, 1.0]).double()
+    v, h = gibbs(machine, [V, H], 20, generator=generator(), beta=betas, clamp=clamp)
+    assert not v[:, [0, 3]].any() and v.shape == V.shape and h.shape == H.shape

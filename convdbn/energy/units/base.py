@@ -43,7 +43,7 @@ class Unit(nn.Module, ABC):
     def __init__(self, n: int) -> None:
         super().__init__()
         if n < 1:
-            raise ValueError(f"n={n}: a layer needs at least one unit")
+            raise UsageError(f"n={n}: a layer needs units; take 1 or more")
         self.n = n
         self.bias = nn.Parameter(torch.zeros(n))
 
@@ -123,7 +123,9 @@ class Unit(nn.Module, ABC):
 
     def states(self, shape: tuple[int, ...]) -> Tensor:
         """Every state of one layer of this shape (without the batch): `(S, *shape)`."""
-        raise ValueError(f"{self.kind} units cannot be enumerated: keep them in the color that is summed exactly")
+        raise UsageError(
+            f"kind={self.kind!r}: these units cannot be enumerated; keep them in the color that is summed exactly"
+        )
 
     def check(self, x: Tensor, what: str) -> None:
         """Refuse pictures or maps `x` (named `what` in the message) that this layer cannot show."""

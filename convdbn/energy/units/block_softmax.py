@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from convdbn import ops
 from convdbn.energy.units.base import MARGIN, Unit, product
 from convdbn.energy.units.registry import register_unit
+from convdbn.errors import UsageError
 from convdbn.ops import blocks, pooled, spread
 from convdbn.ops.grad import without_gradients
 
@@ -26,7 +27,7 @@ class BlockSoftmax(Unit):
     def __init__(self, n: int, block: int = 2) -> None:
         super().__init__(n)
         if block < 1:
-            raise ValueError(f"block={block}: the side of a pooling block is at least 1")
+            raise UsageError(f"block={block}: is no side of a pooling block; take 1 or more")
         self.pool = block
 
     def spec(self) -> dict[str, Any]:
@@ -81,7 +82,9 @@ class BlockSoftmax(Unit):
     def check_size(self, height: int, width: int) -> None:
         """Refuse maps that do not divide into blocks."""
         if height % self.pool or width % self.pool:
-            raise ValueError(f"maps of {height}x{width} do not divide into {self.pool}x{self.pool} blocks")
+            raise UsageError(
+                f"field: maps of {height}x{width} do not divide into {self.pool}x{self.pool} blocks; crop or pad them"
+            )
 
     def _members(self, x: Tensor) -> list[Tensor]:
         """The C^2 units of every block, each a view `(B, n, H / C, W / C)`."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from convdbn.energy.units.base import Unit, product
 from convdbn.energy.units.registry import register_unit
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 
 
@@ -26,7 +27,7 @@ class Binomial(Unit):
     def __init__(self, n: int, trials: int = 1) -> None:
         super().__init__(n)
         if trials < 1:
-            raise ValueError(f"trials={trials}: a unit counts at least one copy")
+            raise UsageError(f"trials={trials}: a unit counts copies; take 1 or more")
         self.trials, self.limits = trials, (0.0, float(trials))
 
     def spec(self) -> dict[str, Any]:

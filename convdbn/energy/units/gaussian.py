@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from convdbn.energy.units.base import Unit
 from convdbn.energy.units.registry import register_unit
+from convdbn.errors import UsageError
 from convdbn.ops.grad import without_gradients
 
 
@@ -37,7 +38,7 @@ class Gaussian(Unit):
         """Set the standard deviation s given the neighbors, in the units of the data."""
         low, high = self.bounds
         if not low <= scale <= high:
-            raise ValueError(f"scale={scale}: must lie in [{low}, {high}]; rescale the data instead")
+            raise UsageError(f"scale={scale}: must lie in [{low}, {high}]; rescale the data instead")
         self._fill_scale(scale)
 
     def anneal(self, scale: float) -> None:

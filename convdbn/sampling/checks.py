@@ -1,0 +1,62 @@
+"""Checks at the doors of sampling: where chance comes from, how often, and what stays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convdbn.energy import BoltzmannMachine, State
+from convdbn.errors import UsageError
+
+
+def checked_generator(generator: Any, machine: BoltzmannMachine) -> torch.Generator:
+    """The generator; UsageError where there is none, or where it is not on the device of the machine."""
+    device = machine.units[0].bias.device.type
+    if not isinstance(generator, torch.Generator) or generator.device.type != device:
+        got = generator.device if isinstance(generator, torch.Generator) else repr(generator)
+        raise UsageError(
+            f"generator={got}: the draws need one on {device}; give torch.Generator({device!r}).manual_seed(0)"
+        )
+    return generator
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """UsageError unless `value` is a whole number that is not below `least`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name}={value!r}: is no such number; take a whole number from {least} up")
+
+
+def check_clamp(state: State, clamp: Any) -> None:
+    """UsageError unless `clamp` has True, False or a mask for layers of the state."""
+    if clamp is None:
+        return
+    if not isinstance(clamp, Mapping):
+        raise UsageError(f"clamp={type(clamp).__name__}: is no mapping; write {{0: True}} to keep layer 0")
+    for layer, kept in clamp.items():
+        if not isinstance(layer, int) or not 0 <= layer < len(state):
+            raise UsageError(f"clamp={layer!r}: is no layer; take numbers from 0 to {len(state) - 1}")
+        if isinstance(kept, bool):
+            continue
+        if not isinstance(kept, Tensor) or kept.dtype != torch.bool:
+            got = kept.dtype if isinstance(kept, Tensor) else type(kept).__name__
+            raise UsageError(f"clamp[{layer}]={got}: is no mask; give True, or a tensor of torch.bool")
+        x = state[layer]
+        if not _spreads(kept, x):
+            raise UsageError(
+                f"clamp[{layer}]={tuple(kept.shape)} on {kept.device}: the layer is {tuple(x.shape)} on {x.device}; "
+                "give a mask in its shape"
+            )
+
+
+def check_betas(betas: Any) -> None:
+    """UsageError unless `betas` are inverse temperatures in a tensor, one after the other."""
+    if not isinstance(betas, Tensor) or betas.ndim != 1 or not len(betas) or not betas.is_floating_point():
+        got = f"{betas.dtype} {tuple(betas.shape)}" if isinstance(betas, Tensor) else type(betas).__name__
+        raise UsageError(f"betas={got}: are no inverse temperatures; give a tensor, as ladder and schedule do")
+
+
+def _spreads(mask: Tensor, x: Tensor) -> bool:
+    """Whether the mask reaches every unit of x by broadcasting."""
+    pairs = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    return mask.device == x.device and mask.ndim <= x.ndim and all(side in (1, whole) for side, whole in pairs)
