@@ -177,10 +177,14 @@ def recipe_of(model: "Model | Classifier") -> "Recipe":
     return Recipe.from_dict(metadata["recipe"])
 
 
+def with_present_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a saved run; version 0.1.0 wrote the model as `checkpoint`."""
+    return {NAMES.get(name, name): value for name, value in options.items()}
+
+
 def present_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a saved run; version 0.1.0 wrote the model as `checkpoint`, and a path to the data as it was
-    typed."""
-    present = {NAMES.get(name, name): value for name, value in options.items()}
+    """Options of a saved run to compare with; version 0.1.0 wrote a path to the data as it was typed."""
+    present = with_present_names(options)
     if "data" in present and "pictures" not in present:
         present["data"] = absolute(present["data"])
     return present

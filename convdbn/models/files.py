@@ -14,6 +14,7 @@ from torch import Tensor
 from convdbn.errors import CheckpointError, UsageError
 from convdbn.models.classifier import Classifier
 from convdbn.models.stack import Stack
+from convdbn.recipes.recipe import recipe_with_new_names
 from convdbn.storage import checkpoint, metrics
 from convdbn.storage.checkpoint import FILES, Kind
 from convdbn.storage.metrics import METRICS_FILE, Metrics
@@ -84,6 +85,8 @@ def open_model(source: Source, kind: Kind | None = None) -> Opened[Any]:
     rows = metrics.read(csv_file) if file.parent != WEIGHTS and csv_file.is_file() else []
     model.history = metadata.pop("history", rows)
     model.metadata = {name: value for name, value in metadata.items() if name not in ("format", "model")}
+    if "recipe" in model.metadata:
+        model.metadata["recipe"] = recipe_with_new_names(model.metadata["recipe"])
     return Opened(model, model.metadata, trainer, file, model.history)
 
 

@@ -18,6 +18,14 @@ def with_new_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {FORMER_NAMES.get(name, name): value for name, value in fields.items()}
 
 
+def recipe_with_new_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as JSON with present names, for the whole run and in every layer."""
+    return {
+        name: [with_new_names(layer) for layer in value] if name == "layers" else value
+        for name, value in with_new_names(recipe).items()
+    }
+
+
 SHAPE = frozenset({"filters", "kernel", "pool", "hidden", "labels"})
 """Settings that each layer has for itself in joint training, too."""
 
@@ -131,7 +139,8 @@ class Recipe(Settings):
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> "Recipe":
         """The inverse of `as_dict`; it also reads what earlier versions wrote."""
-        fields, rows = with_new_names(fields), [with_new_names(layer) for layer in fields["layers"]]
+        fields = recipe_with_new_names(fields)
+        rows = fields["layers"]
         for cls, values in ((Recipe, fields), *((LayerSettings, row) for row in rows)):
             refuse_unknown(values, (field.name for field in describe(cls)))
         return Recipe(**{**fields, "layers": tuple(LayerSettings(**row) for row in rows)})

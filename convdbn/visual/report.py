@@ -115,6 +115,8 @@ def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int])
     sprites = {name: projected(pictures) for name, pictures in contents.projections[index].items()}
     first = next(iter(sprites.values()))
     info = stack.feature_info[index]
+    step = info.reduction // geometry.pool
+    beyond = info.reduction - step  # pixels that a pooling unit sees more than one of its units
     responses = None if contents.responses is None else contents.responses[index]
     patches, units = (None, [{} for _ in range(unit.n)]) if responses is None else _units(responses, titles)
     return {
@@ -125,13 +127,15 @@ def _layer(stack: Stack, contents: Contents, index: int, titles: dict[int, int])
         "kernel": "whole layer" if geometry.dense else by(*geometry.kernel),
         "pool": by(geometry.pool, geometry.pool) if geometry.pool > 1 else "none",
         "field": by(first.height, first.width),
+        "pooled_field": by(first.height + beyond, first.width + beyond),
         "reduction": info.reduction,
         "zoom": zoom(first),
         "sprites": sprites,
         "patches": patches,
         "data": {
             "n": index + 1,
-            "field": [first.height, first.width, info.reduction // geometry.pool],
+            "field": [first.height, first.width, step],
+            "pooled": geometry.pool > 1,
             "columns": first.columns,
             "side": [first.height, first.width],
             "patches": patches and {"columns": patches.columns, "side": [patches.height, patches.width]},

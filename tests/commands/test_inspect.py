@@ -1,13 +1,14 @@
 """What a file says of itself."""
 
 import json
+import re
 
 import pytest
 from running import stop_after
 
 import convdbn
 from convdbn.errors import CheckpointError, Interrupted
-from convdbn.models.files import save
+from convdbn.models.files import names, save
 
 
 class TestInspect:
@@ -18,10 +19,21 @@ class TestInspect:
         assert found["parameters"] == 4 * 9 + 4 + 1 + 5 * 4 * 4 + 5 + 4
         assert found["picture"] == [1, 12, 12]
         assert [layer["receptive_field"] for layer in found["layers"]] == [4, 8]
+        assert [layer["receptive_field_before_pooling"] for layer in found["layers"]] == [3, 6]
         assert [layer["channels"] for layer in found["layers"]] == [4, 5]
         assert found["data"] == {"data": str(pictures)}
         assert found["recipe"]["updates" if "updates" in found["recipe"] else "layers"]
         assert json.loads(json.dumps(found)) == found
+
+    def test_runs_of_version_0_1_0_are_shown_under_present_names(self, tmp_path, finished):
+        for name in names():
+            text = json.dumps(convdbn.inspect(name))
+            assert not re.search("colour|centring|labelled", text), name
+        assert convdbn.inspect("cdbm_faces")["recipe"]["layers"][0]["centering"] == "data"
+        model = convdbn.load(finished)
+        metadata = {**model.metadata, "refined": {"checkpoint": "run", "data": "digits"}}
+        save(tmp_path / "model.safetensors", model, metadata)
+        assert convdbn.inspect(tmp_path)["refined"] == {"model": "run", "data": "digits"}
 
     def test_a_run_in_progress(self, tmp_path, pictures, recipe, monkeypatch):
         with monkeypatch.context() as patch:

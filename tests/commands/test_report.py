@@ -73,6 +73,16 @@ class TestFile:
             assert 0 <= unit["mean"] <= 1 and 0 <= unit["sparseness"] <= 1 and 0 <= unit["information"] <= 1
             assert len({title for _, title, *_ in unit["best"]}) == 9  # one patch of a picture
 
+    def test_it_says_whose_receptive_field_it_shows(self, run, written):
+        text = (run / "report.html").read_text(encoding="utf-8")
+        head, *rows = re.findall(r"<tr><th scope=.*</tr>", text)[:3]
+        assert re.findall(">([^<>]+ sees)<", head) == ["A unit before pooling sees", "A pooling unit sees"]
+        shown = [re.findall("(\\d+)\N{MULTIPLICATION SIGN}\\d+ pixels", row) for row in rows]
+        layers = convdbn.inspect(run)["layers"][:2]
+        names = ("receptive_field_before_pooling", "receptive_field")
+        assert shown == [[str(layer[name]) for name in names] for layer in layers]
+        assert shown[0][0] < shown[0][1]
+
     def test_nothing_is_fetched_and_nothing_from_outside_is_markup(self, run, written):
         text = (run / "report.html").read_text(encoding="utf-8")
         assert set(re.findall(r"\w+://[^\"'\s]*", text)) == {"http://www.w3.org/2000/svg"}  # a name, not an address
