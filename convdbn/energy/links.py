@@ -110,7 +110,11 @@ def register_link(link: Kind) -> Kind:
 
 @register_link
 class Dense(Link):
-    """Every unit to every unit: up(x) = W x, with W of shape `(above, below)`."""
+    """Every unit to every unit: up(x) = W x, with W of shape `(above, below)`.
+
+    >>> Dense(784, 500).up(torch.zeros(1, 784)).shape
+    torch.Size([1, 500])
+    """
 
     kind = "dense"
 
@@ -155,6 +159,9 @@ class Conv(Link):
 
     With `pool` C > 1 the lower layer is first summed over its C x C blocks, which makes its pooling units, and `down`
     spreads the field over the block again.
+
+    >>> Conv(1, 40, 9).up(torch.zeros(1, 1, 28, 28)).shape
+    torch.Size([1, 40, 20, 20])
     """
 
     kind = "conv"

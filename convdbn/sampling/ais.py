@@ -37,7 +37,11 @@ EDGE = 0.005
 
 def schedule(steps: int = 14_500) -> Tensor:
     """Inverse temperatures from 0 to 1, closer towards 1 (Salakhutdinov and Murray 2008, section 5: 14,500 steps of
-    1e-3 up to .5, 1e-4 up to .9, and 1e-5)."""
+    1e-3 up to .5, 1e-4 up to .9, and 1e-5).
+
+    >>> len(schedule(1000))
+    1001
+    """
     check_count("steps", steps)
     first, second = max(1, steps * 500 // 14_500), max(1, steps * 4_000 // 14_500)
     spans = [(0.0, 0.5, first), (0.5, 0.9, second), (0.9, 1.0, max(1, steps - first - second))]
@@ -110,6 +114,15 @@ def log_z(
         color: color of the layers that are sampled; by default the one with fewer units.
 
     UsageError without a generator, or for what does not fit the machine.
+
+    >>> from convdbn.models.machines import rbm
+    >>> from convdbn.sampling import exact
+    >>> machine, generator = rbm(4, 3), torch.Generator().manual_seed(0)
+    >>> samples = exact.sample(machine, machine.shapes((4,)), 100, generator=generator)
+    >>> base = base_means(machine, samples[0])
+    >>> estimates = log_z(machine, base, samples, generator=generator, betas=schedule(100))
+    >>> estimates.trusted, abs(estimates.forward.log_z - exact.log_z(machine, machine.shapes((4,))).item()) < 0.1
+    (True, True)
     """
     _check(machine, base, samples, betas, color)
     generator = checked_generator(generator, machine)

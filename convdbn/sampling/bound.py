@@ -25,6 +25,11 @@ def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) 
     Exact for restricted machines, whose hidden layers are independent of each other.
 
     UsageError for what is no state of the machine, and where no layer has one.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> round(unnormalized(machine, (torch.zeros(1, 4), None)).item(), 4)  # no weights: 3 log 2
+    2.0794
     """
     check_count("sweeps", sweeps)
     state = start(machine, given)
@@ -92,6 +97,12 @@ def pseudo_log_likelihood(
     sum is estimated from them.
 
     UsageError without a generator, for units that are not binary, and for what is no visible layer of the machine.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> round(pseudo_log_likelihood(machine, torch.zeros(1, 4), generator=generator).item(), 4)  # -4 log 2
+    -2.7726
     """
     check_layer(machine.units[0], visible, "visible")
     check_count("pixels", pixels, 0)

@@ -44,7 +44,13 @@ def states(machine: BoltzmannMachine, shapes: Shapes, layers: Sequence[int]) -> 
 
 
 def log_z(machine: BoltzmannMachine, shapes: Shapes, color: int = 1, beta: float = 1.0) -> Tensor:
-    """Logarithm of the partition function, by enumerating the layers of `color`."""
+    """Logarithm of the partition function, by enumerating the layers of `color`.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> round(log_z(machine, machine.shapes((4,))).item(), 4)  # no weights: 7 log 2
+    4.852
+    """
     check_number("color", color, 2)
     layers = [layer for layer, c in enumerate(machine.colors) if c == color]
     return (-machine.free_energy(states(machine, shapes, layers), color, beta)).logsumexp(0)
@@ -54,6 +60,11 @@ def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, c
     """log p(v) of each picture `(B,)`, in nats; differentiable in the machine's parameters.
 
     `color` is the one enumerated for the partition function; other layers of the visible color are enumerated.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> round(log_likelihood(machine, torch.zeros(1, 4), machine.shapes((4,))).item(), 4)  # -4 log 2
+    -2.7726
     """
     check_layer(machine.units[0], visible, "visible")
     others = [layer for layer, c in enumerate(machine.colors) if c == 0 and layer != 0]
@@ -79,7 +90,14 @@ def probabilities(machine: BoltzmannMachine, shapes: Shapes, beta: float = 1.0) 
 def sample(
     machine: BoltzmannMachine, shapes: Shapes, count: int, *, generator: torch.Generator | None = None
 ) -> State:
-    """Independent exact draws of whole states, without any Markov chain. UsageError without a generator."""
+    """Independent exact draws of whole states, without any Markov chain. UsageError without a generator.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> v, h = sample(machine, machine.shapes((4,)), 10, generator=torch.Generator().manual_seed(0))
+    >>> v.shape, h.shape
+    (torch.Size([10, 4]), torch.Size([10, 3]))
+    """
     check_count("count", count)
     generator = checked_generator(generator, machine)
     joint, p = probabilities(machine, shapes)

@@ -90,6 +90,13 @@ def gibbs(
     """`sweeps` sweeps of block Gibbs sampling from a whole state; 0 leave it as it is.
 
     UsageError without a generator, or for what does not fit the machine.
+
+    >>> from convdbn.models.machines import rbm
+    >>> machine = rbm(4, 3)
+    >>> state = start(machine, (torch.zeros(2, 4), None))
+    >>> v, h = gibbs(machine, state, 10, generator=torch.Generator().manual_seed(0))
+    >>> v.shape, h.shape
+    (torch.Size([2, 4]), torch.Size([2, 3]))
     """
     check_count("sweeps", sweeps, 0)
     check_state(machine, state, whole=True)
@@ -105,6 +112,10 @@ def start(machine: BoltzmannMachine, given: Given) -> State:
     """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up.
 
     UsageError for what is no state of the machine, and where no layer is known.
+
+    >>> from convdbn.models.machines import rbm
+    >>> start(rbm(4, 3), (torch.zeros(1, 4), None))[1].tolist()
+    [[0.5, 0.5, 0.5]]
     """
     check_state(machine, given, name="given")
     if all(x is None for x in given):
@@ -136,6 +147,12 @@ def mean_field(
     2.2), so the bound never falls. Where the free layers are all of one color, the first sweep is exact.
 
     UsageError for what is no whole state of the machine.
+
+    >>> from convdbn.models.machines import dbm
+    >>> machine = dbm(4, [3, 2])
+    >>> state = start(machine, (torch.zeros(1, 4), None, None))
+    >>> mean_field(machine, state, clamp={0: True})[2].tolist()
+    [[0.5, 0.5]]
     """
     check_count("sweeps", sweeps)
     check_state(machine, state, whole=True)

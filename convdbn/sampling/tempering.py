@@ -15,13 +15,21 @@ from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
 def ladder(temperatures: int, *, like: Tensor) -> Tensor:
-    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`, where `like` is."""
+    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`, where `like` is.
+
+    >>> ladder(3, like=torch.zeros(1))
+    tensor([1.0000, 0.5000, 0.0000])
+    """
     check_count("temperatures", temperatures)
     return torch.linspace(1, 0, temperatures, device=like.device, dtype=like.dtype)
 
 
 def replicas(state: State, temperatures: int) -> State:
-    """Every chain, once for each temperature."""
+    """Every chain, once for each temperature.
+
+    >>> replicas((torch.zeros(2, 4),), 5)[0].shape
+    torch.Size([10, 4])
+    """
     check_count("temperatures", temperatures)
     return tuple(x.repeat(temperatures, *[1] * (x.ndim - 1)) for x in state)
 

@@ -12,7 +12,11 @@ from convdbn.ops.grad import without_gradients
 
 @register_unit
 class Bernoulli(Unit):
-    """Binary units, x in {0, 1}: U(x) = -<b, x>."""
+    """Binary units, x in {0, 1}: U(x) = -<b, x>.
+
+    >>> Bernoulli(2).mean(torch.tensor([[0.0, 100.0]])).tolist()
+    [[0.5, 1.0]]
+    """
 
     kind = "bernoulli"
     limits = (0.0, 1.0)

@@ -19,6 +19,9 @@ class BlockSoftmax(Unit):
 
     U(x) = -<b, x>. Each block is one draw out of C^2 + 1 outcomes, the last being "all off" with logit 0. Its pooling
     unit is the sum over the block, which is linear and therefore left to the next link.
+
+    >>> round(BlockSoftmax(1, 2).pooling_mean(torch.zeros(1, 1, 2, 2)).item(), 4)
+    0.8
     """
 
     kind = "block_softmax"

@@ -12,7 +12,11 @@ from convdbn.ops.reference import uniform_like
 
 @register_unit
 class Categorical(Unit):
-    """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>."""
+    """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>.
+
+    >>> Categorical(4).mean(torch.zeros(1, 4)).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
 
     kind = "categorical"
     limits = (0.0, 1.0)

@@ -20,6 +20,9 @@ class Binomial(Unit):
     """How many of `trials` Bernoulli copies are on, x in 0..N (Teh and Hinton 2001, RBM-rate).
 
     U(x) = -<b, x> - log C(N, x), so that log_norm = N softplus(field + b).
+
+    >>> Binomial(1, trials=4).mean(torch.zeros(1, 1)).item()
+    2.0
     """
 
     kind = "binomial"
@@ -81,6 +84,9 @@ class NoisyReLU(Unit):
     .042 at any field. Draws are max(0, f + b + N(0, sigmoid(f + b))), which fall short of the mean by up to .41, near
     f + b = 0, and by less than .05 above 3. The energy is the Legendre dual of log_norm, with no sum over states
     behind it: likelihoods are those of the copies, and only where the layer is summed out.
+
+    >>> round(NoisyReLU(1).mean(torch.zeros(1, 1)).item(), 4)
+    0.6931
     """
 
     kind = "noisy_relu"

@@ -19,6 +19,9 @@ class Gaussian(Unit):
 
     Links see x / s^2, so a hidden unit's field is <W, x> / s^2 and the mean of x is b + W^T h: the weights keep the
     units of the data whatever s is, as in the recipe where s is annealed. This is the only place where 1/s^2 stands.
+
+    >>> Gaussian(2, scale=0.5).mean(torch.tensor([[0.0, 4.0]])).tolist()
+    [[0.0, 1.0]]
     """
 
     kind = "gaussian"
