@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Callable
 from statistics import fmean
 
 import torch
@@ -31,13 +32,15 @@ def refine(
     settings: Refinement,
     *,
     labels: Tensor | None = None,
+    read: Callable[[Tensor], Tensor] | None = None,
     checkpoint: Checkpointing | None = None,
 ) -> Stack:
     """Train `stack` in place on vectors `(N, n)`, and one-hot `labels` where its top machine has label units.
 
     Upward and downward weights begin equal and then learn separately. An autoencoder has a decoder for every layer;
-    in up-down learning the top machine stays undirected. A run in `checkpoint` is resumed; `stack` is then the stack
-    of that run.
+    in up-down learning the top machine stays undirected. Where every reading of the pictures differs, `read` gives
+    the vectors at some indices for each update; else they are those of `x`. A run in `checkpoint` is resumed; `stack`
+    is then the stack of that run.
     """
     checkpoint = checkpoint or Checkpointing()
     encoder = settings.method == "autoencoder"
@@ -54,13 +57,14 @@ def refine(
         return round(settings.k + (settings.k_end - settings.k) * backprop.step / max(1, updates - 1))
 
     def loss(index: Tensor) -> Tensor:
+        vectors = x[index] if read is None else read(index)
         if encoder:
-            return reconstruction_loss(stack, _presentation(x[index], stack, settings, generator))
+            return reconstruction_loss(stack, _presentation(vectors, stack, settings, generator))
         batch_labels = None if labels is None else labels[index]
-        return up_down_loss(stack, x[index], batch_labels, k=sweeps(), generator=generator)
+        return up_down_loss(stack, vectors, batch_labels, k=sweeps(), generator=generator)
 
     groups = [{"params": list(stack.parameters()), "lr": settings.rate}]
-    backprop = Backprop(groups, loss, updates=updates, generator=generator, recorded=True, key=sweeps)
+    backprop = Backprop(groups, loss, updates=updates, generator=generator, recorded=read is None, key=sweeps)
     if checkpoint.saved:
         backprop.load_state(checkpoint.saved)
     checkpoint.save(backprop.state())
@@ -90,7 +94,11 @@ def refine_on(stack: Stack, images: Images, settings: Refinement, checkpoint: Ch
     x, labels = prepared(stack, images), None
     if stack.machines[-1].units[-1].kind == "categorical":
         labels = F.one_hot(labels_of(images), len(images.classes)).to(x)
-    return refine(stack, x, settings, labels=labels, checkpoint=checkpoint)
+
+    def read(index: Tensor) -> Tensor:
+        return prepared(stack, images.select(index.cpu()))
+
+    return refine(stack, x, settings, labels=labels, read=read if images.changing else None, checkpoint=checkpoint)
 
 
 def check(stack: Stack, *, labels: bool = False) -> None:

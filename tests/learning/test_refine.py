@@ -8,8 +8,8 @@ import convdbn
 from convdbn.energy import Gaussian
 from convdbn.errors import UsageError
 from convdbn.evaluation.reconstruction import squared_error
-from convdbn.images import build_transform
-from convdbn.learning.refine import Refinement, decoded, encoded, refine
+from convdbn.images import as_images, build_transform
+from convdbn.learning.refine import Refinement, decoded, encoded, refine, refine_on
 from convdbn.models.files import open_model, save
 from convdbn.models.machines import conv_rbm, labeled_rbm, rbm
 from convdbn.models.stack import Stack
@@ -117,6 +117,31 @@ def test_distortions_are_of_the_pictures_and_anew_at_every_presentation():
         refine(fresh, picture.view(1, 100).repeat(50, 1), Refinement("autoencoder", 100, 50, 0.02, distort=distort))
         errors.append(squared_error(fresh, moved))
     assert errors[1] < 0.6 * errors[0]
+
+
+class Numbered(torch.utils.data.Dataset):
+    """Flat pictures that get lighter with every reading, and a count of the readings."""
+
+    def __init__(self):
+        self.readings = [0] * 6
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        self.readings[index] += 1
+        return torch.full((1, 5, 5), index / 10 + self.readings[index] / 100)
+
+
+@pytest.mark.parametrize("changing", [True, False])
+def test_a_dataset_is_read_anew_for_every_update(changing):
+    """Three epochs of two updates read each of the six pictures three times more than a set that does not change."""
+    data = Numbered()
+    images = as_images(data, changing=changing)
+    before = list(data.readings)
+    stack = Stack(build_transform([]), [rbm(25, 3)], (1, 5, 5))
+    refine_on(stack, images, Refinement("autoencoder", epochs=3, batch=3))
+    assert [after - first for after, first in zip(data.readings, before, strict=True)] == [4 if changing else 1] * 6
 
 
 def test_the_same_seed_gives_the_same_stack():
