@@ -10,7 +10,7 @@ from convdbn.errors import UsageError
 from convdbn.images import Images
 from convdbn.learning.layer_inputs import prepared
 from convdbn.models.compose import as_dbm
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import draw, start, sweep, update
 

@@ -16,7 +16,7 @@ from convdbn.errors import DataError
 from convdbn.images import Images, random_crops
 from convdbn.images.base import Batch
 from convdbn.images.splits import labeled, labels_of
-from convdbn.models.geometry import Sizes, fitted
+from convdbn.models.fitting import Sizes, fitted
 from convdbn.models.stack import Stack
 from convdbn.ops.grad import without_gradients
 from convdbn.recipes import LayerSettings, Recipe

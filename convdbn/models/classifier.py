@@ -13,7 +13,7 @@ from convdbn.energy import LINKS, UNITS, BlockSoftmax, BoltzmannMachine, Conv, D
 from convdbn.energy.kinds import make
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, TensorOrArray, build_transform
-from convdbn.models.geometry import geometry, trimmed
+from convdbn.models.fitting import geometry, trimmed
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 from convdbn.sampling.gibbs import mean_field, start

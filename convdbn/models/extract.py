@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from convdbn.errors import DataError
 from convdbn.images import Images
-from convdbn.models.geometry import Sizes
+from convdbn.models.fitting import Sizes
 from convdbn.models.pyramid import SpatialPyramid
 from convdbn.models.stack import Stack
 from convdbn.ops.memory import keep_freed_memory

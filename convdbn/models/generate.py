@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convdbn.energy import BoltzmannMachine, State
 from convdbn.errors import UsageError
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.passes import as_maps, downward, spread_over_blocks
 from convdbn.models.stack import Stack
 from convdbn.recipes.geometry import output_side, trimmed_size

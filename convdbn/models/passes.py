@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from convdbn.energy import spread
-from convdbn.models.geometry import fitted
+from convdbn.models.fitting import fitted
 from convdbn.models.stack import Stack
 from convdbn.recipes.geometry import output_side, trimmed_size
 from convdbn.sampling.gibbs import Rule, mean

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convdbn.energy import BoltzmannMachine, Link, Unit
 from convdbn.errors import UsageError
 from convdbn.images import Pipeline, TensorOrArray, build_transform
-from convdbn.models.geometry import Sizes, fitted, geometry
+from convdbn.models.fitting import Sizes, fitted, geometry
 from convdbn.models.pictures import Pictures
 from convdbn.recipes import Recipe
 from convdbn.recipes.geometry import Geometry, receptive_field

@@ -9,7 +9,7 @@ from convdbn.errors import UsageError
 from convdbn.recipes.fields import describe
 from convdbn.recipes.geometry import nearest_sizes, output_side
 from convdbn.recipes.recipe import Recipe
-from convdbn.recipes.settings import LayerSettings
+from convdbn.recipes.settings import UNBOUNDED, LayerSettings
 
 Problems = Iterator[str]
 
@@ -81,7 +81,7 @@ def _shapes(recipe: Recipe) -> Problems:
         kernels = [layer.kernel for layer in layers]
         yield f"kernel={kernels}: layer {dense} is fully connected, so those above it must be too; write 0 for them"
     for number, (below, layer) in enumerate(itertools.pairwise(layers), start=2):
-        if below.hidden != "bernoulli" and not below.kernel and layer.visible == "bernoulli":
+        if below.hidden in UNBOUNDED and not below.kernel and layer.visible == "bernoulli":
             yield (
                 f"visible='bernoulli': layer {number} is above {below.hidden} units, whose values leave [0, 1]; "
                 "take gaussian"

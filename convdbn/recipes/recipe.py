@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from convdbn.errors import UsageError
 from convdbn.recipes.fields import Settings, describe, disabled_by, refuse_unknown, setting
-from convdbn.recipes.settings import LayerSettings
+from convdbn.recipes.settings import SHAPE, LayerSettings
 
 FORMER_NAMES = {"colour": "color", "centring": "centering", "labelled": "labeled"}
 """Names of fields in version 0.1.0, and their present names."""
@@ -24,10 +24,6 @@ def recipe_with_new_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
         name: [with_new_names(layer) for layer in value] if name == "layers" else value
         for name, value in with_new_names(recipe).items()
     }
-
-
-SHAPE = frozenset({"filters", "kernel", "pool", "hidden", "labels"})
-"""Settings that each layer has for itself in joint training, too."""
 
 
 def _steps(name: str, value: Any) -> tuple[Mapping[str, Any], ...]:

@@ -6,6 +6,11 @@ from typing import Literal
 from convdbn.recipes.fields import ON, Settings, setting
 from convdbn.recipes.geometry import Geometry
 
+SHAPE = frozenset({"filters", "kernel", "pool", "hidden", "labels"})
+"""Settings that each layer has for itself in joint training, too."""
+UNBOUNDED = frozenset({"gaussian", "noisy_relu"})
+"""Hidden units whose values leave [0, 1]."""
+
 
 @dataclass(frozen=True)
 class LayerSettings(Settings):

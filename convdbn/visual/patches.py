@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from convdbn.images import Images
 from convdbn.models.extract import pieces
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.passes import upward, visible
 from convdbn.models.stack import Stack
 from convdbn.recipes.geometry import Geometry, receptive_field

@@ -13,7 +13,7 @@ from convdbn.images import Images
 from convdbn.learning.layer_inputs import input_for
 from convdbn.learning.trainer import Trainer
 from convdbn.models.extract import pieces
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.stack import Stack
 from convdbn.recipes import Recipe
 from convdbn.visual.projections import Units, unit_indices

@@ -11,7 +11,7 @@ from convdbn.errors import DataError, UsageError
 from convdbn.images import ArrayImages, build_transform
 from convdbn.learning.greedy import train_greedily
 from convdbn.models.files import open_model, save
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.machines import conv_dbm, conv_rbm, dbm, rbm
 from convdbn.models.stack import Stack
 from convdbn.recipes import LayerSettings

@@ -6,7 +6,7 @@ import torch
 from convdbn.energy import Gaussian
 from convdbn.evaluation.selectivity import lifetime_sparseness, mutual_information
 from convdbn.images import ArrayImages, build_transform
-from convdbn.models.geometry import trimmed
+from convdbn.models.fitting import trimmed
 from convdbn.models.machines import conv_rbm, dbm, rbm
 from convdbn.models.passes import upward
 from convdbn.models.stack import Stack

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import convdbn
+from convdbn.commands import COMMANDS
 
 PACKAGE = Path(convdbn.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -131,3 +132,15 @@ def test_the_core_needs_only_torch_and_numpy():
 def test_the_command_line_answers_without_torch():
     heavy = {"torch", "numpy", "matplotlib", "sklearn", "torchvision", "PIL", "safetensors", "tqdm"}
     assert loaded_by("import convdbn, convdbn.cli", heavy) == set()
+
+
+@pytest.mark.skipif(not (PACKAGE.parent / "CONTRIBUTING.md").exists(), reason="an installed package has no map")
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_map_names_every_module(path):
+    """Commands and units are one a file, and are named by their folder."""
+    place = path.relative_to(PACKAGE).with_suffix("")
+    if path.stem.startswith("__") or str(place.parent) == "energy/units" or path.stem in COMMANDS:
+        return
+    house = (PACKAGE.parent / "CONTRIBUTING.md").read_text().split("## Files to change")[0]
+    row = next((line for line in house.splitlines() if f"`{place.parts[0]}/`" in line), house)
+    assert f"`{path.stem}`" in row or f"`{path.stem}." in row or f"`{place}`" in house

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from convdbn.errors import DataError, UsageError
-from convdbn.models.geometry import fitted
+from convdbn.models.fitting import fitted
 from convdbn.recipes.geometry import Geometry, output_side, padded_size, receptive_field, trimmed_size
 
 LAYERS = {
