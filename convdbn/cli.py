@@ -4,7 +4,9 @@ import inspect
 import json
 import logging
 import sys
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING
 from importlib import import_module
 from typing import Any
 
@@ -120,9 +122,22 @@ def _add_settings(command: ArgumentParser, function: Callable[..., Any], setting
         if option.group not in groups:
             groups[option.group] = command.add_argument_group(f"settings, {option.group}")
         switch = {"nargs": "?", "const": True} if option.type is bool else {}
+        # A setting that nobody wrote does not reach the command, which knows the default itself.
         groups[option.group].add_argument(
-            _flag(option.name), type=option.type | None, default=None, help=option.help, **switch
+            _flag(option.name),
+            type=option.type | None,
+            default=SUPPRESS,
+            help=_with_default(option, function.__name__),
+            **switch,
         )
+
+
+def _with_default(option: Setting, verb: str) -> str:
+    """The help of a setting and its default, which is the recipe's in the training of a recipe."""
+    if option.default in (MISSING, "", ()):
+        return option.help
+    default = str(option.default).lower() if isinstance(option.default, bool) else option.default
+    return f"{option.help} Default: {'that of the recipe, or ' if verb == 'train' else ''}{default}."
 
 
 def _flag(name: str) -> str:

@@ -14,7 +14,7 @@ from convdbn.commands.options import (
     saved_run,
     stop_on_signal,
 )
-from convdbn.errors import UsageError
+from convdbn.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,11 @@ def train(
         overwrite=overwrite,
         resume=resume,
     )
-    with _tensorboard(folder if tensorboard else None, plan) as writers, stop_on_signal() as stop:
+    with (
+        _tensorboard(folder if tensorboard else None, plan) as writers,
+        stop_on_signal() as stop,
+        _errors_with_source(recipe if layers is None else layers, settings),
+    ):
         return train_greedily(
             plan,
             images,
@@ -102,6 +106,15 @@ def _options_of(run: dict[str, Any]) -> dict[str, Any]:
     """The options that determine the result of a saved run; newer fields and those without effect have defaults."""
     recipe = recipes.Recipe.from_dict(run["recipe"]).effective().as_dict() if "recipe" in run else {}
     return {**recipe, **present_options(run.get("data", {})), "refined": run.get("refined")}
+
+
+@contextlib.contextmanager
+def _errors_with_source(recipe: object, settings: dict[str, Any]) -> Iterator[None]:
+    """Errors about a field that is not in `settings` name the recipe that it is in."""
+    try:
+        yield
+    except (UsageError, DataError) as error:
+        raise type(error)(recipes.with_source(str(error), recipe, settings)) from error
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ torch nor the rest of convdbn, so the command line can show every option without
 
 from convdbn.recipes.checks import check
 from convdbn.recipes.fields import Setting, Settings, checked, describe, setting
-from convdbn.recipes.reading import load, names, options
+from convdbn.recipes.reading import load, names, options, with_source
 from convdbn.recipes.recipe import Recipe
 from convdbn.recipes.settings import LayerSettings
 
@@ -22,4 +22,5 @@ __all__ = [
     "names",
     "options",
     "setting",
+    "with_source",
 ]

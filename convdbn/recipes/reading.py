@@ -62,8 +62,21 @@ def load(recipe: str | Path | Recipe, *, layers: Sequence[LayerSettings] | None 
     changes = _checked_fields({key: value for key, value in overrides.items() if value is not None})
     result = _recipe(_fitted(table, changes, name), changes)
     if problems := checks.broken(result):
-        raise UsageError("\n".join(problems))
+        source = recipe if layers is None else layers
+        raise UsageError("\n".join(with_source(problem, source, changes) for problem in problems))
     return _with_effect(result, table, changes, name)
+
+
+def with_source(problem: str, recipe: object, changes: Mapping[str, Any]) -> str:
+    """A message about a field, with the name or path of the recipe that sets the field.
+
+    Nothing is added for a field in `changes`, nor for a recipe that is an object.
+    """
+    field = problem.partition("=")[0]
+    known = any(field == option.name for option in options())
+    if not known or field in changes or not isinstance(recipe, str | Path):
+        return problem
+    return f"{problem} ({field} is that of recipe={str(recipe)!r})"
 
 
 def _with_effect(recipe: Recipe, table: dict[str, Any], changes: dict[str, Any], name: str) -> Recipe:

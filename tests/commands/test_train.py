@@ -39,6 +39,15 @@ def test_python_and_the_recipe_file_have_the_same_options(tmp_path, pictures, re
         convdbn.train(recipe=recipe, data=pictures, passes=3)
 
 
+def test_an_error_in_training_names_the_recipe_of_a_field_that_was_not_written():
+    images = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    options = {"transform": [], "filters": 2, "kernel": 9, "init": "normal"}
+    with pytest.raises(UsageError, match=r"^border=8: leaves nothing .* \(border is that of recipe='images'\)$"):
+        convdbn.train(images, **options)
+    with pytest.raises(UsageError, match=r"^border=8: leaves nothing of 16x16 pixels; take less, or larger crops$"):
+        convdbn.train(images, border=8, **options)
+
+
 def test_without_an_output_folder_nothing_is_written(tmp_path, pictures, recipe, monkeypatch):
     before = contents(tmp_path)
     monkeypatch.chdir(tmp_path)

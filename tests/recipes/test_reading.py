@@ -249,6 +249,17 @@ def test_an_unknown_name_lists_the_known_ones(name):
         recipes.load(name)
 
 
+def test_an_error_about_a_field_that_the_user_did_not_write_names_the_recipe():
+    with pytest.raises(UsageError, match=r"^border=8: .* \(border is that of recipe='images'\)$"):
+        recipes.load("images", crop=16)
+    with pytest.raises(UsageError, match=r"^border=9: ") as error:
+        recipes.load("images", crop=16, border=9)
+    assert "recipe=" not in str(error.value)
+    with pytest.raises(UsageError, match=r"^border=8: ") as error:
+        recipes.load(recipes.load("images"), crop=16)
+    assert "recipe=" not in str(error.value)
+
+
 def test_a_folder_is_no_recipe(tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         recipes.load(tmp_path)

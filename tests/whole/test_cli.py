@@ -142,6 +142,22 @@ class TestVerbs:
         for option in recipes.options():
             assert f"--{option.name.replace('_', '-')} " in out
 
+    @pytest.mark.parametrize(
+        ("verb", "option", "default"),
+        [
+            ("finetune", "--epochs", "Default: 60."),
+            ("finetune", "--mirror", "Default: false."),
+            ("refine", "--k-end", "Default: 10."),
+            ("train", "--filters", "Default: that of the recipe, or 64."),
+            ("train", "--held-out", "Default: that of the recipe, or 200."),
+        ],
+    )
+    def test_the_help_has_the_defaults_of_settings(self, convdbn_, verb, option, default):
+        _, out, _ = convdbn_(verb, "--help")
+        text = " ".join(out.partition("settings, ")[2].partition(f"  {option} ")[2].split())
+        assert default in text.partition("(type: ")[0]
+        assert "default: null" not in out.partition("settings, ")[2]
+
     def test_features(self, place, convdbn_):
         arguments = ["finished", "--data", "pictures", "--layer", "2", "--output", "deep/maps.npz"]
         code, out, _ = convdbn_("features", *arguments, "--json")
