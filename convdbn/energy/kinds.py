@@ -1,4 +1,4 @@
-"""Parts of a machine by the name of their kind, which is how a file names them."""
+"""Parts of a machine by their kind, the name that files use."""
 
 import inspect
 from typing import Any
@@ -9,9 +9,8 @@ from convdbn.errors import UsageError
 def enter(part: Any, kinds: dict[str, Any], base: type) -> None:
     """Enter a class into `kinds` under its `kind`.
 
-    A class of the same module and name takes the place of the last, as when a cell of a notebook runs again.
-    UsageError where the class does not derive from `base`, where it lacks a method or a name, or where another class
-    has the name.
+    A class of the same module and name replaces the former one, for cells of a notebook that run again. UsageError if
+    the class does not derive from `base`, lacks a method or a kind, or has the kind of another class.
     """
     if not isinstance(part, type) or not issubclass(part, base):
         argument = base.__name__.lower()
@@ -35,7 +34,7 @@ def make(spec: dict[str, Any], kinds: dict[str, Any]) -> Any:
     arguments = {key: tuple(v) if isinstance(v, list) else v for key, v in spec.items() if key != "kind"}
     if spec["kind"] not in kinds:
         raise UsageError(
-            f"kind={spec['kind']!r}: known are {', '.join(kinds)}; import the module that registers one of your own"
+            f"kind={spec['kind']!r}: is not registered; choose from {', '.join(kinds)}, or import its module"
         )
     kind = kinds[spec["kind"]]
     try:

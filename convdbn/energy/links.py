@@ -20,7 +20,7 @@ from convdbn.errors import UsageError
 from convdbn.ops.blocks import pooled, spread
 
 COLUMNS = 2**22
-"""Numbers in the intermediate of a down pass: more would be mapped and unmapped by the system at every call."""
+"""Most numbers in the columns of a down pass: the system would map and unmap a larger buffer at every call."""
 
 
 class Link(nn.Module, ABC):
@@ -29,11 +29,11 @@ class Link(nn.Module, ABC):
     kind: ClassVar[str]
     weight: nn.Parameter
     kernel: tuple[int, int] = (0, 0)
-    """Height and width of the filters; (0, 0) where there are none, and every unit sees every unit."""
+    """Height and width of the filters; (0, 0) if every unit sees every unit."""
     pool: int = 1
-    """Side of the blocks of the lower layer that are summed into its pooling units first."""
+    """Side of the blocks of the lower layer, whose sums are the pooling units that the link sees."""
     products: torch.dtype | None = None
-    """Precision of the products' operands, such as bfloat16; fields and statistics keep that of the states."""
+    """Precision of the products' operands, such as bfloat16; fields and statistics have that of the states."""
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value}" for name, value in self.spec().items() if name != "kind")
@@ -60,18 +60,18 @@ class Link(nn.Module, ABC):
 
     @abstractmethod
     def patches(self, x: Tensor) -> Tensor:
-        """All that one unit of the upper layer sees of the lower: `(B, ...)` to `(B, positions, inputs)`."""
+        """What each unit of the upper layer sees of the lower: `(B, ...)` to `(B, positions, inputs)`."""
 
     def as_module(self) -> nn.Module:
         """A torch module with weight and bias, in this order, that maps the lower layer's pooling units as `up` does.
 
-        Its parameters begin as torch's do. UsageError for kinds of links that have no such module.
+        Its parameters have torch's initial values. UsageError for kinds of links that have no such module.
         """
         raise UsageError(f"kind={self.kind!r}: these links have no layer for a network; take other layers")
 
     @property
     def copies(self) -> int:
-        """Units of the lower layer in the sum that one weight sees."""
+        """Units of the lower layer in each sum that a weight multiplies."""
         return self.pool**2
 
     def reach(self, below: tuple[int, ...]) -> float:
@@ -100,9 +100,9 @@ Kind = TypeVar("Kind", bound=type[Link])
 
 
 def register_link(link: Kind) -> Kind:
-    """Make a kind of link known under its `kind`, so that a saved machine can name it; a class decorator.
+    """Class decorator that registers a kind of link under its `kind`, so that a saved machine can name it.
 
-    UsageError where the class lacks a method that every link has, or where its name is taken.
+    UsageError if the class lacks a method of links, or has the kind of another class.
     """
     enter(link, LINKS, Link)
     return link
@@ -157,8 +157,8 @@ class Dense(Link):
 class Conv(Link):
     """ "Valid" correlation with filters of shape `(above, below, height, width)`, stride 1 (Lee et al. 2009).
 
-    With `pool` C > 1 the lower layer is first summed over its C x C blocks, which makes its pooling units, and `down`
-    spreads the field over the block again.
+    With `pool` C > 1, `up` first sums the lower layer over its C x C blocks, which gives its pooling units, and
+    `down` spreads the field over the blocks.
 
     >>> Conv(1, 40, 9).up(torch.zeros(1, 1, 28, 28)).shape
     torch.Size([1, 40, 20, 20])
@@ -226,12 +226,12 @@ def _check_maps(shape: tuple[int, ...]) -> None:
 
 def _added(x: Tensor, out: Tensor, alpha: float, beta: float) -> Tensor:
     if beta == 0.0:
-        return torch.mul(x, alpha, out=out)  # whatever is there, NaN too, is gone
+        return torch.mul(x, alpha, out=out)  # overwrites all of `out`, also NaN
     return (out if beta == 1.0 else out.mul_(beta)).add_(x, alpha=alpha)
 
 
 def _transposed(y: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution, which is slow on a CPU to a few channels, and on a GPU to many."""
+    """Transposed convolution; torch's own is slow on a CPU for few channels, and on a GPU for many."""
     few_channels = weight.shape[1] <= 3
     if y.is_cpu and few_channels:
         return _by_columns(y, weight)
@@ -241,7 +241,7 @@ def _transposed(y: Tensor, weight: Tensor) -> Tensor:
 
 
 def _by_convolution(y: Tensor, weight: Tensor) -> Tensor:
-    """Transposed convolution as a "full" one with the filters turned by half a circle."""
+    """Transposed convolution as a "full" one with the filters rotated by 180 degrees."""
     height, width = weight.shape[2:]
     return F.conv2d(y, weight.flip(2, 3).transpose(0, 1), padding=(height - 1, width - 1))
 

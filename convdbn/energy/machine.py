@@ -2,8 +2,9 @@
 
     E(x) = sum_l U_l(x_l)  -  beta * sum_(a,b) <x_b, W_ab x_a>
 
-Layers of units joined by links whose graph is two-colorable, so that all layers of one color are independent given
-the other. A restricted machine has two layers, a deep one a chain of them; labels are one more layer.
+Links join layers of units. Their graph is two-colorable, so all layers of one color are independent,
+conditional on the other color. A restricted machine has two layers, a deep one a chain of layers; labels are
+one more layer.
 """
 
 from collections.abc import Sequence
@@ -25,15 +26,15 @@ State = tuple[Tensor, ...]
 """One tensor for each layer, batch first."""
 
 Given = tuple[Tensor | None, ...]
-"""A state of which some layers are None: not known, or not wanted."""
+"""A state in which some layers may be None: unknown, or not needed."""
 
 
 class BoltzmannMachine(nn.Module):
     """Units and the links between them; `links` are triples (lower layer, upper layer, link).
 
-    Layer 0 is the visible layer. A link may stand in several triples, and a unit in several layers: their parameters
-    are then shared. `beta` scales the links and never the units, and is a number or one value for each element of the
-    batch.
+    Layer 0 is the visible layer. A link may be part of several triples, and a unit of several layers, which then
+    share its parameters. `beta` scales the links but not the units; it is a number, or has one for each element of
+    the batch.
     """
 
     units: Sequence[Unit]
@@ -59,15 +60,15 @@ class BoltzmannMachine(nn.Module):
 
     def spec(self) -> dict[str, Any]:
         """Units and links as JSON, from which `build` makes the same machine, without its parameters."""
-        links = [[a, b, link] for (a, b), link in zip(self.edges, _described(self.links), strict=True)]
-        return {"units": _described(self.units), "links": links}
+        links = [[a, b, link] for (a, b), link in zip(self.edges, _specs(self.links), strict=True)]
+        return {"units": _specs(self.units), "links": links}
 
     @staticmethod
     def build(spec: dict[str, Any]) -> "BoltzmannMachine":
         """The machine that `spec` describes."""
-        links = _made(LINKS, [link for _, _, link in spec["links"]])
+        links = _parts(LINKS, [link for _, _, link in spec["links"]])
         triples = [(a, b, link) for (a, b, _), link in zip(spec["links"], links, strict=True)]
-        return BoltzmannMachine(_made(UNITS, spec["units"]), triples)
+        return BoltzmannMachine(_parts(UNITS, spec["units"]), triples)
 
     @property
     def unique_links(self) -> list[tuple[int, int, Link]]:
@@ -76,21 +77,21 @@ class BoltzmannMachine(nn.Module):
         return [(a, b, link) for index, (first, (a, b), link) in enumerate(triples) if first == index]
 
     def clamped_visible(self, visible: Tensor) -> Given:
-        """The state of which the visible layer alone is known, and with it the layers of the same unit."""
+        """The state with `visible` in layer 0 and in the layers that share its unit; the other layers are None."""
         return tuple(visible if layer == 0 else None for layer in self.owner)
 
     def only(self, layer: int, x: Tensor) -> Given:
-        """The state of which this one layer alone is known."""
+        """The state with `x` in one layer; the other layers are None."""
         return tuple(x if index == layer else None for index in range(len(self.units)))
 
     @property
     def label_layer(self) -> int | None:
-        """The layer of the labels, whose units are categorical; None where there is none."""
+        """The layer of the labels, whose units are categorical; None if there is none."""
         return next((layer for layer, unit in enumerate(self.units) if layer and unit.kind == "categorical"), None)
 
     @property
     def deep(self) -> bool:
-        """Whether there is more than one hidden layer, without the labels and the copies of a layer."""
+        """Whether there is more than one hidden layer, not counting labels and copies of a layer."""
         return len({*self.owner} - {0, self.label_layer}) > 1
 
     def shapes(self, visible: Sequence[int]) -> list[tuple[int, ...]]:
@@ -110,26 +111,26 @@ class BoltzmannMachine(nn.Module):
     def field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
         """The field that reaches a layer from its neighbors in `state`; a neighbor that is None adds nothing.
 
-        UsageError for what is no state of the machine, and where every neighbor is None.
+        UsageError if `state` does not fit the machine, or if every neighbor is None.
         """
         check_number("layer", layer, len(self.units))
         check_state(self, state)
-        reached = []
+        shapes = []
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = state[a], state[b]
             if layer == b and below is not None:
-                reached.append(link.up_shape(tuple(below.shape[1:])))
+                shapes.append(link.up_shape(tuple(below.shape[1:])))
             elif layer == a and above is not None:
-                reached.append(link.down_shape(tuple(above.shape[1:])))
-        if not reached:
+                shapes.append(link.down_shape(tuple(above.shape[1:])))
+        if not shapes:
             raise UsageError(f"layer={layer}: no neighbor has a state; give at least one")
-        if len({*reached}) > 1:
-            raise UsageError(f"layer={layer}: its neighbors make it {reached}; take the shapes of machine.shapes")
+        if len({*shapes}) > 1:
+            raise UsageError(f"layer={layer}: its neighbors make it {shapes}; take the shapes of machine.shapes")
         check_beta(beta, state)
         return self.unchecked_field(state, layer, beta)
 
     def unchecked_field(self, state: Given, layer: int, beta: float | Tensor = 1.0) -> Tensor:
-        """`field` for the loops of sampling and learning, whose states fit: in a small machine the checks take longer
+        """`field` without checks, for the loops of sampling and learning: in a small machine the checks take longer
         than the products."""
         total: Tensor | None = None
         units = [*self.units]  # an index into a ModuleList takes as long as a small product
@@ -152,7 +153,7 @@ class BoltzmannMachine(nn.Module):
         return own + _scaled(self.coupling(state), beta)
 
     def coupling(self, state: State) -> Tensor:
-        """What the links add to the energy, before it is scaled by beta, `(B,)`."""
+        """The energy of the links at a beta of 1, `(B,)`."""
         total: float | Tensor = 0.0
         for (a, b), link in zip(self.edges, self.links, strict=True):
             below, above = self.units[a].to_links(state[a]), self.units[b].to_links(state[b])
@@ -162,17 +163,17 @@ class BoltzmannMachine(nn.Module):
     def free_energy(self, state: Given, color: int = 0, beta: float | Tensor = 1.0) -> Tensor:
         """-log of the sum of exp(-E) over every layer of the other color, exactly, `(B,)`.
 
-        Only the layers of `color` (0 is that of the visible layer) are read from `state`.
+        It reads only the layers of `color` from `state`; 0 is the color of the visible layer.
         """
         check_number("color", color, 2)
         check_state(self, state)
-        kept = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
+        same_color = tuple(x if c == color else None for x, c in zip(state, self.colors, strict=True))
         total: float | Tensor = 0.0
-        for layer, (unit, x) in enumerate(zip(self.units, kept, strict=True)):
+        for layer, (unit, x) in enumerate(zip(self.units, same_color, strict=True)):
             if x is not None:
                 total = total + unit.energy(x)
             elif self.colors[layer] != color:
-                total = total - unit.log_norm(self.field(kept, layer, beta))
+                total = total - unit.log_norm(self.field(same_color, layer, beta))
             else:
                 raise UsageError(f"state[{layer}]=None: the free energy in color {color} needs this layer; give it")
         return cast(Tensor, total)
@@ -189,12 +190,12 @@ class BoltzmannMachine(nn.Module):
     ) -> dict[nn.Parameter, Tensor]:
         """`scale` times model statistics minus data statistics, for each parameter that learns.
 
-        With states of the data and of the model it is the gradient of minus the mean log-likelihood, computed without
-        autograd, so no product is done twice. Where buffers are given, it is added in place to `keep` times `onto`.
+        With states of the data and of the model it is the gradient of minus the mean log-likelihood. It needs no
+        autograd, so no product runs twice. With buffers `onto`, it is added in place to `keep` times their values.
         """
         if onto is None:
             onto = {x: torch.zeros_like(x) for x in self.parameters() if x.requires_grad}
-        keeps = dict.fromkeys(onto, keep)  # of a buffer to which something was added, all is kept
+        keeps = dict.fromkeys(onto, keep)  # after the first addition to a buffer, its factor is 1
         units = [*self.units]
         phases = [(state, sign * scale / state[0].shape[0]) for state, sign in ((negative, 1), (positive, -1))]
         columns = [state[0].new_full(state[0].shape[:1], share) for state, share in phases]
@@ -205,7 +206,7 @@ class BoltzmannMachine(nn.Module):
             for state, share in phases:
                 x, y = units[a].to_links(state[a]), units[b].to_links(state[b])
                 link.correlate(x, y, out=onto[weight], alpha=share, beta=keeps.pop(weight, 1.0))
-        # Biases last: what they read lies in the cache, for the products read it just now.
+        # Biases last: the products have just read the same states into the cache.
         for layer, unit in enumerate(units):
             for (state, _), column in zip(phases, columns, strict=True):
                 for parameter, each in unit.statistics(state[layer], partial(self.unchecked_field, state, layer)):
@@ -227,32 +228,33 @@ def _scaled(x: Tensor, beta: float | Tensor) -> Tensor:
 
 
 def _first(parts: Sequence[Any]) -> list[int]:
-    """Where each part stands for the first time."""
+    """Index of the first occurrence of each part."""
     return [next(index for index, other in enumerate(parts) if other is part) for part in parts]
 
 
-def _described(parts: Sequence[Any]) -> list[Any]:
-    """A spec for each part, or the index of where it stood before."""
+def _specs(parts: Sequence[Any]) -> list[Any]:
+    """A spec for each part, or the index of its first occurrence."""
     return [parts[first].spec() if first == index else first for index, first in enumerate(_first(parts))]
 
 
-def _made(kinds: dict[str, Any], specs: Sequence[Any]) -> list[Any]:
-    """The inverse of `_described`."""
-    made: list[Any] = []
+def _parts(kinds: dict[str, Any], specs: Sequence[Any]) -> list[Any]:
+    """The inverse of `_specs`."""
+    parts: list[Any] = []
     for spec in specs:
-        made.append(made[spec] if isinstance(spec, int) else make(spec, kinds))
-    return made
+        parts.append(parts[spec] if isinstance(spec, int) else make(spec, kinds))
+    return parts
 
 
 def _two_colors(layers: int, edges: list[tuple[int, int]]) -> list[int]:
     """Color 0 for layer 0 and every layer an even number of links away, color 1 for the others."""
     colors: dict[int, int] = {0: 0}
     while len(colors) < layers:
-        reached = {b: 1 - colors[a] for a, b in edges + [(b, a) for a, b in edges] if a in colors and b not in colors}
-        if not reached:
+        pairs = edges + [(b, a) for a, b in edges]
+        neighbors = {b: 1 - colors[a] for a, b in pairs if a in colors and b not in colors}
+        if not neighbors:
             apart = sorted(set(range(layers)) - set(colors))
             raise UsageError(f"links: layers {apart} are not linked to layer 0; add links")
-        colors |= reached
+        colors |= neighbors
     odd = [(a, b) for a, b in edges if colors[a] == colors[b]]
     if odd:
         raise UsageError(f"links={odd}: join layers of one color; make the graph of layers two-colorable")

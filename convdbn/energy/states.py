@@ -1,6 +1,6 @@
 """Checks at the doors of a machine: its states, and whether its units and links fit each other.
 
-The doors are the functions that a user calls. The loops behind them trust what came through.
+The doors are the functions that a user calls. The loops behind them do not check again.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_links(units: Sequence[Unit], links: Sequence[tuple[int, int, Link]]) -> None:
-    """UsageError for a link whose weight has other numbers of units than the layers that it joins."""
+    """UsageError for a link whose weight does not have the numbers of units of the layers that it joins."""
     for a, b, link in links:
         above, below = link.weight.shape[:2]
         if (above, below) != (units[b].n, units[a].n):
@@ -31,12 +31,12 @@ def check_state(machine: "BoltzmannMachine", state: Any, *, whole: bool = False,
     """UsageError unless `state` has a tensor for each layer, `(batch, n)` or `(batch, n, height, width)`, in shapes
     that the links join, and in the precision and on the device of the machine.
 
-    A layer may be None, but for a `whole` state. `name` is that of the argument, for the message.
+    Layers may be None unless the state must be `whole`. The message calls the argument `name`.
     """
     units = machine.units
     if not isinstance(state, tuple | list) or len(state) != len(units):
-        got = f"{len(state)} layers" if isinstance(state, tuple | list) else type(state).__name__
-        raise UsageError(f"{name}={got}: needs one tensor for each of {len(units)} layers; give a tuple of them")
+        actual = f"{len(state)} layers" if isinstance(state, tuple | list) else type(state).__name__
+        raise UsageError(f"{name}={actual}: needs one tensor for each of {len(units)} layers; give a tuple of them")
     batch = next((len(x) for x in state if isinstance(x, Tensor) and x.ndim), 0)
     for layer, (unit, x) in enumerate(zip(units, state, strict=True)):
         argument = f"{name}[{layer}]"
@@ -63,7 +63,7 @@ def check_state(machine: "BoltzmannMachine", state: Any, *, whole: bool = False,
 
 
 def check_layer(unit: Unit, x: Any, argument: str) -> None:
-    """UsageError unless `x`, named `argument` in the message, is a state of one layer of such units."""
+    """UsageError unless `x` is a state of one layer of such units; the message calls it `argument`."""
     if not isinstance(x, Tensor):
         raise UsageError(f"{argument}={type(x).__name__}: is no tensor; write torch.as_tensor(x)")
     if x.ndim not in (2, 4) or x.shape[1] != unit.n:
@@ -84,8 +84,10 @@ def check_beta(beta: Any, state: Sequence[Tensor | None]) -> None:
         return
     x = next(x for x in state if x is not None)
     if not isinstance(beta, Tensor) or beta.shape != x.shape[:1] or beta.dtype != x.dtype or beta.device != x.device:
-        got = f"{beta.dtype} {tuple(beta.shape)} on {beta.device}" if isinstance(beta, Tensor) else repr(beta)
-        raise UsageError(f"beta={got}: does not fit the state; give a number, or x.new_tensor with {len(x)} of them")
+        actual = f"{beta.dtype} {tuple(beta.shape)} on {beta.device}" if isinstance(beta, Tensor) else repr(beta)
+        raise UsageError(
+            f"beta={actual}: does not fit the state; give a number, or x.new_tensor with {len(x)} values"
+        )
 
 
 def check_number(name: str, value: Any, count: int) -> None:

@@ -1,11 +1,12 @@
 """Annealed importance sampling: log Z of any machine, from below (forwards) and from above (in reverse).
 
-Between a base, whose units are independent, and the machine lie machines of every temperature,
+Machines of every temperature lead from a base, whose units are independent, to the machine:
 
     E_beta(x) = sum_l U_l(x_l) - (1 - beta) sum_l <t_l, x_l> - beta * sum_links <x_b, W x_a>
 
 where the fields t_l give the units of the base the means of the data (Salakhutdinov and Murray 2008 do so for the
-visible layer; hidden layers take their mean given the data). One color of layers is sampled, the other summed.
+visible layer; hidden layers take their mean for the data). The runs sample the layers of one color and
+sum over the others.
 """
 
 import itertools
@@ -28,15 +29,15 @@ log = logging.getLogger(__name__)
 
 RUNS = 100
 DISAGREE = 1.0
-"""Nats between the two directions above which neither is to be trusted."""
+"""Largest gap, in nats, between the two directions of an estimate that can be trusted."""
 COLLAPSED = 0.05
-"""Share of the runs that carry the weight, below which it has collapsed onto a few."""
+"""Effective share of the runs, below which the weight has collapsed onto a few."""
 EDGE = 0.005
 """Means of the base stay this far (times their range) from 0 and 1, so that every state of the machine can occur."""
 
 
 def schedule(steps: int = 14_500) -> Tensor:
-    """Inverse temperatures from 0 to 1, closer towards 1 (Salakhutdinov and Murray 2008, section 5: 14,500 steps of
+    """Inverse temperatures from 0 to 1, closer toward 1 (Salakhutdinov and Murray 2008, section 5: 14,500 steps of
     1e-3 up to .5, 1e-4 up to .9, and 1e-5).
 
     >>> len(schedule(1000))
@@ -63,7 +64,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LogZ:
-    """log Z forwards, which falls short of the truth where the runs miss modes, and in reverse, which overshoots."""
+    """log Z forwards, which is too low if the runs miss modes, and in reverse, which is then too high."""
 
     forward: Estimate
     reverse: Estimate
@@ -82,7 +83,7 @@ class LogZ:
 
 @torch.no_grad()
 def base_means(machine: BoltzmannMachine, data: Tensor) -> State:
-    """Mean of every layer over the data, `(1, ...)`: visible pixels, and hidden units by mean field given them."""
+    """Mean of every layer over the data, `(1, ...)`: visible pixels, and hidden units by mean field from them."""
     check_layer(machine.units[0], data, "data")
     state = mean_field(machine, start(machine, machine.only(0, data)), clamp={0: True})
     means = []
@@ -103,17 +104,17 @@ def log_z(
     betas: Tensor | None = None,
     color: int | None = None,
 ) -> LogZ:
-    """log Z of the machine in both directions, warning loudly where they are not to be trusted.
+    """log Z of the machine in both directions, with a loud warning if it cannot be trusted.
 
     Args:
-        machine: any machine; layers of the color that is sampled may not be Gaussian.
+        machine: any machine; layers of the `color` that is sampled may not be Gaussian.
         base: means of the base's layers `(1, ...)`, as `base_means` gives them.
-        samples: states of the machine itself, from which as many runs go back; both directions make as many runs.
+        samples: states of the machine itself; each starts a reverse run, and there are as many forward runs.
         generator: source of all draws, on the device of the machine.
         betas: inverse temperatures from 0 to 1.
         color: color of the layers that are sampled; by default the one with fewer units.
 
-    UsageError without a generator, or for what does not fit the machine.
+    UsageError without a generator, or for arguments that do not fit the machine.
 
     >>> from convdbn.models.machines import rbm
     >>> from convdbn.sampling import exact
@@ -153,31 +154,31 @@ def anneal(
 ) -> Tensor:
     """Log weights `(B,)` of runs from `state`, drawn at the first of the `betas`, to the last, up or down."""
     layers = range(len(machine.units))
-    kept = [layer for layer in layers if machine.colors[layer] == color]
-    summed = [layer for layer in layers if machine.colors[layer] != color]
+    sampled_layers = [layer for layer in layers if machine.colors[layer] == color]
+    other_layers = [layer for layer in layers if machine.colors[layer] != color]
     weights = torch.zeros(len(state[0]), dtype=torch.float64, device=state[0].device)
     current: list[Any] = list(state)
     for before, beta in itertools.pairwise(betas):
-        tilted = sum((current[layer] * tilt[layer]).flatten(1).sum(1) for layer in kept)
+        tilted = sum((current[layer] * tilt[layer]).flatten(1).sum(1) for layer in sampled_layers)
         weights += (before - beta) * tilted
-        for layer in summed:
+        for layer in other_layers:
             unit, links = machine.units[layer], machine.unchecked_field(cast(State, tuple(current)), layer)
             field = torch.lerp(tilt[layer], links, beta)
             weights += unit.log_norm(field) - unit.log_norm(torch.lerp(tilt[layer], links, before))
             current[layer] = unit.sample(field, generator=generator)
         state = tuple(current)
-        for layer in kept:
+        for layer in sampled_layers:
             field = torch.lerp(tilt[layer], machine.unchecked_field(state, layer), beta)
             current[layer] = machine.units[layer].sample(field, generator=generator)
     return weights
 
 
 def checked(estimates: LogZ) -> LogZ:
-    """The same estimates, with a warning where they are not to be trusted."""
+    """The same estimates, with a warning if they cannot be trusted."""
     if not estimates.trusted:
         log.warning(
-            "log Z IS NOT TO BE TRUSTED: %.2f forwards and %.2f in reverse (%.2f nats apart, at most %g may be), "
-            "effective runs %.1f and %.1f of %d: take more betas and runs, or samples that mixed for longer",
+            "log Z CANNOT BE TRUSTED: %.2f forwards and %.2f in reverse (%.2f nats apart, the limit is %g), "
+            "effective runs %.1f and %.1f of %d; take more betas and runs, or samples that mixed for longer",
             estimates.forward.log_z,
             estimates.reverse.log_z,
             estimates.gap,

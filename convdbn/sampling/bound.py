@@ -15,16 +15,16 @@ from convdbn.sampling.gibbs import mean_field, start
 
 @torch.no_grad()
 def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) -> Tensor:
-    """Lower bound of log sum exp(-E) over the layers that are None, `(B,)`; less log Z, of the log-likelihood.
+    """Lower bound of log sum exp(-E) over the layers that are None, `(B,)`; minus log Z, of the log-likelihood.
 
-    The bound of Salakhutdinov and Hinton (2009, section 2.2) at the fixed point of mean field. With q independent
-    units in fields f and means m the energies of their own cancel, and what remains holds for every kind of unit:
+    The bound of Salakhutdinov and Hinton (2009, section 2.2) at the fixed point of mean field. If q has
+    independent units with fields f and means m, their own energies cancel, and the rest holds for every kind of unit:
 
         sum_links <m, W m> - sum_hidden <f, m> + sum_hidden log_norm(f) - sum_given U(x)
 
-    Exact for restricted machines, whose hidden layers are independent of each other.
+    It is exact for restricted machines, whose hidden layers are independent of each other.
 
-    UsageError for what is no state of the machine, and where no layer has one.
+    UsageError if `given` does not fit the machine, or if no layer has a state.
 
     >>> from convdbn.models.machines import rbm
     >>> machine = rbm(4, 3)
@@ -41,7 +41,7 @@ def unnormalized(machine: BoltzmannMachine, given: Given, *, sweeps: int = 100) 
     total: float | Tensor = sum(
         -unit.energy(x) for unit, x in zip(machine.units, given, strict=True) if x is not None
     )
-    # Fields and the means that they make, once more for one color after the other, so that q is what f says.
+    # Fields and their means once more, one color after the other, so that q belongs to the fields.
     for color in (0, 1):
         fields = {layer: machine.field(state, layer) for layer in layers if machine.colors[layer] == color}
         state = tuple(
@@ -60,16 +60,16 @@ def unnormalized_stack(
     generator: torch.Generator | None = None,
     downward: Sequence[BoltzmannMachine] = (),
 ) -> Tensor:
-    """`unnormalized` for a deep belief network, whose layers below the top machine are generated downwards, `(B,)`.
+    """`unnormalized` for a deep belief network, which generates the layers below the top machine downward, `(B,)`.
 
-    One draw x_l from each q(x_l | x_{l-1}), the recognition that the stack uses: an unbiased estimate of the bound
+    One draw x_l from each q(x_l | x_{l-1}), the recognition of the stack, gives an unbiased estimate of the bound
 
         E_q [sum_l log p(x_{l-1} | x_l) - log q(x_l | x_{l-1}) + log p*(x_top)]
 
-    of Hinton, Osindero and Teh (2006, equation 11). Less log Z of the top machine it is one of log p(v). `downward`
-    are the machines that generate the lowest layers, where they are not those that infer.
+    of Hinton, Osindero and Teh (2006, equation 11). Minus log Z of the top machine, it is one for log p(v).
+    `downward` are the machines that generate the lowest layers, if these are not the machines that infer.
 
-    UsageError without a generator, without machines, and for what is no visible layer of the first.
+    UsageError without a generator or machines, or if `visible` does not fit the first machine.
     """
     if not machines:
         raise UsageError("machines=[]: a stack has at least one; give them from the lowest")
@@ -91,12 +91,12 @@ def unnormalized_stack(
 def pseudo_log_likelihood(
     machine: BoltzmannMachine, visible: Tensor, *, generator: torch.Generator | None = None, pixels: int = 0
 ) -> Tensor:
-    """Sum over the pixels of log p(v_i | all others), `(B,)` (Besag 1975), for restricted machines with binary ones.
+    """Sum over the pixels of log p(v_i | all others), `(B,)` (Besag 1975), for restricted binary machines.
 
-    log Z cancels, so it costs one free energy for a pixel. With `pixels` so many are drawn for each picture, and the
-    sum is estimated from them.
+    log Z cancels, so each pixel costs one free energy. With `pixels`, an estimate of the sum takes this number of
+    random pixels from each picture.
 
-    UsageError without a generator, for units that are not binary, and for what is no visible layer of the machine.
+    UsageError without a generator, for units that are not binary, or if `visible` does not fit the machine.
 
     >>> from convdbn.models.machines import rbm
     >>> machine = rbm(4, 3)
@@ -114,12 +114,12 @@ def pseudo_log_likelihood(
         )
     flat = visible.flatten(1)
     energy, count = machine.free_energy((visible, None)), flat.shape[1]
-    chosen = torch.rand(flat.shape, generator=generator, device=flat.device).argsort(1)[:, : pixels or count]
+    indices = torch.rand(flat.shape, generator=generator, device=flat.device).argsort(1)[:, : pixels or count]
     total = torch.zeros_like(energy)
-    for index in chosen.T[:, :, None]:
+    for index in indices.T[:, :, None]:
         flipped = flat.scatter(1, index, 1 - flat.gather(1, index)).view_as(visible)
         total = total - F.softplus(energy - machine.free_energy((flipped, None)))
-    return total * count / chosen.shape[1]
+    return total * count / indices.shape[1]
 
 
 def log_density(unit: Unit, field: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checks at the doors of sampling: where chance comes from, how often, and what stays."""
+"""Checks at the doors of sampling: generators, counts, clamps and temperatures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +11,12 @@ from convdbn.errors import UsageError
 
 
 def checked_generator(generator: Any, machine: BoltzmannMachine) -> torch.Generator:
-    """The generator; UsageError where there is none, or where it is not on the device of the machine."""
+    """The generator; UsageError if there is none, or if it is not on the device of the machine."""
     device = machine.units[0].bias.device.type
     if not isinstance(generator, torch.Generator) or generator.device.type != device:
-        got = generator.device if isinstance(generator, torch.Generator) else repr(generator)
+        actual = generator.device if isinstance(generator, torch.Generator) else repr(generator)
         raise UsageError(
-            f"generator={got}: the draws need one on {device}; give torch.Generator({device!r}).manual_seed(0)"
+            f"generator={actual}: the draws need one on {device}; give torch.Generator({device!r}).manual_seed(0)"
         )
     return generator
 
@@ -33,18 +33,18 @@ def check_clamp(state: State, clamp: Any) -> None:
         return
     if not isinstance(clamp, Mapping):
         raise UsageError(f"clamp={type(clamp).__name__}: is no mapping; write {{0: True}} to keep layer 0")
-    for layer, kept in clamp.items():
+    for layer, mask in clamp.items():
         if not isinstance(layer, int) or not 0 <= layer < len(state):
             raise UsageError(f"clamp={layer!r}: is no layer; take numbers from 0 to {len(state) - 1}")
-        if isinstance(kept, bool):
+        if isinstance(mask, bool):
             continue
-        if not isinstance(kept, Tensor) or kept.dtype != torch.bool:
-            got = kept.dtype if isinstance(kept, Tensor) else type(kept).__name__
-            raise UsageError(f"clamp[{layer}]={got}: is no mask; give True, or a tensor of torch.bool")
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            actual = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise UsageError(f"clamp[{layer}]={actual}: is no mask; give True, or a tensor of torch.bool")
         x = state[layer]
-        if not _spreads(kept, x):
+        if not _spreads(mask, x):
             raise UsageError(
-                f"clamp[{layer}]={tuple(kept.shape)} on {kept.device}: the layer is {tuple(x.shape)} on {x.device}; "
+                f"clamp[{layer}]={tuple(mask.shape)} on {mask.device}: the layer is {tuple(x.shape)} on {x.device}; "
                 "give a mask in its shape"
             )
 
@@ -52,8 +52,8 @@ def check_clamp(state: State, clamp: Any) -> None:
 def check_betas(betas: Any) -> None:
     """UsageError unless `betas` are inverse temperatures in a tensor, one after the other."""
     if not isinstance(betas, Tensor) or betas.ndim != 1 or not len(betas) or not betas.is_floating_point():
-        got = f"{betas.dtype} {tuple(betas.shape)}" if isinstance(betas, Tensor) else type(betas).__name__
-        raise UsageError(f"betas={got}: are no inverse temperatures; give a tensor, as ladder and schedule do")
+        actual = f"{betas.dtype} {tuple(betas.shape)}" if isinstance(betas, Tensor) else type(betas).__name__
+        raise UsageError(f"betas={actual}: are no inverse temperatures; give a tensor, as ladder and schedule do")
 
 
 def _spreads(mask: Tensor, x: Tensor) -> bool:

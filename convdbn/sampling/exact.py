@@ -1,7 +1,7 @@
-"""Exact answers for small machines, by enumeration: the oracles that everything else is held against.
+"""Exact answers for small machines, by enumeration; tests compare everything else with them.
 
-One color of layers is enumerated and the other is summed in closed form, so Gaussian layers are welcome in the other
-color. Costs grow as the number of states of the enumerated color.
+One color of layers is enumerated and the other is summed in closed form, so the other color may have Gaussian layers.
+The cost grows with the number of states of the enumerated color.
 """
 
 import math
@@ -59,7 +59,7 @@ def log_z(machine: BoltzmannMachine, shapes: Shapes, color: int = 1, beta: float
 def log_likelihood(machine: BoltzmannMachine, visible: Tensor, shapes: Shapes, color: int = 1) -> Tensor:
     """log p(v) of each picture `(B,)`, in nats; differentiable in the machine's parameters.
 
-    `color` is the one enumerated for the partition function; other layers of the visible color are enumerated.
+    `color` is enumerated for the partition function; other layers of the visible color are enumerated, too.
 
     >>> from convdbn.models.machines import rbm
     >>> machine = rbm(4, 3)
@@ -110,6 +110,6 @@ def _check_shapes(machine: BoltzmannMachine, shapes: Any) -> None:
     whole = isinstance(shapes, Sequence) and len(shapes) == len(machine.units)
     if not whole or not all(isinstance(shape, Sequence) for shape in shapes):
         raise UsageError(f"shapes={shapes!r}: needs one for each of {len(machine.units)} layers; take machine.shapes")
-    wanted = machine.shapes(tuple(shapes[0]))
-    if [tuple(shape) for shape in shapes] != wanted:
-        raise UsageError(f"shapes={shapes!r}: the links join {wanted}; take machine.shapes of the visible layer")
+    correct = machine.shapes(tuple(shapes[0]))
+    if [tuple(shape) for shape in shapes] != correct:
+        raise UsageError(f"shapes={shapes!r}: the links join {correct}; take machine.shapes of the visible layer")

@@ -1,9 +1,9 @@
 """One sweep, three rules: Gibbs sampling, mean field and zero-temperature descent are the same few lines.
 
-What follows from means alone (`update`, `sweep`, `start`, `mean_field`) can be differentiated; a draw cannot, so
-`gibbs` records no gradients, and who draws with `update` or `sweep` should call them without gradients too.
+Means have gradients (`update`, `sweep`, `start`, `mean_field`). Draws have none, so `gibbs` records no gradients, and
+callers that draw with `update` or `sweep` should switch gradients off.
 
-`gibbs`, `start` and `mean_field` check what they get; `update` and `sweep`, the loops inside, trust their state.
+`gibbs`, `start` and `mean_field` check their arguments; `update` and `sweep`, the loops inside, do not.
 """
 
 from collections.abc import Callable, Mapping
@@ -53,13 +53,13 @@ def update(
     clamp = clamp or {}
     new: list[Any] = list(state)
     for layer, unit in enumerate(machine.units):
-        kept = clamp.get(layer, False)
-        if machine.colors[layer] != color or kept is True:
+        mask = clamp.get(layer, False)
+        if machine.colors[layer] != color or mask is True:
             continue
         new[layer] = rule(unit, machine.unchecked_field(state, layer, beta))
         before = state[layer]
-        if isinstance(kept, Tensor) and before is not None:
-            new[layer] = torch.where(kept, before, new[layer])
+        if isinstance(mask, Tensor) and before is not None:
+            new[layer] = torch.where(mask, before, new[layer])
     return cast(State, tuple(new))
 
 
@@ -87,9 +87,9 @@ def gibbs(
     beta: float | Tensor = 1.0,
     clamp: Clamp | None = None,
 ) -> State:
-    """`sweeps` sweeps of block Gibbs sampling from a whole state; 0 leave it as it is.
+    """`sweeps` sweeps of block Gibbs sampling from a whole state; 0 sweeps leave it unchanged.
 
-    UsageError without a generator, or for what does not fit the machine.
+    UsageError without a generator, or for arguments that do not fit the machine.
 
     >>> from convdbn.models.machines import rbm
     >>> machine = rbm(4, 3)
@@ -109,9 +109,9 @@ def gibbs(
 
 
 def start(machine: BoltzmannMachine, given: Given) -> State:
-    """Fill the layers that are None, each at its mean given the neighbors known by then, from the bottom up.
+    """Fill the layers that are None from the bottom up, each with its mean for the neighbors that have a state.
 
-    UsageError for what is no state of the machine, and where no layer is known.
+    UsageError if `given` does not fit the machine, or if no layer has a state.
 
     >>> from convdbn.models.machines import rbm
     >>> start(rbm(4, 3), (torch.zeros(1, 4), None))[1].tolist()
@@ -123,9 +123,9 @@ def start(machine: BoltzmannMachine, given: Given) -> State:
     state = list(given)
     while any(x is None for x in state):
         for a, b in machine.edges:
-            new, known = (b, a) if state[b] is None else (a, b)
-            if state[new] is None and state[known] is not None:
-                state[new] = machine.units[new].mean(machine.field(tuple(state), new))
+            empty, full = (b, a) if state[b] is None else (a, b)
+            if state[empty] is None and state[full] is not None:
+                state[empty] = machine.units[empty].mean(machine.field(tuple(state), empty))
     return cast(State, tuple(state))
 
 
@@ -140,13 +140,13 @@ def mean_field(
 ) -> State:
     """Sweeps of means until no unit moves by more than `tolerance`, or `sweeps` are done.
 
-    `damping` is the share of its old mean that a unit keeps at every sweep. A tolerance of 0 never stops early, nor
-    does it wait for the device to say how far the units moved.
+    `damping` is the share of its old mean that a unit keeps at every sweep. A tolerance of 0 never stops early, and
+    does not wait for the device to tell how far the units moved.
 
     Each update of a color is a coordinate ascent of the variational bound (Salakhutdinov and Hinton 2009, section
-    2.2), so the bound never falls. Where the free layers are all of one color, the first sweep is exact.
+    2.2), so the bound never falls. If the free layers all have one color, the first sweep is exact.
 
-    UsageError for what is no whole state of the machine.
+    UsageError for arguments that do not fit the machine.
 
     >>> from convdbn.models.machines import dbm
     >>> machine = dbm(4, [3, 2])

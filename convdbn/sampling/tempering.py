@@ -1,6 +1,6 @@
-"""Parallel tempering: replicas of every chain at several temperatures, which change places now and then.
+"""Parallel tempering: replicas of every chain at several temperatures, which swap places.
 
-beta scales the links alone, so a ladder of temperatures is one batch, and replica r of chain c is its row r * C + c.
+beta scales only the links, so a ladder of temperatures is one batch, and replica r of chain c is its row r * C + c.
 """
 
 import torch
@@ -15,7 +15,7 @@ from convdbn.sampling.gibbs import Clamp, draw, sweep
 
 
 def ladder(temperatures: int, *, like: Tensor) -> Tensor:
-    """Inverse temperatures from 1 down to 0, evenly, `(temperatures,)`, where `like` is.
+    """Inverse temperatures from 1 down to 0 in equal steps, `(temperatures,)`, on the device of `like`.
 
     >>> ladder(3, like=torch.zeros(1))
     tensor([1.0000, 0.5000, 0.0000])
@@ -43,9 +43,9 @@ def tempered(
     generator: torch.Generator | None = None,
     clamp: Clamp | None = None,
 ) -> State:
-    """`sweeps` sweeps of every replica; after each, replicas swap with one neighbor or the other in turn.
+    """`sweeps` sweeps of every replica; after each, replicas may swap, with their two neighbors in turn.
 
-    UsageError without a generator, for what does not fit the machine, and for a state that `replicas` did not make.
+    UsageError without a generator, for arguments that do not fit the machine, or a state not made by `replicas`.
     """
     check_count("sweeps", sweeps, 0)
     check_state(machine, state, whole=True)
@@ -81,7 +81,7 @@ def tempered_sweep(
 
 @without_gradients
 def swap(machine: BoltzmannMachine, state: State, betas: Tensor, *, generator: torch.Generator, odd: bool) -> State:
-    """Swap replicas (0, 1), (2, 3), ... or, where `odd`, (1, 2), (3, 4), ... of each chain by Metropolis' rule.
+    """Swap replicas (0, 1), (2, 3), ... or, if `odd`, (1, 2), (3, 4), ... of each chain by Metropolis' rule.
 
     With probability min(1, exp((beta_i - beta_j) (C_i - C_j))), C the coupling, which leaves the joint distribution
     of all replicas as it is (Desjardins et al. 2010).

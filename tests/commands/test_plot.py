@@ -207,7 +207,7 @@ def test_curves_need_the_folder_of_a_run(run, tmp_path, monkeypatch):
 def test_chains_do_not_begin_at_pictures_that_do_not_fit(tmp_path):
     options = {"model": "rbm500_mnist", "data": "digits", "count": 2, "output": tmp_path / "a.png"}
     for verb, more in (("sample", {}), ("plot", {"figure": "chains"})):
-        with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 784\)"):
+        with pytest.raises(DataError, match=r"images=\(2, 64\): the model takes \(batch, 784\)"):
             getattr(convdbn, verb)(**options, device="cpu", **more)
 
 

@@ -73,7 +73,7 @@ def test_pictures_that_do_not_fit_the_model(model, method, tmp_path):
     layer = 2 if model == "cdbn_mnist" else 1  # 8x8 digits, padded to 12x12, are smaller than what layer 2 sees
     options = {"model": model, "method": method, "data": "digits", "layer": layer, "count": 2}
     options |= {} if method == "reconstruction" else {"units": [0]}
-    with pytest.raises(DataError, match=r"images has shape|do not fit filters"):
+    with pytest.raises(DataError, match=r"images=.*: the model takes|do not fit filters"):
         convdbn.visualize(**options, output=tmp_path / "a.png", device="cpu")
 
 

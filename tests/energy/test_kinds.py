@@ -162,7 +162,9 @@ def test_a_stack_of_them_is_saved_and_loaded(tmp_path):
 def test_a_file_that_names_a_kind_nobody_registered(tmp_path):
     path = Stack(build_transform([]), [machine()], (1, 6, 6)).save(tmp_path / "own.safetensors")
     del LINKS["dilated"]
-    with pytest.raises(ValueError, match=r"kind='dilated': known are dense, conv; import the module that registers"):
+    with pytest.raises(
+        ValueError, match=r"kind='dilated': is not registered; choose from dense, conv, or import its module"
+    ):
         open_model(path, "model")
 
 

@@ -109,7 +109,7 @@ def test_graphs_that_are_no_machine_are_refused():
     machine = BoltzmannMachine(units[:2], [(0, 1, Dense(2, 2))])
     with pytest.raises(ValueError, match="layer=1: no neighbor has a state"):
         machine.field((None, None), 1)
-    with pytest.raises(ValueError, match=r"kind='relu': known are bernoulli"):
+    with pytest.raises(ValueError, match=r"kind='relu': is not registered; choose from bernoulli"):
         BoltzmannMachine.build({"units": [{"kind": "relu", "n": 3}], "links": []})
 
 

@@ -313,7 +313,7 @@ class TestValuesOutsideTheUnitInterval:
         assert loaded.features(self.broken(value))[1].isfinite().all()
 
     def test_do_not_fit_bernoulli_units(self, value):
-        with pytest.raises(DataError, match=rf"images has values from .*{value:.4g}.*\[0, 1\]: scale the pictures"):
+        with pytest.raises(DataError, match=rf"images: has values from .*{value:.4g}.*\[0, 1\]; scale the pictures"):
             conv_stack(RAW).features(self.broken(value))
 
 
@@ -357,7 +357,7 @@ def test_arrays_are_taken_in_every_layout_of_as_images():
 
 def test_dense_stacks_take_one_size():
     stack = randomized(Stack(build_transform([]), [rbm(60, 7)], (1, 6, 10)))
-    with pytest.raises(DataError, match=r"images has shape \(2, 64\), the model takes \(batch, 60\)"):
+    with pytest.raises(DataError, match=r"images=\(2, 64\): the model takes \(batch, 60\)"):
         stack.features(pictures(2, 1, 8, 8))
 
 

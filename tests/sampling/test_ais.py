@@ -79,7 +79,7 @@ def test_few_steps_bracket_the_truth_and_are_not_trusted(caplog):
         found = log_z(machine, base, samples, generator=generator(3), betas=torch.linspace(0, 1, 3))
     assert found.forward.log_z < truth + 1 and found.reverse.log_z > truth - 1
     assert not found.trusted
-    assert "NOT TO BE TRUSTED" in caplog.text and "take more betas" in caplog.text
+    assert "CANNOT BE TRUSTED" in caplog.text and "take more betas" in caplog.text
 
 
 @pytest.mark.parametrize(

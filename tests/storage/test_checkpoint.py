@@ -214,7 +214,7 @@ def test_no_class_name_is_taken_from_the_file(model):
     assert {unit["kind"] for unit in machine["machines"][0]["units"]} <= set(UNITS)
     assert {link[2]["kind"] for link in machine["machines"][0]["links"]} <= set(LINKS)
     assert {transform["kind"] for transform in machine["transform"]} <= set(TRANSFORMS)
-    with pytest.raises(ValueError, match="kind='BoltzmannMachine': known are"):
+    with pytest.raises(ValueError, match="kind='BoltzmannMachine': is not registered; choose from"):
         BoltzmannMachine.build({"units": [{"kind": "BoltzmannMachine"}], "links": []})
 
 

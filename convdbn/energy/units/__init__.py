@@ -1,4 +1,4 @@
-"""The kinds of units that a layer can be made of, one a file."""
+"""The kinds of units, one per file."""
 
 from convdbn.energy.units.base import Unit, product
 from convdbn.energy.units.binary import Bernoulli

@@ -1,12 +1,12 @@
-"""The kinds of units a layer can be made of.
+"""The base of all kinds of units.
 
-A unit knows only the field that reaches it from its neighbors. With own energy U, a layer x in a field f has the
-density exp(<f, x> - U(x)) / exp(log_norm(f)), from which one law follows that every unit here obeys:
+A unit depends only on the field that reaches it from its neighbors. With its own energy U, a layer x in a field f has
+the density exp(<f, x> - U(x)) / exp(log_norm(f)). One law follows for every unit:
 
     mean(f) = d log_norm(f) / d f        log_norm(f) = log sum_x (or integral) exp(<f, x> - U(x))
 
-Fields and states share a shape: `(B, n)` for dense layers, `(B, n, H, W)` for convolutional ones. Units hold one bias
-for each of their n units or maps and no spatial size, so what was trained on patches runs on whole images.
+Fields and states share a shape: `(B, n)` for dense layers, `(B, n, H, W)` for convolutional ones. A layer has a
+bias for each of its n units or maps and no spatial size, so a model of patches runs on whole images.
 """
 
 import math
@@ -21,7 +21,7 @@ from convdbn.errors import DataError, UsageError
 from convdbn.ops.reference import per_unit
 
 MOST_STATES = 2**22
-"""States that are enumerated at most: some hundred megabytes."""
+"""Largest number of states to enumerate: some hundred megabytes."""
 MARGIN = 0.01
 """Means stay this far from the limits of their units, where the bias would be infinite."""
 
@@ -59,8 +59,8 @@ class Unit(nn.Module, ABC):
         return -x.flatten(2).sum(2) @ self.bias if x.ndim > 2 else -x @ self.bias
 
     def statistics(self, x: Tensor, field: Callable[[], Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-        """Parameters that learn, each with what is compared for its numbers, `(B, numbers)`: minus the gradient of
-        own energy but for terms that hold no x. `field` gives the one that reaches the layer."""
+        """Parameters that learn, each with its statistics `(B, numbers)`: minus the gradient of own energy, without
+        terms that do not depend on x. `field` computes the field that reaches the layer."""
         bias = self.bias
         if not bias.requires_grad:
             return []
@@ -72,7 +72,7 @@ class Unit(nn.Module, ABC):
         return x
 
     def anneal(self, scale: float) -> None:
-        """Take this standard deviation, where the units have one that training sets."""
+        """Set the standard deviation, if the units have one that training sets."""
 
     def confine(self) -> None:
         """Bring parameters back into their bounds after an update."""
@@ -86,24 +86,24 @@ class Unit(nn.Module, ABC):
         """Expected state, same shape as the field."""
 
     def pooling_mean(self, field: Tensor) -> Tensor:
-        """Expected state of the layer's pooling units, which are the units themselves where nothing is pooled."""
+        """Expected state of the layer's pooling units, which are the units themselves without pooling."""
         return self.mean(field)
 
     @abstractmethod
     def bias_for(self, mean: Tensor) -> Tensor:
-        """The bias with which the expected state in no field is this one, inside the units' limits; same shape."""
+        """The bias that makes `mean`, inside the units' limits, the expected state without a field; same shape."""
 
     def field_for(self, mean: Tensor) -> Tensor:
-        """The inverse of `mean`: a field in which the expected state is this one, inside the units' limits."""
+        """The inverse of `mean`: a field that makes this the expected state, inside the units' limits."""
         return self.bias_for(mean) - self.per_unit(self.bias, mean)
 
     def data_bias(self, mean: Tensor) -> Tensor:
-        """The bias with which the expected state in no field is the mean of the data `(n,)`, for each unit or map."""
+        """The bias that makes `mean` of the data, `(n,)`, the expected state of each unit or map without a field."""
         low, high = self.limits
         return self.bias_for(mean.clamp(low + MARGIN, high - MARGIN))
 
     def as_module(self) -> nn.Module:
-        """What a network puts after a linear map: a field with the bias in it becomes the means of the pooling units.
+        """A torch module that turns a field, with the bias in it, into the means of the pooling units.
 
         UsageError for kinds of units that have no such module.
         """
@@ -128,24 +128,23 @@ class Unit(nn.Module, ABC):
         )
 
     def check(self, x: Tensor, what: str) -> None:
-        """Refuse pictures or maps `x` (named `what` in the message) that this layer cannot show."""
+        """DataError for pictures or maps `x` that are no state of this layer; the message calls them `what`."""
         if x.ndim not in (2, 4) or x.shape[1] != self.n:
             dense = x.ndim == 2
-            taken = f"(batch, {self.n})" if dense else f"(batch, {self.n}) or (batch, {self.n}, height, width)"
-            remedy = "resize the pictures to so many values" if dense else f"convert them to {self.n} channel(s)"
+            shapes = f"(batch, {self.n})" if dense else f"(batch, {self.n}) or (batch, {self.n}, height, width)"
+            remedy = f"resize the pictures to {self.n} values" if dense else f"convert them to {self.n} channel(s)"
             raise DataError(
-                f"{what} has shape {tuple(x.shape)}, the model takes {taken}: {remedy}, or train a model on such "
-                "pictures"
+                f"{what}={tuple(x.shape)}: the model takes {shapes}; {remedy}, or train a model on such pictures"
             )
         low, high = (float(extreme) for extreme in x.aminmax())  # one pass, which NaN comes through
         if not math.isfinite(low) or not math.isfinite(high):
             bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
-            raise DataError(f"{what} has a NaN or infinite pixel in picture {bad} of the batch: remove or repair it")
+            raise DataError(f"{what}: has a NaN or infinite pixel in picture {bad} of the batch; remove or repair it")
         if low < self.limits[0] or high > self.limits[1]:
             raise DataError(
-                f"{what} has values from {low:.4g} to {high:.4g}, {type(self).__name__} units take "
-                f"[{self.limits[0]:g}, {self.limits[1]:g}]: scale the pictures (divide bytes by 255), or give the "
-                "layer Gaussian visibles"
+                f"{what}: has values from {low:.4g} to {high:.4g}, but {type(self).__name__} units take "
+                f"[{self.limits[0]:g}, {self.limits[1]:g}]; scale the pictures (divide bytes by 255), or give the "
+                "layer Gaussian visible units"
             )
 
     def biased(self, field: Tensor) -> Tensor:
@@ -156,8 +155,8 @@ class Unit(nn.Module, ABC):
 
 
 def product(values: list[float], repeat: int) -> Tensor:
-    """Every combination of `repeat` values, one a row; UsageError for more than `MOST_STATES`, before memory is asked
-    for."""
+    """Every combination of `repeat` values, one per row; UsageError, before it asks for memory, for more than
+    `MOST_STATES`."""
     if len(values) ** repeat > MOST_STATES:
         raise UsageError(
             f"shapes: a layer of {repeat} units has {len(values)}^{repeat} states, more than the {MOST_STATES:,} "

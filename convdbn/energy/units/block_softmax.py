@@ -15,10 +15,10 @@ from convdbn.ops.grad import without_gradients
 
 @register_unit
 class BlockSoftmax(Unit):
-    """Probabilistic max-pooling (Lee et al. 2009, section 3.3): at most one unit on in each C x C block of a map.
+    """Probabilistic max-pooling (Lee et al. 2009, section 3.3): at most one unit of each C x C block of a map is on.
 
-    U(x) = -<b, x>. Each block is one draw out of C^2 + 1 outcomes, the last being "all off" with logit 0. Its pooling
-    unit is the sum over the block, which is linear and therefore left to the next link.
+    U(x) = -<b, x>. Each block has C^2 + 1 outcomes, of which the last is "all off", with logit 0. Its pooling unit is
+    the sum over the block, which is linear, so the next link takes it.
 
     >>> round(BlockSoftmax(1, 2).pooling_mean(torch.zeros(1, 1, 2, 2)).item(), 4)
     0.8
@@ -83,7 +83,7 @@ class BlockSoftmax(Unit):
         return whole.transpose(3, 4).reshape(-1, *shape).to(self.bias)
 
     def check_size(self, height: int, width: int) -> None:
-        """Refuse maps that do not divide into blocks."""
+        """UsageError for maps that do not divide into blocks."""
         if height % self.pool or width % self.pool:
             raise UsageError(
                 f"field: maps of {height}x{width} do not divide into {self.pool}x{self.pool} blocks; crop or pad them"
@@ -96,11 +96,11 @@ class BlockSoftmax(Unit):
 
 
 class _PoolingProbability(torch.autograd.Function):
-    """Its derivative is written out, because autograd's own passes over the maps would take most of the time."""
+    """With an explicit derivative, because autograd's own passes over the maps would take most of the time."""
 
     @staticmethod
     def forward(ctx: Any, field: Tensor, block: int) -> Tensor:
-        weights = field.clamp(max=30).exp_()  # beyond, the probability is 1 in float32
+        weights = field.clamp(max=30).exp_()  # above 30, the probability is 1 in float32
         total = pooled(weights, block)
         off = 1 / (1 + total)
         ctx.save_for_backward(weights, off)

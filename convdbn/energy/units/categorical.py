@@ -12,7 +12,7 @@ from convdbn.ops.reference import uniform_like
 
 @register_unit
 class Categorical(Unit):
-    """One unit on out of `n`, along dimension 1, at every position: labels, one-hot. U(x) = -<b, x>.
+    """At every position, one of the `n` units along dimension 1 is on: one-hot labels. U(x) = -<b, x>.
 
     >>> Categorical(4).mean(torch.zeros(1, 4)).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
@@ -40,7 +40,7 @@ class Categorical(Unit):
     def mean_and_sample(self, field: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         p = self.mean(field)
         uniform = uniform_like((p.shape[0], 1, *p.shape[2:]), p, generator)
-        # The last edge is left out: rounding could put it below the uniform, and the last unit takes what remains.
+        # Without the last edge, which rounding could put below the uniform; the last unit takes the rest.
         index = (uniform >= p.cumsum(1)[:, :-1]).sum(1)
         return p, _one_hot(index, self.n, field)
 

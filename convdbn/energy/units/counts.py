@@ -17,7 +17,7 @@ from convdbn.ops.grad import without_gradients
 
 @register_unit
 class Binomial(Unit):
-    """How many of `trials` Bernoulli copies are on, x in 0..N (Teh and Hinton 2001, RBM-rate).
+    """The number of `trials` Bernoulli copies that are on, x in 0..N (Teh and Hinton 2001, RBM-rate).
 
     U(x) = -<b, x> - log C(N, x), so that log_norm = N softplus(field + b).
 
@@ -82,8 +82,8 @@ class NoisyReLU(Unit):
 
     Of the copies at b - 1/2, b - 3/2, ... `mean` softplus(f + b) and `log_norm`, its integral, are exact to .011 and
     .042 at any field. Draws are max(0, f + b + N(0, sigmoid(f + b))), which fall short of the mean by up to .41, near
-    f + b = 0, and by less than .05 above 3. The energy is the Legendre dual of log_norm, with no sum over states
-    behind it: likelihoods are those of the copies, and only where the layer is summed out.
+    f + b = 0, and by less than .05 above 3. The energy is the Legendre dual of log_norm and comes from
+    no sum over states: likelihoods are those of the copies, and hold only if the layer is summed out.
 
     >>> round(NoisyReLU(1).mean(torch.zeros(1, 1)).item(), 4)
     0.6931

@@ -17,8 +17,8 @@ from convdbn.ops.grad import without_gradients
 class Gaussian(Unit):
     """Real units: U(x) = |x - b|^2 / (2 s^2), with an explicit scale s, the sigma of Lee et al. (2009).
 
-    Links see x / s^2, so a hidden unit's field is <W, x> / s^2 and the mean of x is b + W^T h: the weights keep the
-    units of the data whatever s is, as in the recipe where s is annealed. This is the only place where 1/s^2 stands.
+    Links see x / s^2, so a hidden unit's field is <W, x> / s^2 and the mean of x is b + W^T h: the weights have
+    the units of the data for every s, also while training anneals s. Only this class has the 1/s^2.
 
     >>> Gaussian(2, scale=0.5).mean(torch.tensor([[0.0, 4.0]])).tolist()
     [[0.0, 1.0]]
@@ -85,9 +85,9 @@ class Gaussian(Unit):
 
 @register_unit
 class LearnedGaussian(Gaussian):
-    """Gaussian units that learn log s^2 by the contrast that all parameters learn by (Cho, Ilin and Raiko 2011).
+    """Gaussian units that learn log s^2 from the same contrast as all parameters (Cho, Ilin and Raiko 2011).
 
-    One is `shared` by the layer, or each unit has its own: a pixel, or a map of a convolutional layer.
+    The layer has one that is `shared`, or each unit has its own: a pixel, or a map of a convolutional layer.
     """
 
     kind = "learned_gaussian"
@@ -111,7 +111,7 @@ class LearnedGaussian(Gaussian):
         return (self.log_variance / 2).exp()
 
     def anneal(self, scale: float) -> None:
-        """Nothing: the scale is learned."""
+        """Do nothing: the scale is learned."""
 
     @torch.no_grad()
     def confine(self) -> None:

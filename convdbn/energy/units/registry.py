@@ -1,4 +1,4 @@
-"""The kinds of units by name, and how a kind of one's own becomes one of them."""
+"""The kinds of units by name, and the registration of your own."""
 
 from typing import TypeVar
 
@@ -11,9 +11,9 @@ Kind = TypeVar("Kind", bound=type[Unit])
 
 
 def register_unit(unit: Kind) -> Kind:
-    """Make a kind of unit known under its `kind`, so that a saved machine can name it; a class decorator.
+    """Class decorator that registers a kind of unit under its `kind`, so that a saved machine can name it.
 
-    UsageError where the class lacks a method that every unit has, or where its name is taken.
+    UsageError if the class lacks a method of units, or has the kind of another class.
 
     >>> from convdbn.energy import Bernoulli
     >>> @register_unit
