@@ -12,7 +12,7 @@ from convdbn import recipes
 from convdbn.errors import CheckpointError, DataError, Diverged, Interrupted, UsageError
 from convdbn.images import ArrayImages, FolderImages
 from convdbn.learning.greedy import train_greedily
-from convdbn.models import geometry
+from convdbn.models import fitting
 from convdbn.models.files import open_model
 from convdbn.storage import metrics
 from convdbn.storage import resumable as checkpointing
@@ -491,7 +491,7 @@ def test_pictures_that_do_not_divide_are_trained_on_trimmed_or_padded(tmp_path, 
     with pytest.raises(DataError, match="nearest legal heights 12 or 16"):
         train_greedily(recipe(tmp_path, joint=joint), images(side=14))
     stack = train_greedily(recipe(tmp_path, joint=joint, sizes=sizes), images(side=14))
-    fitted = geometry.fitted(bars(50, 14), stack.geometry, sizes)
+    fitted = fitting.fitted(bars(50, 14), stack.geometry, sizes)
     assert stack.picture == (1, side, side) and fitted.shape == (50, 1, side, side)
     same = train_greedily(recipe(tmp_path, joint=joint), ArrayImages(fitted))
     for one, other in zip(stack.parameters(), same.parameters(), strict=True):
