@@ -56,25 +56,33 @@ def filter_grids(
     titles: Sequence[str],
     title: str = "",
     *,
+    numbers: Sequence[Sequence[int]] = (),
     columns: int = 16,
     gap: int = 1,
     signed: bool = True,
 ) -> Figure:
     """One grid of filters for each layer, one below the other; each of `layers` has pictures `(n, c, h, w)`, drawn by
-    `tiles`. `title` is above all grids."""
+    `tiles`. `title` is above all grids. `numbers` are those of the units of each layer: that of the first unit in a
+    row is at the left of the row. Without `numbers` there is nothing."""
     sheets = [tiles(x, columns=min(len(x), columns), gap=gap, signed=signed) for x in layers]
     widest = min(max(map(len, layers)), columns)
     width = min(WIDTH, max(6.0, WIDTH / 8 * widest))
     heights = [max(0.7, width * sheet.shape[0] / sheet.shape[1]) for sheet in sheets]
     figure = blank(width, sum(heights) + 0.4 * len(sheets), title)
     axes = figure.subplots(len(sheets), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, sheet, name in zip(axes, sheets, titles, strict=True):
-        _draw(axis, sheet, name)
+    for axis, sheet, name, units in zip(axes, sheets, titles, numbers or [()] * len(sheets), strict=True):
+        _draw(axis, sheet, name, units[::columns])
     return figure
 
 
 def panels(
-    layers: Sequence[Tensor], titles: Sequence[str], title: str = "", *, gap: int = 1, signed: bool = True
+    layers: Sequence[Tensor],
+    titles: Sequence[str],
+    title: str = "",
+    *,
+    numbers: Sequence[Sequence[int]] = (),
+    gap: int = 1,
+    signed: bool = True,
 ) -> Figure:
     """The grids of `filter_grids` side by side, one panel for each layer, each about as high as wide."""
     columns = [math.ceil(math.sqrt(len(x) * x.shape[2] / x.shape[3])) for x in layers]
@@ -82,8 +90,9 @@ def panels(
     side = max(WIDTH / len(sheets), 4.0)
     highest = max(sheet.shape[0] / sheet.shape[1] for sheet in sheets)
     figure = blank(side * len(sheets), side * highest + 0.3, title)
-    for axis, sheet, name in zip(figure.subplots(1, len(sheets), squeeze=False)[0], sheets, titles, strict=True):
-        _draw(axis, sheet, name)
+    axes = figure.subplots(1, len(sheets), squeeze=False)[0]
+    for axis, sheet, name, units, n in zip(axes, sheets, titles, numbers or [()] * len(sheets), columns, strict=True):
+        _draw(axis, sheet, name, units[::n])
         axis.set_anchor("N")
     return figure
 
@@ -188,10 +197,14 @@ def blank(width: float, height: float, title: str = "") -> Figure:
     return figure
 
 
-def _draw(axis: Axes, sheet: Tensor, title: str) -> None:
+def _draw(axis: Axes, sheet: Tensor, title: str, numbers: Sequence[int]) -> None:
+    """Draw a grid below its title, with a number at the left of each row, if there are numbers."""
     axis.imshow(for_display(sheet).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_axis_off()
+    for row, number in enumerate(numbers):
+        y = 1 - (row + 0.5) / len(numbers)
+        axis.text(0, y, f"{number} ", transform=axis.transAxes, ha="right", va="center", fontsize=7, color="gray")
 
 
 def _rows(rows: Sequence[Tensor], labels: Sequence[str], title: str, room: float = 0.0) -> tuple[Figure, list[Axes]]:

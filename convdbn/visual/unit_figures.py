@@ -167,5 +167,5 @@ def _grids(
     titles = [f"layer {number}: {_named(x, units)}" for number, x in zip(numbers, indices, strict=True)]
     signed = any(float(x.min()) < 0 or float(x.max()) > 1 for x in grids)
     if side_by_side:
-        return figures.panels(grids, titles, title, gap=gap, signed=signed)
-    return figures.filter_grids(grids, titles, title, columns=columns, gap=gap, signed=signed)
+        return figures.panels(grids, titles, title, numbers=indices, gap=gap, signed=signed)
+    return figures.filter_grids(grids, titles, title, numbers=indices, columns=columns, gap=gap, signed=signed)

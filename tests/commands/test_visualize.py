@@ -31,6 +31,9 @@ def test_a_picture_for_each_unit(run, tmp_path, drawn, method, side_by_side):
     assert bool(boxes[1].x0 > boxes[0].x1) == side_by_side
     convdbn.visualize(**options, output=tmp_path / "b.png", layer=2, units=[3, 1])
     assert titles(drawn[1]) == ["layer 2: units 3, 1"]
+    rows = [[text.get_text().strip() for text in axis.texts] for axis in drawn[0].axes]
+    assert rows == ([["0", "2"], ["0", "3"]] if side_by_side else [["0"], ["0"]])
+    assert [text.get_text().strip() for text in drawn[1].axes[0].texts] == ["3"]
     convdbn.visualize(**options, output=tmp_path / "c.png", units=3)
     assert titles(drawn[2]) == ["layer 1: unit 3", "layer 2: unit 3"]
 
