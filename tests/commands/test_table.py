@@ -168,7 +168,7 @@ def test_what_a_run_remembers_of_pictures_in_memory(tmp_path, pixels, caplog):
             "dta='digits': is not an option of features; did you mean data?",
         ),
         (lambda: convdbn.features("cdbn_mnist"), "data: is missing; features needs"),
-        (lambda: convdbn.features(3, "digits"), "model=int: give the name"),
+        (lambda: convdbn.features(3, "digits"), "model=int: pass the name"),
         (lambda: convdbn.train("digits", filers=3), "filers=3: no such setting; did you mean filters?"),
         (lambda: convdbn.finetune("cdbn_mnist", "digits", epoch=3), "epoch=3: no such setting; did you mean epochs?"),
         (lambda: convdbn.evaluate("cdbn_mnist", "digits", 1000), "evaluate: takes model and data by position"),

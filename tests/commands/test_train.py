@@ -133,7 +133,7 @@ class TestExistingRuns:
         model = finished / "model.safetensors"
         model.write_bytes(model.read_bytes()[:500])
         before = contents(finished)
-        with pytest.raises(CheckpointError, match=r"model\.safetensors': truncated"):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors': is truncated"):
             convdbn.train(recipe=recipe, data=pictures, output_dir=finished, resume=True)
         assert contents(finished) == before
 

@@ -166,12 +166,12 @@ def test_what_is_refused():
         (recipe(4, 3, doubled=True, initial="rbm500_mnist"), "needs two layers or more"),
         (
             Recipe(layers=(LayerSettings(kernel=2, pool=1), LayerSettings(kernel=0)), doubled=True),
-            "must be all convolutional or all connected",
+            "layers are convolutional and fully connected",
         ),
         (Recipe(layers=(LayerSettings(), LayerSettings(labels=True)), doubled=True), "learns no labels"),
         (
             Recipe(layers=(LayerSettings(), LayerSettings(visible="gaussian")), doubled=True),
-            "need visible: bernoulli",
+            "write visible: bernoulli",
         ),
     ):
         with pytest.raises(UsageError, match=message):

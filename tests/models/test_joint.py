@@ -109,7 +109,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path):
 
 def test_what_is_refused():
     mixed = recipe({"filters": 4, "kernel": 2, "pool": 2}, {"filters": 3})
-    with pytest.raises(UsageError, match="joint=True: its layers must be all convolutional or all connected"):
+    with pytest.raises(UsageError, match="joint=True: layers are convolutional and fully connected"):
         trained(mixed, bars())
     stack = Stack(build_transform([]), [dbm(9, [4, 3])], (1, 3, 3))
     with pytest.raises(UsageError, match="are taken whole"):
