@@ -127,7 +127,7 @@ def compare(
 
 def _patches_like(network: Stack, images: Images, shaping: Pipeline, seed: int) -> KMeansPatches:
     """K-means with as many centroids as layer 1 has filters, on patches of the same size of the same pixels."""
-    (kernel, _), machine = network.geometry[0], network.machines[0]
-    if network.geometry[0].dense:
+    geometry, machine = network.geometry[0], network.machines[0]
+    if geometry.dense:
         raise UsageError("baselines=True: k-means patches need a convolutional first layer; leave it out")
-    return KMeansPatches(images, centroids=machine.units[1].n, size=kernel[0], transform=shaping, seed=seed)
+    return KMeansPatches(images, centroids=machine.units[1].n, size=geometry.kernel[0], transform=shaping, seed=seed)
