@@ -183,7 +183,7 @@ def main() -> None:
         folder = {**CHOICE, **JUDGMENT}[chosen]
         compute = lambda folder=folder: figures(folder.images(root), folder.labels, draws, **settings)  # noqa: E731
         result[chosen] = {"may choose settings": chosen in CHOICE, **ledger.get(chosen, compute)}
-    write(Path("results", f"{name}.json"), result)
+    write(Path("results", f"{name}.json"), {**result, "seconds": ledger.close()})
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ FAMILY = (
     ("dbn", "backprop", "the same fine-tuned by backpropagation", "1.15 (Hinton 2007)"),
     ("dbm", "finetuned", "DBM 500-1000 fine-tuned by backpropagation", ".95 (Salakhutdinov, Hinton 2009)"),
 )
+FOLDERS = ("layers 1 and 2", "layer 1", "layer 2", "random", "kmeans", "pixels")
 CALTECH_PAPER = ("57.7", "65.4")
 PEERS = {"rbm": "RBM 784-500, 60,000 pictures", "conv1": "conv RBM, 40 filters 9x9, 10,000 pictures"}
 
@@ -317,6 +318,23 @@ def noise_table() -> str:
     return "\n".join([*head, *rows, "", source(figures)])
 
 
+def folders_table() -> str:
+    figures = results("folders")
+    sets = {name: row for name, row in figures.items() if isinstance(row, dict) and "labels" in row}
+    rows = [
+        line(
+            f"{name}, {row['labels']:,} labels of {row['pictures']:,}{' *' if row['may choose settings'] else ''}",
+            *(f"{row[kind]['error']:.1f}" for kind in FOLDERS),
+        )
+        for name, row in sets.items()
+    ]
+    head = [
+        line("test error %", "both layers", "layer 1", "layer 2", "random filters", "k-means patches", "pixels"),
+        "|---" * (len(FOLDERS) + 1) + "|",
+    ]
+    return "\n".join([*head, *rows, "", f"\\* chose the settings. {source(figures)}"])
+
+
 def main() -> int:
     path = ROOT / "README.md"
     before = after = path.read_text()
@@ -327,6 +345,7 @@ def main() -> int:
         peers_table,
         scaling_table,
         mnist_table,
+        folders_table,
         labels_table,
         caltech_table,
         parts_table,
